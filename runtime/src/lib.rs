@@ -1,0 +1,30 @@
+//! Runs MCP tools as WebAssembly components under the authority of their caller.
+//!
+//! The modules stand in layers, lowest first; a module imports only what stands above it here. `ARCHITECTURE.md` has the line of a
+//! call through them.
+
+// words
+pub mod capability;
+pub mod clock;
+pub mod ids;
+pub mod limits;
+// ground
+pub mod audit;
+pub mod config;
+pub mod egress;
+pub mod engine;
+pub mod store;
+// evidence
+pub mod catalog;
+pub mod consent;
+pub mod identity;
+pub mod policy;
+// decision
+pub mod grant;
+// execution
+pub mod host;
+pub mod sandbox;
+// edge
+pub mod idp;
+pub mod mcp;
+pub mod web;

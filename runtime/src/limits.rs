@@ -1,0 +1,118 @@
+//! Every bound of the runtime, with its unit and its reason, in one place.
+
+use std::time::Duration;
+
+/// Longest bearer token, in bytes, judged before any decoding. Real access tokens stay below 4 KiB.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Largest MCP request body, in bytes. Arguments come from a model; rmcp's own default is 4 MiB.
+pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Deepest nesting of arguments. A guest with a 64 KiB stack traps between 90 and 150 frames of a recursive parser.
+pub const ARGUMENTS_DEPTH_MAX: usize = 64;
+/// Tolerated difference between our clock and an issuer's, in seconds. RFC 7519 §4.1.4: "no more than a few minutes".
+pub const TOKEN_LEEWAY_SECS: i64 = 30;
+
+/// Largest package file, in bytes: interpreters compiled to components reach 19 MB.
+pub const PACKAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest manifest section, in bytes. The largest shipped one has 4 KiB.
+pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
+/// Largest JSON Schema of one tool, in bytes.
+pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+/// Deepest nesting of a JSON Schema.
+pub const SCHEMA_DEPTH_MAX: usize = 32;
+/// Most subschemas of one tool: validation time is linear in them.
+pub const SCHEMA_NODES_MAX: usize = 2_000;
+/// Most tools in one package.
+pub const TOOLS_PER_PACKAGE_MAX: usize = 64;
+/// Most packages that are served at once; each costs about 50 KiB and three mappings.
+pub const PACKAGES_MAX: usize = 2_000;
+/// Longest compilation of one package, by the clock: an 18 MB interpreter takes 70 s on two loaded cores.
+pub const COMPILE_WALL_MAX: Duration = Duration::from_secs(180);
+/// Processor time of one compilation, in seconds.
+pub const COMPILE_CPU_SECS_MAX: u64 = 300;
+/// Address space of one compilation, in bytes.
+pub const COMPILE_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Largest native code of one package, in bytes.
+pub const COMPILE_OUTPUT_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Calls in flight at once; one more is refused, it never waits inside the pool.
+pub const CALLS_IN_FLIGHT_MAX: u32 = 256;
+/// One tick of the epoch clock: the grain of every guest deadline.
+pub const EPOCH_TICK: Duration = Duration::from_millis(1);
+/// Longest call, when neither manifest nor configuration says less.
+pub const CALL_WALL_DEFAULT: Duration = Duration::from_secs(10);
+/// Longest call that a manifest may ask for.
+pub const CALL_WALL_MAX: Duration = Duration::from_secs(60);
+/// Linear memory of one call, in bytes, when the manifest says nothing.
+pub const MEMORY_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
+/// Linear memory that a manifest may ask for, in bytes. It also bounds how long one bulk instruction runs.
+pub const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Elements of one table.
+pub const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// Stack of guest code, in bytes.
+pub const WASM_STACK_BYTES_MAX: usize = 512 * 1024;
+/// Stack of one fibre, in bytes: guest code and the host functions that it calls.
+pub const FIBRE_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Entries of a call's resource table; the engine's default is a million.
+pub const RESOURCES_MAX: usize = 1_000;
+/// Handles of one component.
+pub const COMPONENT_HANDLES_MAX: usize = 10_000;
+/// What one host call may copy out of a guest, in bytes; the engine's default is 128 MiB.
+pub const HOSTCALL_BYTES_MAX: usize = 1024 * 1024;
+/// Random bytes of one request; the engine's default is 64 MiB.
+pub const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+/// Largest reply of a guest, in bytes. Models rarely use more; a flood costs the caller money.
+pub const REPLY_BYTES_MAX: usize = 256 * 1024;
+/// Content blocks of one reply.
+pub const REPLY_BLOCKS_MAX: usize = 64;
+/// Lines of log that one call may write; the rest is counted, not kept.
+pub const LOG_LINES_MAX: usize = 200;
+/// Longest line of a guest's log, in bytes.
+pub const LOG_LINE_BYTES_MAX: usize = 1024;
+/// Progress messages of one call; MCP asks that they be rate limited.
+pub const PROGRESS_MESSAGES_MAX: usize = 100;
+/// Steps of real time that a guest with `clock` sees: coarse, against timing channels.
+pub const CLOCK_STEP: Duration = Duration::from_millis(1);
+
+/// Requests of one call to web hosts.
+pub const HTTP_REQUESTS_MAX: u32 = 20;
+/// Bytes that one call may send to web hosts.
+pub const HTTP_BYTES_OUT_MAX: u64 = 1024 * 1024;
+/// Bytes that one call may receive from web hosts.
+pub const HTTP_BYTES_IN_MAX: u64 = 8 * 1024 * 1024;
+/// One request, from resolving to the last byte.
+pub const HTTP_TOTAL_MAX: Duration = Duration::from_secs(10);
+/// Size of one set of header fields, in bytes; the engine's default is 128 KiB.
+pub const HTTP_FIELDS_BYTES_MAX: usize = 32 * 1024;
+/// Longest URL, in bytes.
+pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;
+
+/// Largest key set of an issuer, in bytes.
+pub const JWKS_BYTES_MAX: usize = 1024 * 1024;
+/// Most keys of an issuer.
+pub const JWKS_KEYS_MAX: usize = 100;
+/// How long a fetched key set is fresh.
+pub const JWKS_TTL: Duration = Duration::from_secs(600);
+/// Shortest time between two fetches of one issuer's keys, however many unknown keys are shown.
+pub const JWKS_REFETCH_MIN: Duration = Duration::from_secs(10);
+/// How long the last good key set serves while fetches fail.
+pub const JWKS_STALE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// One fetch of keys or metadata.
+pub const JWKS_FETCH_MAX: Duration = Duration::from_secs(5);
+
+/// How long a question to the user stays open.
+pub const TICKET_TTL: Duration = Duration::from_secs(600);
+/// How long a sealed `requestState` is good; it is also single use.
+pub const REQUEST_STATE_TTL: Duration = Duration::from_secs(300);
+/// Longest consent to a capability of tier T1.
+pub const CONSENT_T1_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Longest consent to a capability of tier T2.
+pub const CONSENT_T2_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a browser stays signed in.
+pub const SIGN_IN_TTL: Duration = Duration::from_secs(8 * 3600);
+/// How long a sign-in that was begun may take.
+pub const SIGN_IN_FLOW_TTL: Duration = Duration::from_secs(600);
+
+/// Records that may wait for the audit writer; beyond it callers wait, nothing is dropped.
+pub const AUDIT_QUEUE_MAX: usize = 1_024;
+/// Records that one commit holds at most.
+pub const AUDIT_BATCH_MAX: usize = 128;

@@ -1,0 +1,1 @@
+//! The wire: MCP revisions, errors to wire, metadata endpoints.
