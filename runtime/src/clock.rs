@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 /// Milliseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,11 +36,20 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// As RFC 3339 text in UTC, for people.
+    /// As RFC 3339 text in UTC, for people: whole seconds, or three digits more.
     pub fn rfc3339(self) -> String {
+        let whole = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        let finer = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        );
+        let format = if self.0.rem_euclid(1000) == 0 {
+            whole
+        } else {
+            finer
+        };
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .ok()
-            .and_then(|at| at.format(&Rfc3339).ok())
+            .and_then(|at| at.format(format).ok())
             .unwrap_or_else(|| format!("{} ms", self.0))
     }
 }

@@ -8,6 +8,7 @@ pub mod capability;
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod problem;
 // ground
 pub mod audit;
 pub mod config;
@@ -25,6 +26,14 @@ pub mod grant;
 pub mod host;
 pub mod sandbox;
 // edge
+pub mod author;
 pub mod idp;
 pub mod mcp;
 pub mod web;
+// composition
+pub mod call;
+pub mod cli;
+pub mod crypto;
+pub mod demo;
+pub mod dev;
+pub mod server;

@@ -117,7 +117,13 @@ impl Manifest {
 impl Definition {
     /// SHA-256 over the canonical JSON of name, title, description and schemas.
     pub fn digest(&self) -> Digest {
-        canonical_digest(self)
+        canonical_digest(&serde_json::json!({
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "input_schema": self.input_schema,
+            "output_schema": self.output_schema,
+        }))
     }
 }
 

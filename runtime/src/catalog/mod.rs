@@ -1,81 +1,28 @@
 //! The admitted tools: digest, manifest, definitions, compiled component.
 //!
-//! A package is admitted whole or refused with a reason; the others stay up.
+//! A package is admitted whole or refused with a reason; the others stay up. Nothing here runs a guest or decides who
+//! may call it.
 
+pub mod admit;
+pub mod cache;
+pub mod check;
+pub mod compile;
+mod folder;
 pub mod manifest;
+mod mismatch;
+pub mod package;
+mod pattern;
+pub mod schema;
+mod schema_walk;
+mod state;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tool;
+mod watch;
 
-use std::sync::Arc;
-
-use crate::ids::{Digest, Publisher, ToolName};
-use manifest::{Definition, Manifest};
-
-/// An admitted package: one component and what it said of itself.
-pub struct Package {
-    manifest: Manifest,
-    component_digest: Digest,
-    manifest_digest: Digest,
-    component: wasmtime::component::Component,
-}
-
-impl Package {
-    /// What the package said of itself.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// SHA-256 of the file.
-    pub fn component_digest(&self) -> Digest {
-        self.component_digest
-    }
-
-    /// SHA-256 of the needs.
-    pub fn manifest_digest(&self) -> Digest {
-        self.manifest_digest
-    }
-
-    /// The compiled component.
-    pub fn component(&self) -> &wasmtime::component::Component {
-        &self.component
-    }
-}
-
-/// One tool of an admitted package, pinned by digest.
-#[derive(Clone)]
-pub struct Tool {
-    package: Arc<Package>,
-    index: usize,
-    /// The name under which it is served: the definition's, behind the operator's prefix.
-    name: ToolName,
-    definition_digest: Digest,
-}
-
-impl Tool {
-    /// The name under which it is served.
-    pub fn name(&self) -> &ToolName {
-        &self.name
-    }
-
-    /// The package that it belongs to.
-    pub fn package(&self) -> &Arc<Package> {
-        &self.package
-    }
-
-    /// What the package says of this tool.
-    pub fn definition(&self) -> &Definition {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the index was made from this very list"
-        )]
-        &self.package.manifest.tools[self.index]
-    }
-
-    /// Who publishes it.
-    pub fn publisher(&self) -> &Publisher {
-        &self.package.manifest.publisher
-    }
-
-    /// SHA-256 of the definition.
-    pub fn definition_digest(&self) -> Digest {
-        self.definition_digest
-    }
-}
+pub use admit::AdmissionError;
+pub use compile::{CompileError, Compiler, compile_component};
+pub use schema::SchemaMismatch;
+pub use state::{Change, ChangeKind, Refused, Snapshot};
+pub use tool::{Annotations, Package, Tool};
+pub use watch::{Catalog, CatalogError};

@@ -2,14 +2,32 @@
 //!
 //! Parsed once from TOML; an unknown key is refused and nothing defaults to a grant.
 
+mod parse;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::Url;
 
 use crate::capability::HostName;
 use crate::ids::{Issuer, MountName, Tenant};
+use crate::problem::Problem;
+
+/// A configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration `{}` cannot be read; `bailiwick serve --dev` needs none", file.display())]
+    Read {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file says something that we cannot do.
+    #[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid { problems: Vec<Problem> },
+}
 
 /// Everything that an operator decides, checked.
 #[derive(Debug, Clone)]
@@ -30,6 +48,35 @@ pub struct Config {
     pub mounts: Vec<Mount>,
     /// Private hosts that tools may reach by name.
     pub egress_hosts: Vec<EgressHost>,
+}
+
+impl Config {
+    /// Reads and checks a file; relative paths start at its folder.
+    pub fn read(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        let base = file.parent().unwrap_or(Path::new("."));
+        Self::parse(&file.display().to_string(), &text, base)
+    }
+
+    /// Checks a configuration that was read elsewhere; relative paths start at `base`.
+    pub fn parse(file: &str, text: &str, base: &Path) -> Result<Self, ConfigError> {
+        parse::parse(file, text, base).map_err(|problems| ConfigError::Invalid { problems })
+    }
+}
+
+impl Server {
+    /// Our canonical resource URI (RFC 8707 §2): the audience of tokens for us.
+    pub fn resource(&self) -> String {
+        self.url("/mcp")
+    }
+
+    /// The public URL of one of our paths.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
 }
 
 /// Where we listen and how we are called.
@@ -121,7 +168,7 @@ pub struct Tools {
 pub struct Mount {
     /// The name that a manifest asks for.
     pub name: MountName,
-    /// The directory, with `{tenant}` and `{sub}` standing for the caller's, escaped.
+    /// The directory, with `{tenant}`, `{iss}` and `{sub}` standing for the caller's, escaped.
     pub path: String,
 }
 
@@ -134,4 +181,111 @@ pub struct EgressHost {
     pub address: SocketAddr,
     /// Whether a grant of `*` reaches it as well.
     pub any: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [server]
+        listen = "127.0.0.1:8137"
+        public_url = "https://mcp.example"
+        [[issuer]]
+        issuer = "https://as.example"
+        jwks_file = "keys.json"
+        algorithms = ["ES256", "EdDSA", "RS256"]
+        required_scopes = ["tools:call"]
+        [tools]
+        dir = "tools.d"
+        [policy]
+        dir = "policy.d"
+        [state]
+        url = "sqlite://bailiwick.db"
+        [[mount]]
+        name = "notes"
+        path = "notes/{tenant}/{sub}"
+        [[egress.host]]
+        name = "api.example.test"
+        address = "127.0.0.1:9000"
+    "#;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse("bailiwick.toml", text, Path::new("/srv"))
+    }
+
+    #[test]
+    fn the_documented_configuration_is_accepted() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.issuers[0].audience, ["https://mcp.example/mcp"]);
+        assert_eq!(config.mounts[0].path, "/srv/notes/{tenant}/{sub}");
+        assert!(config.sign_in.is_none());
+        assert!(!config.egress_hosts[0].any);
+    }
+
+    #[test]
+    fn what_would_open_a_door_is_refused_with_its_line() {
+        for (from, to, line, says) in [
+            (
+                r#"algorithms = ["ES256", "EdDSA", "RS256"]"#,
+                "algorithms = []",
+                8,
+                "empty",
+            ),
+            (
+                r#"["ES256", "EdDSA", "RS256"]"#,
+                r#"["HS256", "RS256"]"#,
+                8,
+                "HMAC",
+            ),
+            (r#"["ES256", "EdDSA", "RS256"]"#, r#"["none"]"#, 8, "none"),
+            ("https://mcp.example", "http://mcp.example", 4, "https"),
+            ("127.0.0.1:8137", "0.0.0.0:8137", 3, "loopback"),
+            ("{tenant}/{sub}", "{sub}", 18, "share"),
+            ("{tenant}/{sub}", "{home}", 18, "placeholder"),
+            ("{tenant}/{sub}", "{tenant}-{sub}", 18, "run together"),
+            ("{tenant}/{sub}", "{tenant}{sub}", 18, "run together"),
+            (
+                r#"name = "api.example.test""#,
+                r#"name = "127.0.0.1""#,
+                20,
+                "not a host",
+            ),
+            (
+                r#"jwks_file = "keys.json""#,
+                "audience = []",
+                7,
+                "audiences",
+            ),
+            (
+                r#"jwks_file = "keys.json""#,
+                "strict = false",
+                7,
+                "unknown field",
+            ),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let ConfigError::Invalid { problems } = parse(&GOOD.replace(from, to)).unwrap_err()
+            else {
+                panic!("{to}")
+            };
+            assert!(
+                problems
+                    .iter()
+                    .any(|p| p.line == Some(line) && p.message.contains(says)),
+                "{to}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let text = GOOD
+            .replace("https://mcp.example", "http://mcp.example")
+            .replace("sqlite://", "mysql://");
+        let ConfigError::Invalid { problems } = parse(&text).unwrap_err() else {
+            panic!()
+        };
+        assert_eq!(problems.len(), 2, "{problems:?}");
+    }
 }

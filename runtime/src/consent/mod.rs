@@ -1,11 +1,56 @@
 //! What the user agreed to: ask, record, look up, revoke.
 //!
-//! Only the server's own page makes a record; an answer that a client relays never does.
+//! Only the server's own page makes a record; an answer that a client relays never does. A record serves exactly one
+//! tenant, user, client, tool and publisher. A question never names more than policy allows, and never less than the
+//! manifest asks for. Every change is one transaction with its audit record.
 
+mod answer;
+mod confirm;
+mod plan;
+mod question;
+mod state;
+mod ticket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use uuid::Uuid;
+
+use crate::audit::{Audit, AuditError, Event, EventKind};
 use crate::capability::CapabilitySet;
+use crate::clock::Timestamp;
+use crate::ids::User;
 use crate::policy::Permit;
+use crate::store::{Applied, Change, ConsentRow, ConsentState, SharedStore, StoreError, random};
+
+pub use answer::{Answer, Choice, Decided, SignInFacts};
+pub use question::{Asked, Question};
+pub use state::{RequestStates, StateError, StateFacts};
+pub use ticket::TicketId;
+
+/// How long a denial is not asked about again.
+pub const DENIAL_TTL: Duration = Duration::from_secs(10 * 60);
+/// How long a consent to one call waits for its call.
+pub const ONCE_TTL: Duration = Duration::from_secs(10 * 60);
+/// How long a consent of tier T3 waits for its call, and how fresh the sign-in must be that gives it.
+pub const T3_TTL: Duration = Duration::from_secs(5 * 60);
+/// Questions that one user may have open in a tenant. A model that calls every tool there is opens one for each.
+pub const OPEN_QUESTIONS_MAX: u32 = 100;
+/// Records that one list holds, the newest first.
+pub const LIST_MAX: u32 = 500;
+
+/// Name of the server's key from which tickets are derived.
+const TICKET_KEY: &str = "consent.ticket";
 
 /// A permit and what the user agreed to of it.
+///
+/// ```compile_fail,E0451
+/// fn forge(permit: bailiwick::policy::Permit) -> bailiwick::consent::Consent {
+///     let agreed = permit.allowed().clone();
+///     bailiwick::consent::Consent { permit, agreed, records: Vec::new() }
+/// }
+/// ```
 pub struct Consent {
     permit: Permit,
     agreed: CapabilitySet,
@@ -28,3 +73,155 @@ impl Consent {
         &self.records
     }
 }
+
+impl std::fmt::Debug for Consent {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Consent")
+            .field("agreed", &self.agreed)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call does not go on for want of consent.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsentError {
+    /// The user must be asked.
+    #[error("the user must be asked at `{}`", .0.path)]
+    Needed(Box<Needed>),
+    /// The user refused a short while ago.
+    #[error("the user refused; it may be asked again from {} on", again_from.rfc3339())]
+    Denied {
+        /// From when on the user may be asked again.
+        again_from: Timestamp,
+    },
+    /// Nobody stands behind the token who could agree.
+    #[error("the token has no user who could consent to what the tool needs")]
+    NoUser,
+    /// The user has as many open questions as may be.
+    #[error(
+        "the user has {OPEN_QUESTIONS_MAX} open questions; they must be answered or expire first"
+    )]
+    TooManyQuestions,
+    /// Other calls used up every consent that this call found.
+    #[error("other calls used the consents of this one up; call again")]
+    Contended,
+    /// The records cannot be read.
+    #[error("consents cannot be looked up")]
+    Store(#[from] StoreError),
+    /// A change cannot be recorded, so it is not made.
+    #[error("a consent cannot be recorded")]
+    Audit(#[from] AuditError),
+}
+
+/// A question that must be answered first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// The ticket, by which its user opens the question.
+    pub ticket: TicketId,
+    /// Where, below our public URL.
+    pub path: String,
+    /// What is asked, in sentences.
+    pub sentences: Vec<String>,
+    /// From when on it cannot be answered.
+    pub expires_at: Timestamp,
+}
+
+/// A question cannot be shown or answered.
+#[derive(Debug, thiserror::Error)]
+pub enum TicketError {
+    /// There is no such question for this user. The question of another user is as unknown as none.
+    #[error("there is no such question")]
+    Unknown,
+    /// Too late.
+    #[error("the question has expired; call the tool again")]
+    Expired,
+    /// It was answered before.
+    #[error("the question was answered before")]
+    Answered {
+        /// Whether all was allowed without which the tool does not run.
+        allowed: bool,
+    },
+    /// An answer is about nothing that was asked, or two are about the same.
+    #[error("an answer is about `{capability}`, which is not asked or is answered twice")]
+    NotAsked {
+        /// What it is about.
+        capability: String,
+    },
+    /// A capability of tier T3 is allowed for one call, never longer.
+    #[error("`{capability}` can be allowed for one call only")]
+    OnceOnly {
+        /// What it is about.
+        capability: String,
+    },
+    /// The date has passed.
+    #[error("a consent cannot end in the past")]
+    Past,
+    /// A capability of tier T3 needs a sign-in that is fresh and says how it was done.
+    #[error(
+        "this needs a sign-in within the last five minutes that states its `acr`; sign in again"
+    )]
+    FreshSignIn,
+    /// The record of the question is damaged or cannot be read.
+    #[error("the question cannot be read")]
+    Store(#[from] StoreError),
+    /// The answer cannot be recorded, so it does not count.
+    #[error("the answer cannot be recorded")]
+    Audit(#[from] AuditError),
+}
+
+/// Consents: asked, recorded, looked up and revoked.
+#[derive(Clone)]
+pub struct Consents {
+    store: SharedStore,
+    audit: Audit,
+    tickets: Arc<hmac::Key>,
+}
+
+impl Consents {
+    /// Consents in this store.
+    pub async fn open(store: SharedStore, audit: Audit) -> Result<Self, StoreError> {
+        let key = store.secret(None, TICKET_KEY, random()?).await?;
+        Ok(Self {
+            store,
+            audit,
+            tickets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key)),
+        })
+    }
+
+    /// What a user decided, the newest first, at most [`LIST_MAX`].
+    pub async fn list(&self, user: &User) -> Result<Vec<ConsentRow>, StoreError> {
+        self.store.consents_of(user, LIST_MAX).await
+    }
+
+    /// Takes a consent, or a denial, back. `false` when this user has no such record that could be taken back.
+    pub async fn revoke(&self, user: &User, id: Uuid, now: Timestamp) -> Result<bool, TicketError> {
+        let Some(row) = self.store.consent(user, id).await? else {
+            return Ok(false);
+        };
+        let change = Change::Revoke {
+            user: user.clone(),
+            id,
+            at: now,
+        };
+        let event = Event::new(EventKind::ConsentRevoked)
+            .user(&row.key.tenant, user)
+            .client(&row.key.client)
+            .tool(&row.key.tool)
+            .consents(vec![id.to_string()])
+            .fact("capability", row.capability.to_string());
+        let applied = self.audit.commit(change, vec![event]).await?;
+        Ok(matches!(applied, Applied::Done))
+    }
+}
+
+/// Whether a record can be used, or its denial holds, at `now`.
+pub fn is_live(row: &ConsentRow, now: Timestamp) -> bool {
+    match row.state {
+        ConsentState::Active | ConsentState::Denied => row.expires_at > now,
+        ConsentState::Consumed | ConsentState::Revoked | ConsentState::Superseded => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

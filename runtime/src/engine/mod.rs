@@ -1,1 +1,203 @@
-//! To be written.
+//! The one Wasmtime engine of the process: every knob set, and a thread that ticks.
+//!
+//! Never compiles foreign bytes by itself and never runs a guest; it says what compiled code must fit.
+
+mod imports;
+#[cfg(test)]
+mod proposals;
+mod settings;
+
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use aws_lc_rs::digest;
+use tokio::sync::Semaphore;
+use wasmtime::{Engine, EngineWeak};
+
+pub(crate) use imports::parse;
+pub use imports::{ImportClass, Ours, classify, unknown};
+pub use settings::Pool;
+pub(crate) use settings::{
+    CORE_INSTANCES_PER_COMPONENT_MAX, MEMORIES_PER_COMPONENT_MAX, TABLES_PER_COMPONENT_MAX,
+};
+
+use crate::ids::Digest;
+use crate::limits::EPOCH_TICK;
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine refused its configuration, mostly for lack of address space.
+    #[error(
+        "the engine did not start; its pool reserves 4 GiB of address space for each call in flight, so look at `ulimit -v`"
+    )]
+    Start(#[source] wasmtime::Error),
+    /// The thread that ticks did not start.
+    #[error("the engine's clock thread did not start")]
+    Clock(#[source] std::io::Error),
+}
+
+/// The engine and its tick.
+pub struct WasmEngine {
+    engine: Engine,
+    pool: Pool,
+    turns: Arc<Semaphore>,
+}
+
+impl WasmEngine {
+    /// The engine that serves, with a pool of this size.
+    pub fn new(pool: Pool) -> Result<Self, EngineError> {
+        let engine = Engine::new(&settings::serving(pool)).map_err(EngineError::Start)?;
+        let turns = Arc::new(Semaphore::new(0));
+        tick(engine.weak(), Arc::downgrade(&turns)).map_err(EngineError::Clock)?;
+        Ok(Self {
+            engine,
+            pool,
+            turns,
+        })
+    }
+
+    /// An engine for the process that compiles: what it compiles loads in the engine that serves.
+    pub fn for_compiler() -> Result<Engine, EngineError> {
+        Engine::new(&settings::compiling()).map_err(EngineError::Start)
+    }
+
+    /// The engine itself.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// How large its pool is.
+    pub fn pool(&self) -> Pool {
+        self.pool
+    }
+
+    /// What native code must have been compiled for, in one digest: versions, target and every setting that compiling
+    /// depends on.
+    pub fn configuration_digest(&self) -> Digest {
+        compatibility_digest(&self.engine)
+    }
+
+    /// Turns for guests that compute for long. Every tick brings as many as there are processors to spare, so that
+    /// such guests share what is left and the others find one free.
+    pub(crate) fn turns(&self) -> &Arc<Semaphore> {
+        &self.turns
+    }
+}
+
+/// The same digest for any engine: the compiling process names its own.
+pub fn compatibility_digest(engine: &Engine) -> Digest {
+    let mut hasher = Sha256(digest::Context::new(&digest::SHA256));
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    let mut all = b"bailiwick native code ".to_vec();
+    all.extend_from_slice(hasher.0.finish().as_ref());
+    Digest::of(&all)
+}
+
+/// A hasher that does not depend on the build of the standard library.
+struct Sha256(digest::Context);
+
+impl Hasher for Sha256 {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let whole = self.0.clone().finish();
+        let mut first = [0; 8];
+        first
+            .iter_mut()
+            .zip(whole.as_ref())
+            .for_each(|(to, from)| *to = *from);
+        u64::from_le_bytes(first)
+    }
+}
+
+/// Starts the thread that moves the epoch; it ends with the engine.
+fn tick(engine: EngineWeak, turns: Weak<Semaphore>) -> Result<(), std::io::Error> {
+    let spare = thread::available_parallelism()
+        .map_or(1, NonZeroUsize::get)
+        .saturating_sub(1)
+        .max(1);
+    thread::Builder::new()
+        .name("epoch".to_owned())
+        .spawn(move || {
+            loop {
+                thread::sleep(EPOCH_TICK);
+                let (Some(engine), Some(turns)) = (engine.upgrade(), turns.upgrade()) else {
+                    return;
+                };
+                engine.increment_epoch();
+                turns.add_permits(spare.saturating_sub(turns.available_permits()));
+            }
+        })
+        .map(drop)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::{Arc, OnceLock};
+
+    use super::{Pool, WasmEngine};
+
+    /// One engine for all tests of the process, as in the server.
+    pub(crate) fn engine() -> Arc<WasmEngine> {
+        static ENGINE: OnceLock<Arc<WasmEngine>> = OnceLock::new();
+        ENGINE
+            .get_or_init(|| {
+                Arc::new(
+                    WasmEngine::new(Pool {
+                        calls_in_flight_max: 64,
+                        hot_tools_max: 16,
+                    })
+                    .unwrap(),
+                )
+            })
+            .clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::component::Component;
+
+    use super::*;
+
+    #[test]
+    fn what_the_compiler_makes_loads_where_it_is_served() {
+        let compiler = WasmEngine::for_compiler().unwrap();
+        let serving = testing::engine();
+        assert_eq!(
+            compatibility_digest(&compiler),
+            serving.configuration_digest()
+        );
+        let code = compiler
+            .precompile_component(&wat::parse_str("(component)").unwrap())
+            .unwrap();
+        // SAFETY: the bytes were compiled a line above.
+        #[expect(unsafe_code, reason = "loading native code is what is tested")]
+        let component = unsafe { Component::deserialize(serving.engine(), &code) };
+        component.unwrap();
+    }
+
+    #[test]
+    fn native_code_of_another_configuration_has_another_digest() {
+        let mut other = settings::compiling();
+        other.consume_fuel(true);
+        assert_ne!(
+            compatibility_digest(&Engine::new(&other).unwrap()),
+            testing::engine().configuration_digest()
+        );
+    }
+
+    #[tokio::test]
+    async fn every_tick_brings_turns() {
+        let engine = testing::engine();
+        for _ in 0..5 {
+            engine.turns().acquire().await.unwrap().forget();
+        }
+    }
+}

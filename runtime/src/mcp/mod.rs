@@ -1,1 +1,23 @@
-//! The wire: MCP revisions, errors to wire, metadata endpoints.
+//! The wire: MCP 2026-07-28, and 2025-11-25 / 2025-06-18 for older clients, on one endpoint.
+//!
+//! Every request is judged at the edge (host, origin, size, token, method, body, version, scopes) before the SDK sees it; no
+//! request leaves anything behind for the next one. Never decides what a caller may do: it asks the [`Line`] and shows the answer.
+
+mod content;
+mod edge;
+mod handler;
+mod line;
+mod listing;
+mod message;
+mod metadata;
+mod respond;
+mod router;
+
+pub use line::{
+    Answer, Call, EdgeRefusal, Era, Line, Listed, NotScoped, NotVerified, Operation, Pending,
+    Progress, RequestFacts, Said,
+};
+pub use router::{Ready, Settings, router, serve};
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,184 @@
 //! Runs a guest under its grants: a fresh instance per call, linked by what is granted.
 //!
-//! Knows nothing of tokens, rules or consents; a grant set is all that it takes.
+//! Knows nothing of tokens, rules or consents; a grant set is all that it takes. An instance serves one call and is
+//! dropped, whatever came of it.
 
+mod bindings;
+mod denied;
+mod ending;
+mod glue;
+mod limits;
+mod link;
 mod outcome;
+mod reply;
+mod run;
+mod state;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use wasmtime::component::Component;
+
+pub use glue::http::{Closed, OpenHttp};
+pub use link::LinkError;
 pub use outcome::{Body, Content, Effect, Ending, Outcome, Reply, Usage};
+pub use run::{DescribeError, Described};
+
+use crate::capability::CapabilitySet;
+use crate::catalog::Package;
+use crate::catalog::manifest::Wishes;
+use crate::clock::SharedClock;
+use crate::engine::WasmEngine;
+use crate::grant::GrantSet;
+use crate::host::files::Mounts;
+use crate::host::progress::Progress;
+use crate::ids::Digest;
+use crate::limits::CALL_WALL_MAX;
+use bindings::ToolPre;
+use link::Kinds;
+use state::State;
+
+/// Components that stay linked; each costs a few KiB and 0.2 ms to link again.
+const LINKED_MAX: u64 = 4_096;
+/// How long a component that nobody calls stays linked: a retired tool is let go.
+const LINKED_IDLE_MAX: Duration = Duration::from_secs(600);
+
+/// What the host functions need of the server.
+pub struct Services {
+    /// The way out for requests.
+    pub http: Arc<dyn OpenHttp>,
+    /// The directories that the operator bound.
+    pub mounts: Mounts,
+}
+
+impl Services {
+    /// No way out and no directory.
+    pub fn none() -> Self {
+        Self {
+            http: Arc::new(Closed),
+            mounts: Mounts::default(),
+        }
+    }
+}
+
+/// What a call is run with, beside its grants and its arguments.
+pub struct RunContext {
+    /// How long it may take, by the clock; see [`call_wall`].
+    pub deadline: Duration,
+    /// Who hears of its progress.
+    pub progress: Option<mpsc::Sender<Progress>>,
+    /// Ends it when the caller goes away or the consent does.
+    pub cancel: CancellationToken,
+    /// The time that it sees: once, or with `clock` as often as it looks.
+    pub clock: SharedClock,
+}
+
+/// How long a call of a package with these wishes may take, where `default` holds when it wishes nothing.
+pub fn call_wall(wishes: &Wishes, default: Duration) -> Duration {
+    wishes
+        .timeout_ms
+        .map_or(default, |ms| Duration::from_millis(ms.into()))
+        .min(CALL_WALL_MAX)
+}
+
+/// Runs guests.
+pub struct Sandbox {
+    engine: Arc<WasmEngine>,
+    http: Arc<dyn OpenHttp>,
+    mounts: Arc<Mounts>,
+    places: Semaphore,
+    linked: Cache<(Digest, Kinds), Arc<ToolPre<State>>>,
+}
+
+/// What is run: a component, and which of its tools.
+pub(crate) struct Target<'a> {
+    pub(crate) component: &'a Component,
+    pub(crate) digest: Digest,
+    pub(crate) tool: &'a str,
+    pub(crate) wishes: &'a Wishes,
+    /// Whether the definition has an output schema.
+    pub(crate) structured: bool,
+}
+
+impl Sandbox {
+    /// A sandbox with as many places as the engine's pool.
+    pub fn new(engine: Arc<WasmEngine>, services: Services) -> Self {
+        let places = usize::try_from(engine.pool().calls_in_flight_max).unwrap_or(usize::MAX);
+        Self {
+            engine,
+            http: services.http,
+            mounts: Arc::new(services.mounts),
+            places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
+            linked: Cache::builder()
+                .max_capacity(LINKED_MAX)
+                .time_to_idle(LINKED_IDLE_MAX)
+                .build(),
+        }
+    }
+
+    /// Runs the tool of `grants` with `arguments`, the text of a JSON object that its input schema accepted.
+    pub async fn run(&self, grants: GrantSet, arguments: String, context: RunContext) -> Outcome {
+        if let Err(ungranted) = grants.suffices() {
+            return Outcome {
+                ending: Ending::Denied(ungranted.to_string()),
+                usage: Usage::default(),
+            };
+        }
+        let tool = grants.tool();
+        let (package, definition) = (tool.package(), tool.definition());
+        let target = Target {
+            component: package.component(),
+            digest: package.component_digest(),
+            tool: definition.name.as_str(),
+            wishes: &package.manifest().limits,
+            structured: definition.output_schema.is_some(),
+        };
+        let mut outcome = self
+            .run_with(
+                &target,
+                grants.granted(),
+                grants.holder(),
+                &arguments,
+                context,
+            )
+            .await;
+        // Structured output must be what the definition promises (MCP 2026-07-28, tools, output schema).
+        if let Ending::Replied(reply) = &outcome.ending
+            && let Some(structured) = &reply.structured
+            && let Err(mismatch) = tool.check_structured(structured)
+        {
+            outcome.ending = Ending::ReplyInvalid(mismatch.to_string());
+        }
+        outcome
+    }
+
+    /// Links a package as far as that can be done before a call, so that a component which does not fit is found when
+    /// it is admitted.
+    pub fn prepare(&self, package: &Package) -> Result<(), LinkError> {
+        link::link(self.engine.engine(), package.component(), Kinds::default()).map(drop)
+    }
+
+    /// The linked component, from the cache if it was called lately.
+    fn linked(
+        &self,
+        target: &Target<'_>,
+        granted: &CapabilitySet,
+    ) -> Result<Arc<ToolPre<State>>, LinkError> {
+        let kinds = Kinds::of(granted);
+        let key = (target.digest, kinds);
+        if let Some(linked) = self.linked.get(&key) {
+            return Ok(linked);
+        }
+        let pre = link::link(self.engine.engine(), target.component, kinds)?;
+        let pre = Arc::new(ToolPre::new(pre).map_err(LinkError::Mismatch)?);
+        self.linked.insert(key, pre.clone());
+        Ok(pre)
+    }
+}

@@ -1,1 +1,175 @@
-//! To be written.
+//! State behind one trait: audit records, consents, questions, sign-ins, single-use marks and the server's own keys.
+//!
+//! Every operation is one transaction and is correct when several processes share the database: single use rests on
+//! unique constraints and on row counts, never on a value that was read before. Time and chance come from the
+//! caller. It keeps what it is given: it decides nothing, and it never sees a token or the value of an argument.
+
+mod records;
+mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::ids::{Digest, Tenant, User};
+
+pub use records::{
+    Applied, AuditRow, Change, ConsentKey, ConsentRow, ConsentState, Decision, Draft, Head, Link,
+    Linked, Pinned, Scope, Session, TicketRow, TicketState, UnknownWord,
+};
+pub use sqlite::SqliteStore;
+
+/// A store that every stage can share.
+pub type SharedStore = Arc<dyn Store>;
+
+/// The store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be made or opened.
+    #[error("the state file `{path}` cannot be opened; check that its folder exists and is ours")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file was written by a later version.
+    #[error("the state has format {found}, this version knows {known}; run the newer version")]
+    Newer {
+        /// What the file says.
+        found: i64,
+        /// The newest format that we know.
+        known: i64,
+    },
+    /// The database refused, or is out of reach.
+    #[error("the database did not take the operation")]
+    Database(#[from] sqlx::Error),
+    /// A row does not hold what we wrote.
+    #[error("a row of `{table}` holds no valid `{column}`; restore the state from a backup")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// The machine gives no random numbers.
+    #[error("the operating system gives no random numbers")]
+    Random,
+    /// A record cannot be written as canonical JSON.
+    #[error("an audit record cannot be written as canonical JSON")]
+    Record(#[source] serde_json::Error),
+}
+
+/// What the runtime must remember.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Applies the drafts in order and chains their records to the log, all in one transaction. A change that is
+    /// refused leaves no trace and none of its records.
+    async fn append(&self, drafts: &[Draft], link: Link) -> Result<Vec<Applied>, StoreError>;
+
+    /// The last record of the log, as kept apart from the records.
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// At most `max` records from `seq` on, in order.
+    async fn audit_from(&self, seq: u64, max: u32) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// Consents and denials under this key that hold at `now`.
+    async fn live_consents(
+        &self,
+        key: &ConsentKey,
+        now: Timestamp,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// Every consent record of a user, the newest first, at most `max`.
+    async fn consents_of(&self, user: &User, max: u32) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// This consent record of this user.
+    async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError>;
+
+    /// The question with this digest that is open at `now`, if there is one.
+    async fn open_ticket(
+        &self,
+        tenant: &Tenant,
+        question: Digest,
+        now: Timestamp,
+    ) -> Result<Option<TicketRow>, StoreError>;
+
+    /// The question whose ticket has this hash.
+    async fn ticket(&self, id_hash: Digest) -> Result<Option<TicketRow>, StoreError>;
+
+    /// Keeps a sign-in that was begun; `state_hash` is unique.
+    async fn insert_flow(
+        &self,
+        state_hash: Digest,
+        data: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Takes a sign-in that was begun. It can be taken once; an expired one is gone.
+    async fn take_flow(
+        &self,
+        state_hash: Digest,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError>;
+
+    /// Keeps a browser's session.
+    async fn insert_session(&self, session: &Session) -> Result<(), StoreError>;
+
+    /// The session with this hash, if it is alive at `now`.
+    async fn session(&self, id_hash: Digest, now: Timestamp)
+    -> Result<Option<Session>, StoreError>;
+
+    /// Ends a session. Whether there was one.
+    async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError>;
+
+    /// Marks a nonce as used. `false` when it was used before.
+    async fn consume_nonce(
+        &self,
+        tenant: &Tenant,
+        nonce: Digest,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// The secret of this name: `candidate`, unless one was kept before. No tenant means the server's own.
+    async fn secret(
+        &self,
+        tenant: Option<&Tenant>,
+        name: &str,
+        candidate: [u8; 32],
+    ) -> Result<[u8; 32], StoreError>;
+
+    /// Forgets nonces, sign-ins, sessions and questions that have expired. How many rows went.
+    async fn prune(&self, now: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// An identifier of a row: UUIDv7, so that rows sort by the time of their making.
+pub fn row_id(now: Timestamp) -> Uuid {
+    let millis = u64::try_from(now.0).unwrap_or_default();
+    let (seconds, rest) = (millis / 1000, millis % 1000);
+    let nanos = u32::try_from(rest)
+        .unwrap_or_default()
+        .saturating_mul(1_000_000);
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}
+
+/// Bytes that nobody can guess.
+pub fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreError::Random)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::Arc;
+
+    use super::SqliteStore;
+
+    /// A store in memory, of its own.
+    pub(crate) async fn store() -> Arc<SqliteStore> {
+        Arc::new(SqliteStore::in_memory().await.unwrap())
+    }
+}

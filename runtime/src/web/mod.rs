@@ -1,1 +1,143 @@
-//! To be written.
+//! The pages for people: sign-in, the consent page, one's own consents. Plain forms, no script.
+//!
+//! In reading order: `sign_in` makes the browser's session, `consent` shows a question and takes its answer, `consents` lists and
+//! takes back. `page` is how every page is sent. A page decides nothing by itself and never sees an access token; whoever opens
+//! one is the user who signed in, whatever the URL says.
+
+mod consent;
+mod consents;
+mod cookie;
+mod fault;
+mod form;
+mod issuer;
+mod next;
+mod pace;
+pub mod page;
+mod secret;
+mod session;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use url::Url;
+
+pub use issuer::{Exchange, ExchangeError};
+
+use crate::audit::Audit;
+use crate::clock::SharedClock;
+use crate::config::SignIn;
+use crate::consent::Consents;
+use crate::identity::{FetchKeys, Identity};
+use crate::store::{SharedStore, StoreError, random};
+use form::FormKey;
+use issuer::IssuerClient;
+use pace::Pace;
+
+/// Largest form that is read, in bytes: a page with a hundred capabilities sends 10 KiB.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+/// Name of the server's key that seals forms.
+const FORM_KEY: &str = "web.forms";
+
+/// What the pages need.
+pub struct WebParts {
+    /// Keeps sessions and sign-ins.
+    pub store: SharedStore,
+    /// Records sign-ins.
+    pub audit: Audit,
+    /// Questions and answers.
+    pub consents: Consents,
+    /// Verifies ID tokens.
+    pub identity: Arc<Identity>,
+    /// How a browser signs in; without it nobody can.
+    pub sign_in: Option<SignIn>,
+    /// Reads the metadata of the issuer.
+    pub fetch: Arc<dyn FetchKeys>,
+    /// Sends codes to the issuer.
+    pub exchange: Arc<dyn Exchange>,
+    /// The time.
+    pub clock: SharedClock,
+    /// The URL under which browsers reach us.
+    pub public_url: Url,
+}
+
+/// Everything behind the pages. Cheap to clone.
+#[derive(Clone)]
+pub struct WebState {
+    store: SharedStore,
+    audit: Audit,
+    consents: Consents,
+    identity: Arc<Identity>,
+    issuer: Option<Arc<IssuerClient>>,
+    pace: Arc<Pace>,
+    clock: SharedClock,
+    public_url: Url,
+    forms: FormKey,
+}
+
+impl WebState {
+    /// The state of the pages. The key of their forms is in the store, so that a restart does not spoil an open page.
+    pub async fn open(parts: WebParts) -> Result<Self, StoreError> {
+        let key = parts.store.secret(None, FORM_KEY, random()?).await?;
+        let issuer = parts.sign_in.map(|config| {
+            let client = IssuerClient::new(config, &parts.public_url, parts.fetch, parts.exchange);
+            Arc::new(client)
+        });
+        Ok(Self {
+            store: parts.store,
+            audit: parts.audit,
+            consents: parts.consents,
+            identity: parts.identity,
+            issuer,
+            pace: Arc::new(Pace::new()),
+            clock: parts.clock,
+            public_url: parts.public_url,
+            forms: FormKey::new(&key),
+        })
+    }
+}
+
+/// All pages.
+pub fn router(state: WebState) -> Router {
+    let forgery = forgery(&state.public_url);
+    let routes = Router::new()
+        .route("/sign-in", get(sign_in::start))
+        .route("/sign-in/callback", get(sign_in::finish))
+        .route("/sign-out", post(sign_in::end))
+        .route(
+            "/consent/{ticket}",
+            get(consent::show).post(consent::decide),
+        )
+        .route("/consents", get(consents::show))
+        .route("/consents/revoke-all", post(consents::revoke_all))
+        .route("/consents/{id}/revoke", post(consents::revoke))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .layer(forgery.with_rejection_response(forged))
+        .with_state(state);
+    page::secure(routes, "")
+}
+
+/// Refuses forms of other sites (`Sec-Fetch-Site`, else `Origin`). Behind it stands the token of each form.
+fn forgery(public_url: &Url) -> CsrfLayer {
+    let ours = public_url.origin().ascii_serialization();
+    // An origin that is none is not trusted; then only `Sec-Fetch-Site` and the `Host` of the request count.
+    CsrfLayer::new()
+        .add_trusted_origin(ours)
+        .unwrap_or_else(|_| CsrfLayer::new())
+}
+
+fn forged(error: ProtectionError) -> axum::response::Response {
+    tracing::info!(%error, "a form of another site was refused");
+    page::message(
+        StatusCode::FORBIDDEN,
+        "This form did not come from our page",
+        "Another site tried to send it for you, so nothing was done. Open the link from your client again and decide there.",
+    )
+}

@@ -1,0 +1,378 @@
+//! One record, and the events that are no calls.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::facts::{ArgumentFacts, End, Stage, ToolFacts, Used};
+use super::writer::Pending;
+use crate::clock::Timestamp;
+use crate::ids::{ClientId, Digest, Issuer, Tenant, ToolName, User};
+
+/// Format of the records that this version writes.
+const FORMAT: u32 = 1;
+
+/// Which record of an entry this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Before the effect.
+    Intent,
+    /// After it, or instead of it.
+    Outcome,
+    /// No call.
+    Event,
+}
+
+/// One record before it has its place in the chain, which adds `log_id`, `seq` and `prev_hash`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Format.
+    pub v: u32,
+    /// When, in milliseconds since 1970.
+    pub at: Timestamp,
+    /// The same in both records of a call.
+    pub event_id: Uuid,
+    /// Which record of the entry.
+    pub phase: Phase,
+    /// `tool.call`, `tool.denied`, `consent.given`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The method of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The isolation key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// The pseudonym of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
+    /// Who vouches for the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<Issuer>,
+    /// The client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientId>,
+    /// The token, without a byte of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenUse>,
+    /// The tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolFacts>,
+    /// The name that was asked for, when there is no such tool for this caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_tool: Option<ToolName>,
+    /// What the rules said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionFacts>,
+    /// The consent records that were used, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<String>,
+    /// What the call may do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted: Vec<String>,
+    /// The arguments, without their values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<ArgumentFacts>,
+    /// Hash of the ticket of the question to the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Digest>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultFacts>,
+    /// What else an event tells.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub facts: Map<String, Value>,
+}
+
+/// What is recorded of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenUse {
+    /// SHA-256 of `jti`.
+    pub jti_hash: Digest,
+    /// Signature algorithm.
+    pub alg: String,
+    /// Key that verified it.
+    pub kid: String,
+    /// When it expires.
+    pub exp: Timestamp,
+}
+
+/// What the rules said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionFacts {
+    /// The rules that decided, by id.
+    pub rules: Vec<String>,
+    /// Digest of the rules in force.
+    pub policy_digest: Digest,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultFacts {
+    /// `replied`, `refused`, `aborted`, …
+    pub status: String,
+    /// The stage that refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// Why, as a word of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the guest used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Used>,
+}
+
+impl ResultFacts {
+    fn status(status: impl Into<String>) -> Self {
+        Self {
+            status: status.into(),
+            stage: None,
+            reason: None,
+            used: None,
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn new(event_id: Uuid, at: Timestamp, method: &str) -> Self {
+        let mut record = Self::empty(event_id, at, Phase::Outcome);
+        record.kind = kind_of(method, "tool.call", "mcp.request");
+        record.method = Some(method.to_owned());
+        record
+    }
+
+    fn empty(event_id: Uuid, at: Timestamp, phase: Phase) -> Self {
+        Self {
+            v: FORMAT,
+            at,
+            event_id,
+            phase,
+            kind: String::new(),
+            method: None,
+            tenant: None,
+            subject: None,
+            iss: None,
+            client_id: None,
+            token: None,
+            tool: None,
+            asked_tool: None,
+            decision: None,
+            consents: Vec::new(),
+            granted: Vec::new(),
+            arguments: None,
+            ticket: None,
+            result: None,
+            facts: Map::new(),
+        }
+    }
+
+    /// Makes it the intent of its entry.
+    pub(super) fn intent(&self) -> Self {
+        let mut intent = self.clone();
+        intent.phase = Phase::Intent;
+        intent
+    }
+
+    /// Drops what the intent says already.
+    pub(super) fn shorten(&mut self) {
+        self.token = None;
+        self.decision = None;
+        self.arguments = None;
+        self.consents.clear();
+        self.granted.clear();
+    }
+
+    /// Makes it the closing record of its entry.
+    pub(super) fn end(&mut self, end: End) {
+        let method = self.method.clone().unwrap_or_default();
+        let result = match end {
+            End::Ran { ending, used } => ResultFacts {
+                used: Some(used),
+                ..ResultFacts::status(ending)
+            },
+            End::Answered => ResultFacts::status("answered"),
+            End::Refused { stage, reason } => {
+                self.kind = match stage {
+                    Stage::Identity => "auth.failed".to_owned(),
+                    Stage::Request
+                    | Stage::Catalog
+                    | Stage::Policy
+                    | Stage::Consent
+                    | Stage::Grant
+                    | Stage::Arguments
+                    | Stage::Limits
+                    | Stage::Audit => kind_of(&method, "tool.denied", "mcp.denied"),
+                };
+                ResultFacts {
+                    stage: Some(stage),
+                    reason: Some(reason),
+                    ..ResultFacts::status("refused")
+                }
+            }
+            End::Asked { ticket } => {
+                self.kind = kind_of(&method, "tool.denied", "mcp.denied");
+                self.ticket = Some(ticket);
+                ResultFacts {
+                    stage: Some(Stage::Consent),
+                    reason: Some("consent-needed".to_owned()),
+                    ..ResultFacts::status("asked")
+                }
+            }
+            End::Failed { reason } => ResultFacts {
+                reason: Some(reason),
+                ..ResultFacts::status("failed")
+            },
+        };
+        self.phase = Phase::Outcome;
+        self.result = Some(result);
+    }
+
+    /// Makes it the closing record of an entry that nobody closed.
+    pub(super) fn abort(&mut self) {
+        self.phase = Phase::Outcome;
+        self.result = Some(ResultFacts::status("aborted"));
+    }
+}
+
+fn kind_of(method: &str, call: &str, other: &str) -> String {
+    if method == "tools/call" { call } else { other }.to_owned()
+}
+
+/// What kind of event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A bearer token was refused outside any request that we could read.
+    AuthFailed,
+    /// The user is asked.
+    ConsentAsked,
+    /// The user agreed to something.
+    ConsentGiven,
+    /// The user refused something.
+    ConsentDenied,
+    /// The user took a decision back.
+    ConsentRevoked,
+    /// A consent that is good for one call was used up.
+    ConsentUsed,
+    /// Somebody opened the question of another user.
+    ConsentForeignUser,
+    /// Other rules are in force.
+    PolicyChanged,
+    /// New rules were refused; the old ones stay in force.
+    PolicyRefused,
+    /// A package is served.
+    ToolAdmitted,
+    /// Another build of a package is served.
+    ToolChanged,
+    /// A package was refused.
+    ToolRefused,
+    /// A package is served no more.
+    ToolRetired,
+    /// A browser signed in.
+    SignedIn,
+    /// A browser signed out.
+    SignedOut,
+    /// A sign-in failed.
+    SignInFailed,
+    /// The server began to serve.
+    ServerStarted,
+    /// The server stopped in order.
+    ServerStopped,
+    /// The log could not be written for a while.
+    AuditRecovered,
+}
+
+impl EventKind {
+    /// The word for it in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthFailed => "auth.failed",
+            Self::ConsentAsked => "consent.asked",
+            Self::ConsentGiven => "consent.given",
+            Self::ConsentDenied => "consent.denied",
+            Self::ConsentRevoked => "consent.revoked",
+            Self::ConsentUsed => "consent.used",
+            Self::ConsentForeignUser => "consent.foreign-user",
+            Self::PolicyChanged => "policy.changed",
+            Self::PolicyRefused => "policy.refused",
+            Self::ToolAdmitted => "tool.admitted",
+            Self::ToolChanged => "tool.changed",
+            Self::ToolRefused => "tool.refused",
+            Self::ToolRetired => "tool.retired",
+            Self::SignedIn => "sign-in.done",
+            Self::SignedOut => "sign-in.ended",
+            Self::SignInFailed => "sign-in.failed",
+            Self::ServerStarted => "server.started",
+            Self::ServerStopped => "server.stopped",
+            Self::AuditRecovered => "audit.recovered",
+        }
+    }
+}
+
+/// Something that is no call.
+#[derive(Debug, Clone)]
+pub struct Event {
+    record: Record,
+    user: Option<User>,
+}
+
+impl Event {
+    /// An event of this kind.
+    pub fn new(kind: EventKind) -> Self {
+        let mut record = Record::empty(Uuid::nil(), Timestamp(0), Phase::Event);
+        record.kind = kind.as_str().to_owned();
+        Self { record, user: None }
+    }
+
+    /// Whom it is about. The user is recorded under a pseudonym.
+    #[must_use]
+    pub fn user(mut self, tenant: &Tenant, user: &User) -> Self {
+        self.record.tenant = Some(tenant.clone());
+        self.user = Some(user.clone());
+        self
+    }
+
+    /// Which client it is about.
+    #[must_use]
+    pub fn client(mut self, client: &ClientId) -> Self {
+        self.record.client_id = Some(client.clone());
+        self
+    }
+
+    /// Which tool it is about.
+    #[must_use]
+    pub fn tool(mut self, tool: &ToolName) -> Self {
+        self.record.asked_tool = Some(tool.clone());
+        self
+    }
+
+    /// Which question it is about, by the hash of its ticket.
+    #[must_use]
+    pub fn ticket(mut self, ticket: Digest) -> Self {
+        self.record.ticket = Some(ticket);
+        self
+    }
+
+    /// Which consents it is about.
+    #[must_use]
+    pub fn consents(mut self, ids: Vec<String>) -> Self {
+        self.record.consents = ids;
+        self
+    }
+
+    /// Something else that it tells: a name, a kind, a size or a digest, never a value.
+    #[must_use]
+    pub fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.record.facts.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub(super) fn into_pending(mut self, event_id: Uuid, at: Timestamp) -> Pending {
+        self.record.event_id = event_id;
+        self.record.at = at;
+        Pending {
+            record: self.record,
+            user: self.user,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Reading the log: records by simple criteria, as one line for people or as they are kept.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::chain::PAGE;
+use super::record::{Phase, Record};
+use crate::clock::Timestamp;
+use crate::ids::{Digest, ToolName};
+use crate::store::{AuditRow, Store, StoreError};
+
+/// Which records are wanted. What is not given does not narrow.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// About this tool.
+    pub tool: Option<ToolName>,
+    /// About the user of this pseudonym.
+    pub subject: Option<Digest>,
+    /// Of this type, or of the family before the point: `consent`.
+    pub kind: Option<String>,
+    /// Not older than this.
+    pub since: Option<Timestamp>,
+}
+
+impl Filter {
+    fn takes(&self, record: &Record) -> bool {
+        let tool = self.tool.as_ref().is_none_or(|tool| {
+            record
+                .tool
+                .as_ref()
+                .is_some_and(|facts| facts.name == *tool)
+                || record.asked_tool.as_ref() == Some(tool)
+        });
+        let kind = self.kind.as_deref().is_none_or(|kind| {
+            record.kind == kind
+                || record
+                    .kind
+                    .strip_prefix(kind)
+                    .is_some_and(|rest| rest.starts_with('.'))
+        });
+        tool && kind
+            && self
+                .subject
+                .is_none_or(|subject| record.subject == Some(subject))
+            && self.since.is_none_or(|since| record.at >= since)
+    }
+}
+
+/// A record as it stands in the log.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its number.
+    pub seq: u64,
+    /// What it says.
+    pub record: Record,
+    /// Its canonical JSON, on one line.
+    pub json: String,
+}
+
+/// The log cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ShowError {
+    /// It cannot be read.
+    #[error("the audit log cannot be read")]
+    Store(#[from] StoreError),
+    /// A record cannot be read.
+    #[error("audit record {seq} cannot be read; `bailiwick audit verify` tells more")]
+    Record {
+        /// Its number.
+        seq: u64,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Hands every record that the filter takes to `each`, in the order of the log, from number `from` on.
+pub async fn show(
+    store: &dyn Store,
+    from: u64,
+    filter: &Filter,
+    mut each: impl FnMut(&Stored) + Send,
+) -> Result<(), ShowError> {
+    let mut next = from;
+    loop {
+        let page = store.audit_from(next, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        next = last.seq.saturating_add(1);
+        for row in page {
+            let stored = read(row)?;
+            if filter.takes(&stored.record) {
+                each(&stored);
+            }
+        }
+    }
+}
+
+fn read(row: AuditRow) -> Result<Stored, ShowError> {
+    let mut json = serde_json::Deserializer::from_str(&row.text);
+    let record = Record::deserialize(&mut json).map_err(|source| ShowError::Record {
+        seq: row.seq,
+        source,
+    })?;
+    Ok(Stored {
+        seq: row.seq,
+        record,
+        json: row.text,
+    })
+}
+
+/// One record as one line for people.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a>(pub &'a Stored);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stored { seq, record, .. } = self.0;
+        write!(out, "{} #{seq} {}", record.at.rfc3339(), record.kind)?;
+        match record.phase {
+            Phase::Intent => out.write_str(" intent")?,
+            Phase::Outcome | Phase::Event => {}
+        }
+        match (&record.tool, &record.asked_tool) {
+            (Some(tool), _) => write!(out, " {}", tool.name)?,
+            (None, Some(name)) => write!(out, " {name}")?,
+            (None, None) => {}
+        }
+        if let Some(subject) = &record.subject {
+            write!(out, " user {}", subject.short())?;
+        }
+        if let Some(client) = &record.client_id {
+            write!(out, " via {client}")?;
+        }
+        self.result(out)?;
+        list(out, "may", &record.granted)?;
+        list(out, "by consent", &record.consents)?;
+        if let Some(decision) = &record.decision {
+            list(out, "by rule", &decision.rules)?;
+        }
+        for (name, value) in &record.facts {
+            match value.as_str() {
+                Some(text) => write!(out, "; {name} {}", text.escape_debug())?,
+                None => write!(out, "; {name} {value}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Line<'_> {
+    fn result(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(result) = &self.0.record.result else {
+            return Ok(());
+        };
+        write!(out, ": {}", result.status)?;
+        if let Some(stage) = result.stage {
+            write!(out, " by {}", stage.as_str())?;
+        }
+        if let Some(reason) = &result.reason {
+            write!(out, ", {}", reason.escape_debug())?;
+        }
+        let Some(used) = &result.used else {
+            return Ok(());
+        };
+        write!(out, " in {} ms, {} bytes", used.wall_ms, used.reply_bytes)?;
+        for (effect, how) in &used.effects {
+            write!(out, "; {} ×{}", effect.escape_debug(), how.count)?;
+            if how.refused > 0 {
+                write!(out, " ({} refused)", how.refused)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn list(out: &mut fmt::Formatter<'_>, what: &str, items: &[String]) -> fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    write!(out, "; {what} {}", items.join(", ").escape_debug())
+}

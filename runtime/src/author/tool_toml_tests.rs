@@ -1,0 +1,138 @@
+use super::*;
+
+const HEAD: &str = "name = \"a\"\nversion = \"1.0.0\"\ntitle = \"A\"\ndescription = \"Does a\"\npublisher = \"example.test\"\n";
+
+fn parse(rest: &str) -> Result<ToolToml, TomlError> {
+    ToolToml::parse("tool.toml", &format!("{HEAD}{rest}"))
+}
+
+fn problem(rest: &str) -> String {
+    let problems = parse(rest).unwrap_err().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems[0].to_string()
+}
+
+fn asked(rest: &str) -> Vec<String> {
+    let needs = parse(rest).unwrap().needs;
+    needs
+        .iter()
+        .flat_map(|need| need.capabilities.iter().map(ToString::to_string))
+        .collect()
+}
+
+#[test]
+fn nothing_is_asked_for_unless_it_is_written() {
+    let toml = parse("").unwrap();
+    assert!(toml.needs.is_empty() && toml.build.is_none());
+    assert!(toml.manifest(Vec::new()).needs().is_empty());
+}
+
+#[test]
+fn each_kind_becomes_its_capabilities() {
+    let http = "[[needs]]\nid=\"web\"\nkind=\"http\"\nhosts=[\"api.example\",\"*.b.example:8443\"]\nmethods=[\"POST\",\"GET\"]\npath=\"/v1/\"\nreason=\"r\"\n";
+    assert_eq!(
+        asked(http),
+        [
+            "http GET,POST *.b.example:8443 /v1/",
+            "http GET,POST api.example /v1/"
+        ]
+    );
+    let files = "[[needs]]\nid=\"f\"\nkind=\"files\"\nmount=\"notes\"\naccess=\"read\"\npath=\"in box/x\"\nreason=\"r\"\noptional=true\n";
+    assert_eq!(asked(files), ["files read notes in box/x"]);
+    assert!(parse(files).unwrap().needs[0].optional);
+    assert_eq!(
+        asked("[[needs]]\nid=\"c\"\nkind=\"clock\"\nreason=\"r\"\n"),
+        ["clock"]
+    );
+    assert_eq!(
+        asked("[[needs]]\nid=\"p\"\nkind=\"progress\"\nreason=\"r\"\n"),
+        ["progress"]
+    );
+}
+
+#[test]
+fn a_problem_names_its_line_and_its_mending() {
+    assert_eq!(
+        problem("[[needs]]\nid=\"c\"\nkind=\"klock\"\nreason=\"r\"\n"),
+        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock` or `progress`"
+    );
+    assert_eq!(
+        problem("[[needs]]\nid=\"f\"\nkind=\"files\"\nmount=\"notes\"\nreason=\"r\"\n"),
+        "tool.toml:6: a need of kind `files` has no `access`; add `access`"
+    );
+    assert_eq!(
+        problem("[[needs]]\nid=\"c\"\nkind=\"clock\"\nreason=\"r\"\nmount=\"notes\"\n"),
+        "tool.toml:10: `mount` has no meaning in a need of kind `clock`; remove it"
+    );
+    assert!(problem("[limits]\nmemory_mib = 100000\n").contains("limits.memory_mib"));
+    assert!(problem("[limits]\nmemory = 1\n").starts_with("tool.toml:7: unknown field `memory`"));
+    assert!(problem("[[needs]]\nid=\"c\"\nkind=\"clock\"\n").contains("missing field `reason`"));
+    assert!(
+        problem("[[needs]]\nid=\"c\"\nkind=\"clock\"\nreason=\"\"\n")
+            .contains("reason of need `c`")
+    );
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let problems = parse(
+        "[[needs]]\nid=\"w\"\nkind=\"http\"\nhosts=[\"127.0.0.1\",\"ok.example\",\"a b\"]\nmethods=[\"GET\"]\nreason=\"r\"\n[build]\ncommand=[]\nartifact=\"a.wasm\"\n",
+    )
+    .unwrap_err()
+    .problems;
+    assert_eq!(
+        problems
+            .iter()
+            .map(|problem| problem.line)
+            .collect::<Vec<_>>(),
+        [Some(9), Some(9), Some(12)]
+    );
+}
+
+#[test]
+fn a_part_cannot_bring_other_parts_along() {
+    for (hosts, methods, path) in [
+        ("a.example /x", "GET", "/"),
+        ("a.example", "GET,POST", "/"),
+        ("a.example", "CONNECT", "/"),
+        ("a.example", "GET", "/a b"),
+        ("a.example", "GET", "/a/../b"),
+        ("a.example", "GET", "a"),
+    ] {
+        let text = format!(
+            "[[needs]]\nid=\"w\"\nkind=\"http\"\nhosts=[\"{hosts}\"]\nmethods=[\"{methods}\"]\npath=\"{path}\"\nreason=\"r\"\n"
+        );
+        assert!(parse(&text).is_err(), "{text}");
+    }
+    let files =
+        "[[needs]]\nid=\"f\"\nkind=\"files\"\nmount=\"notes sub\"\naccess=\"read\"\nreason=\"r\"\n";
+    assert!(parse(files).is_err());
+}
+
+#[test]
+fn a_build_stays_in_its_folder() {
+    let build = parse("[build]\ncommand=[\"make\"]\nartifact=\"out/a.wasm\"\n")
+        .unwrap()
+        .build
+        .unwrap();
+    assert_eq!(build.artifact, Path::new("out/a.wasm"));
+    for outside in ["../a.wasm", "/tmp/a.wasm"] {
+        assert!(
+            parse(&format!(
+                "[build]\ncommand=[\"make\"]\nartifact=\"{outside}\"\n"
+            ))
+            .is_err()
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_problem() {
+    let error = ToolToml::read(Path::new("/nowhere/tool.toml")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("/nowhere/tool.toml: cannot be read"),
+        "{error}"
+    );
+}

@@ -1,0 +1,81 @@
+//! How the line ended: what the caller is told, and what is recorded.
+
+use uuid::Uuid;
+
+use super::facts::used;
+use crate::audit::{End, Stage};
+use crate::mcp::Answer;
+use crate::sandbox::{Ending, Outcome};
+
+/// How the line ended: what the caller is told, and what is recorded.
+pub(super) struct Ended {
+    pub answer: Answer,
+    pub end: End,
+    /// Whether the outcome must be durable before the caller hears of it.
+    pub durable: bool,
+}
+
+impl Ended {
+    pub fn refused(stage: Stage, reason: impl Into<String>, answer: Answer) -> Box<Self> {
+        Box::new(Self {
+            answer,
+            end: End::Refused {
+                stage,
+                reason: reason.into(),
+            },
+            durable: false,
+        })
+    }
+
+    pub fn failed(reason: impl Into<String>, answer: Answer) -> Box<Self> {
+        Box::new(Self {
+            answer,
+            end: End::Failed {
+                reason: reason.into(),
+            },
+            durable: false,
+        })
+    }
+
+    /// What the caller is told of an outcome. What a guest says of itself is shown; what we know of it is not.
+    pub fn of(outcome: Outcome, durable: bool, id: Uuid) -> Self {
+        let Outcome { ending, usage } = outcome;
+        let end = End::Ran {
+            ending: ending.name().to_owned(),
+            used: used(usage),
+        };
+        let answer = match ending {
+            Ending::Replied(reply) => Answer::Reply(reply),
+            Ending::InvalidArguments(text) | Ending::Denied(text) | Ending::Failed(text) => {
+                Answer::ToolError(text)
+            }
+            Ending::Trapped => {
+                Answer::ToolError("the tool crashed; the call had no reply".to_owned())
+            }
+            Ending::Exited => Answer::ToolError("the tool ended without a reply".to_owned()),
+            Ending::OutOfTime => {
+                Answer::ToolError("the tool did not answer in time and was stopped".to_owned())
+            }
+            Ending::OutOfBounds => Answer::ToolError(
+                "the tool wanted more memory than it may have and was stopped".to_owned(),
+            ),
+            Ending::ReplyTooLarge => {
+                Answer::ToolError("the tool's reply is larger than a reply may be".to_owned())
+            }
+            Ending::ReplyInvalid(text) => {
+                Answer::ToolError(format!("the tool's reply is not what it promises: {text}"))
+            }
+            Ending::Cancelled => Answer::Cancelled,
+            Ending::Overloaded => Answer::Busy,
+            Ending::Fault(detail) => {
+                tracing::error!(%detail, event = %id, "a call failed by our own fault");
+                Answer::Fault { id }
+            }
+        };
+        Self {
+            answer,
+            end,
+            durable,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the log and a sealed state say of a caller, a tool and a run: names, sizes and digests.
+
+use crate::audit::{CallerFacts, EffectUse, ToolFacts, Used};
+use crate::catalog::Tool;
+use crate::consent::StateFacts;
+use crate::identity::Caller;
+use crate::ids::Digest;
+use crate::sandbox::Usage;
+
+/// The caller as the log names it.
+pub(super) fn caller_facts(caller: &Caller) -> CallerFacts {
+    let token = caller.token();
+    CallerFacts {
+        tenant: caller.tenant().clone(),
+        user: caller.user().clone(),
+        client: caller.client().clone(),
+        jti_hash: token.jti_hash,
+        algorithm: token.algorithm.clone(),
+        key_id: token.key_id.clone(),
+        expires: token.expires,
+    }
+}
+
+/// The tool as the log names it.
+pub(super) fn tool_facts(tool: &Tool) -> ToolFacts {
+    let package = tool.package();
+    ToolFacts {
+        name: tool.name().clone(),
+        version: package.manifest().version.clone(),
+        publisher: tool.publisher().clone(),
+        component_digest: package.component_digest(),
+        definition_digest: tool.definition_digest(),
+        manifest_digest: package.manifest_digest(),
+    }
+}
+
+/// What a sealed state is bound to.
+pub(super) fn state_facts(caller: &Caller, tool: &Tool, arguments: Digest) -> StateFacts {
+    StateFacts {
+        tenant: caller.tenant().clone(),
+        user: caller.user().clone(),
+        client: caller.client().clone(),
+        tool: tool.name().clone(),
+        component: tool.package().component_digest(),
+        arguments,
+    }
+}
+
+/// What a run took, in the words of the log.
+pub(super) fn used(usage: Usage) -> Used {
+    let effects = usage.effects.into_iter().map(|(name, effect)| {
+        let effect = EffectUse {
+            count: effect.count,
+            refused: effect.refused,
+            bytes_out: effect.bytes_out,
+            bytes_in: effect.bytes_in,
+        };
+        (name, effect)
+    });
+    Used {
+        wall_ms: u64::try_from(usage.wall.as_millis()).unwrap_or(u64::MAX),
+        memory_bytes_peak: usage.memory_bytes_peak,
+        reply_bytes: usage.reply_bytes,
+        log_lines: usage.log_lines,
+        effects: effects.collect(),
+    }
+}

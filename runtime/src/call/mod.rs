@@ -1,0 +1,327 @@
+//! The line of a call: every stage in order, each fed with what the one before it proved.
+//!
+//! The audit entry is opened before the line and closed after it, on every path.
+
+mod ended;
+mod facts;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use url::Url;
+
+use crate::audit::{Audit, End, Entry, Stage};
+use crate::catalog::manifest::canonical_digest;
+use crate::catalog::{Catalog, Tool};
+use crate::clock::SharedClock;
+use crate::consent::{ConsentError, Consents, Needed, RequestStates, StateError};
+use crate::grant::GrantSet;
+use crate::identity::{Caller, Identity};
+use crate::ids::Digest;
+use crate::mcp::{Answer, Call, Era, Said};
+use crate::policy::{Refusal, Rules};
+use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
+use ended::Ended;
+use facts::{caller_facts, state_facts, tool_facts};
+
+/// Every stage, built once.
+pub struct Stages {
+    /// Who is asking.
+    pub identity: Arc<Identity>,
+    /// What for.
+    pub catalog: Arc<Catalog>,
+    /// What the operator allows.
+    pub rules: Arc<ArcSwap<Rules>>,
+    /// What the user agreed to.
+    pub consents: Consents,
+    /// What a client carries back to us.
+    pub states: RequestStates,
+    /// Where the guest runs.
+    pub sandbox: Sandbox,
+    /// What happened.
+    pub audit: Audit,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// The consent page lies below it.
+    pub public_url: Url,
+    /// Longest call when a manifest says nothing.
+    pub call_timeout: Duration,
+    /// Counts up when what callers may see may have changed.
+    pub changed: watch::Receiver<u64>,
+}
+
+impl Stages {
+    /// One call, recorded whatever comes of it.
+    async fn recorded(&self, call: Call, caller: Arc<Caller>) -> Answer {
+        let mut entry = self.audit.open("tools/call");
+        entry.caller(caller_facts(&caller));
+        entry.asked(call.tool.as_str());
+        let id = entry.id();
+        let ended = match self.line(call, caller, &mut entry).await {
+            Ok(ended) => ended,
+            Err(early) => *early,
+        };
+        let closed = if ended.durable {
+            entry.close(ended.end).await
+        } else {
+            entry.close_soon(ended.end).await
+        };
+        match closed {
+            Ok(()) => ended.answer,
+            Err(error) => {
+                // The effect has happened and its intent is durable; that the outcome is not must not look like success.
+                tracing::error!(%error, event = %id, "the outcome of a call could not be recorded");
+                Answer::Unavailable { id }
+            }
+        }
+    }
+
+    /// The line itself.
+    async fn line(
+        &self,
+        call: Call,
+        caller: Arc<Caller>,
+        entry: &mut Entry,
+    ) -> Result<Ended, Box<Ended>> {
+        let tool = self.find(&call, entry)?;
+        let rules = self.rules.load_full();
+        let permit = rules.permit(&caller, &tool, &call.arguments);
+        let permit = permit
+            .map_err(|refusal| not_permitted(&rules, &caller, &tool, &call.arguments, &refusal))?;
+        check_arguments(&tool, &call.arguments)?;
+        entry.decision(permit.rules(), rules.digest());
+        let arguments = canonical_digest(&call.arguments);
+        self.open_state(&call, &caller, &tool, arguments, entry)
+            .await?;
+        let consent = self
+            .consents
+            .confirm(permit, arguments, self.clock.now())
+            .await;
+        let consent = consent
+            .map_err(|error| self.not_consented(error, &call, &caller, &tool, arguments, entry))?;
+        entry.consent(consent.records().to_vec());
+        let grants = GrantSet::from(consent);
+        grants.suffices().map_err(|missing| {
+            Ended::refused(
+                Stage::Grant,
+                "required-capability",
+                Answer::ToolError(missing.to_string()),
+            )
+        })?;
+        if call.cancel.is_cancelled() {
+            return Err(Ended::refused(
+                Stage::Request,
+                "caller-gone",
+                Answer::Cancelled,
+            ));
+        }
+        let durable = self.intent(&grants, entry).await?;
+        let outcome = self.run(grants, call, &tool).await;
+        Ok(Ended::of(outcome, durable, entry.id()))
+    }
+
+    /// What for. An unknown tool answers as a hidden one.
+    fn find(&self, call: &Call, entry: &mut Entry) -> Result<Tool, Box<Ended>> {
+        let Some(tool) = self.catalog.find(call.tool.as_str()) else {
+            return Err(Ended::refused(
+                Stage::Catalog,
+                "unknown-tool",
+                Answer::UnknownTool,
+            ));
+        };
+        entry.tool(tool_facts(&tool));
+        entry.arguments(&call.arguments, &tool.definition().input_schema);
+        Ok(tool)
+    }
+
+    /// A state that a client gives back must be ours, for this very call, and unused. It gives no right.
+    async fn open_state(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        tool: &Tool,
+        arguments: Digest,
+        entry: &Entry,
+    ) -> Result<(), Box<Ended>> {
+        let Some(state) = &call.request_state else {
+            return Ok(());
+        };
+        match self
+            .states
+            .open(
+                state,
+                &state_facts(caller, tool, arguments),
+                self.clock.now(),
+            )
+            .await
+        {
+            Ok(_) => {}
+            Err(StateError::Store(error)) => {
+                tracing::error!(%error, event = %entry.id(), "a request state could not be checked");
+                return Err(Ended::failed(
+                    "store",
+                    Answer::Unavailable { id: entry.id() },
+                ));
+            }
+            Err(error) => {
+                let text = format!("{error}; call the tool again without it");
+                return Err(Ended::refused(
+                    Stage::Consent,
+                    "request-state",
+                    Answer::ToolError(text),
+                ));
+            }
+        }
+        match call.said {
+            // The client's word ends the call; it could not have allowed it.
+            Some(Said::Declined | Said::Cancelled) => {
+                let text =
+                    "the user did not open the consent page, so the tool was not called".to_owned();
+                Err(Ended::refused(
+                    Stage::Consent,
+                    "dismissed",
+                    Answer::ToolError(text),
+                ))
+            }
+            Some(Said::Accepted) | None => Ok(()),
+        }
+    }
+
+    fn not_consented(
+        &self,
+        error: ConsentError,
+        call: &Call,
+        caller: &Caller,
+        tool: &Tool,
+        arguments: Digest,
+        entry: &Entry,
+    ) -> Box<Ended> {
+        let refused = |reason: &str, text: String| {
+            Ended::refused(Stage::Consent, reason, Answer::ToolError(text))
+        };
+        match error {
+            ConsentError::Needed(needed) => self.ask(&needed, call, caller, tool, arguments, entry),
+            ConsentError::Denied { again_from } => refused(
+                "denied-by-user",
+                format!(
+                    "the user did not allow this; do not ask again before {}",
+                    again_from.rfc3339()
+                ),
+            ),
+            ConsentError::NoUser => refused(
+                "no-user",
+                "this token stands for no user who could consent; the operator can record a consent for it".to_owned(),
+            ),
+            ConsentError::TooManyQuestions | ConsentError::Contended => refused("too-many-questions", error.to_string()),
+            ConsentError::Store(_) | ConsentError::Audit(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, event = %entry.id(), "consent could not be looked up");
+                Ended::failed("store", Answer::Unavailable { id: entry.id() })
+            }
+        }
+    }
+
+    /// The question, in the form that this client can show.
+    fn ask(
+        &self,
+        needed: &Needed,
+        call: &Call,
+        caller: &Caller,
+        tool: &Tool,
+        arguments: Digest,
+        entry: &Entry,
+    ) -> Box<Ended> {
+        let failed = || Ended::failed("consent-url", Answer::Fault { id: entry.id() });
+        let Ok(url) = self.public_url.join(&needed.path) else {
+            return failed();
+        };
+        let message = format!(
+            "“{}” asks for your consent: {}.",
+            tool.package().manifest().title,
+            needed.sentences.join("; ")
+        );
+        let answer = match (call.era, call.can_open_urls) {
+            (Era::Modern, true) => {
+                let facts = state_facts(caller, tool, arguments);
+                match self.states.seal(&facts, &needed.ticket, self.clock.now()) {
+                    Ok(state) => Answer::ConsentNeeded {
+                        url,
+                        message,
+                        state,
+                    },
+                    Err(error) => {
+                        tracing::error!(%error, event = %entry.id(), "a request state could not be sealed");
+                        return failed();
+                    }
+                }
+            }
+            (Era::Modern | Era::Legacy, _) => Answer::ToolError(format!(
+                "{message} Ask the user to open {url} and decide there, then call the tool again."
+            )),
+        };
+        Box::new(Ended {
+            answer,
+            end: End::Asked {
+                ticket: needed.ticket.hash(),
+            },
+            durable: false,
+        })
+    }
+
+    /// No record, no effect. A call that can do nothing outside needs not wait for the disk.
+    async fn intent(&self, grants: &GrantSet, entry: &mut Entry) -> Result<bool, Box<Ended>> {
+        entry.granted(grants.granted());
+        let effects = !grants.granted().is_empty();
+        let written = if effects {
+            entry.intent().await
+        } else {
+            entry.intent_soon().await
+        };
+        written.map(|()| effects).map_err(|error| {
+            tracing::error!(%error, event = %entry.id(), "the intent of a call could not be recorded, so it does not run");
+            Ended::failed("audit", Answer::Unavailable { id: entry.id() })
+        })
+    }
+
+    async fn run(&self, grants: GrantSet, call: Call, tool: &Tool) -> Outcome {
+        let arguments = Value::Object(call.arguments).to_string();
+        let context = RunContext {
+            deadline: call_wall(&tool.package().manifest().limits, self.call_timeout),
+            progress: call.progress,
+            cancel: call.cancel,
+            clock: Arc::clone(&self.clock),
+        };
+        self.sandbox.run(grants, arguments, context).await
+    }
+}
+
+/// A caller who may not see the tool learns no more than that of a tool that does not exist.
+fn not_permitted(
+    rules: &Rules,
+    caller: &Caller,
+    tool: &Tool,
+    arguments: &Map<String, Value>,
+    refusal: &Refusal,
+) -> Box<Ended> {
+    // The refusal itself may quote arguments that a rule could not use; those stay out of the log.
+    tracing::info!(tool = %tool.name(), reason = refusal.name(), rules = ?refusal.rules(), "a call is not permitted");
+    if !rules.lists(caller, tool) {
+        return Ended::refused(Stage::Policy, refusal.name(), Answer::UnknownTool);
+    }
+    // Arguments that do not fit their schema cannot fit a rule about them either: say what can be mended.
+    if let Err(ended) = check_arguments(tool, arguments) {
+        return ended;
+    }
+    Ended::refused(Stage::Policy, refusal.name(), Answer::Denied)
+}
+
+fn check_arguments(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Box<Ended>> {
+    tool.check_arguments(&Value::Object(arguments.clone()))
+        .map_err(|mismatch| {
+            let text = format!("the arguments do not fit the tool's schema: {mismatch}");
+            Ended::refused(Stage::Arguments, "schema", Answer::ToolError(text))
+        })
+}

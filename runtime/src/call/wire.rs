@@ -1,0 +1,98 @@
+//! The line as the wire asks for it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use super::Stages;
+use crate::audit::EventKind;
+use crate::identity::{BearerToken, Caller};
+use crate::mcp::{
+    Answer, Call, EdgeRefusal, Line, Listed, NotScoped, NotVerified, Operation, Pending,
+    RequestFacts,
+};
+
+impl Line for Stages {
+    fn verify(
+        &self,
+        token: BearerToken,
+        request: RequestFacts,
+    ) -> Pending<'_, Result<Arc<Caller>, NotVerified>> {
+        Box::pin(self.verified(token, request))
+    }
+
+    fn check_scopes(&self, caller: &Caller, operation: &Operation) -> Result<(), NotScoped> {
+        let Some(tool) = operation
+            .tool
+            .as_ref()
+            .and_then(|name| self.catalog.find(name.as_str()))
+        else {
+            return Ok(());
+        };
+        self.rules
+            .load()
+            .check_scopes(caller, &tool)
+            .map_err(|needed| NotScoped { needed })
+    }
+
+    fn list(&self, caller: &Caller) -> Vec<Listed> {
+        let rules = self.rules.load();
+        let snapshot = self.catalog.snapshot();
+        snapshot
+            .tools
+            .values()
+            .filter(|tool| rules.lists(caller, tool))
+            .map(Listed::of)
+            .collect()
+    }
+
+    fn header_schema(&self, caller: &Caller, tool: &str) -> Option<Arc<Map<String, Value>>> {
+        let tool = self.catalog.find(tool)?;
+        let schema = tool.definition().input_schema.as_object()?;
+        let visible = mirrors_arguments(schema) && self.rules.load().lists(caller, &tool);
+        visible.then(|| Arc::new(schema.clone()))
+    }
+
+    fn call(&self, call: Call, caller: Arc<Caller>) -> Pending<'_, Answer> {
+        Box::pin(self.recorded(call, caller))
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
+    }
+
+    fn refused_at_edge(&self, request: &RequestFacts, refusal: &EdgeRefusal) {
+        // A refused token is recorded where its reason is known. The rest has no caller to speak of, or no effect.
+        tracing::info!(request = %request.id, peer = ?request.peer, refusal = refusal.name(), "a request was refused at the edge");
+    }
+}
+
+impl Stages {
+    async fn verified(
+        &self,
+        token: BearerToken,
+        request: RequestFacts,
+    ) -> Result<Arc<Caller>, NotVerified> {
+        match self.identity.verify(token, self.clock.now()).await {
+            Ok(caller) => Ok(caller),
+            Err(error) => {
+                tracing::info!(%error, request = %request.id, "a token was refused");
+                // Anybody can send one, so they are sampled: a flood of them must not crowd out the records of calls.
+                self.audit.sampled(EventKind::AuthFailed, error.name());
+                Err(error.public().into())
+            }
+        }
+    }
+}
+
+/// Whether some argument is annotated with `x-mcp-header`. Such an annotation is reachable through `properties` only.
+fn mirrors_arguments(schema: &Map<String, Value>) -> bool {
+    let fields = schema.get("properties").and_then(Value::as_object);
+    fields.is_some_and(|fields| {
+        fields
+            .values()
+            .filter_map(Value::as_object)
+            .any(|field| field.contains_key("x-mcp-header") || mirrors_arguments(field))
+    })
+}

@@ -1,0 +1,370 @@
+//! Compiles a component to native code in a process of its own.
+//!
+//! A component can be made to cost a compiler any time and memory. So the serving process never compiles: a child
+//! limits itself before it reads the first foreign byte, and whatever it does then ends as a typed error here.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rlimit::Resource;
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+
+use super::schema::text;
+use crate::engine::{EngineError, WasmEngine};
+use crate::limits::{
+    COMPILE_CPU_SECS_MAX, COMPILE_FILES_MAX, COMPILE_MEMORY_BYTES_MAX, COMPILE_MESSAGE_BYTES_MAX,
+    COMPILE_OUTPUT_BYTES_MAX, COMPILE_WALL_MAX, PACKAGE_BYTES_MAX,
+};
+
+/// The hidden subcommand that calls [`compile_component`].
+pub const SUBCOMMAND: &str = "compile-component";
+
+/// Threads of one compilation: more share no more work, and each costs address space.
+const THREADS: &str = "4";
+
+/// Why there is no native code.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The child did not start.
+    #[error("the compiler `{}` did not start", .program.display())]
+    Start {
+        program: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its files could not be written or read.
+    #[error(
+        "the compiler's files could not be written or read; look at the space and permissions of the cache folder"
+    )]
+    Files(#[source] std::io::Error),
+    /// It took too long by the clock.
+    #[error("it took longer than {} s to compile and was stopped; make it smaller", .0.as_secs())]
+    OutOfTime(Duration),
+    /// It took too much processor time.
+    #[error(
+        "it took more than {COMPILE_CPU_SECS_MAX} s of processor time to compile; make it smaller"
+    )]
+    OutOfProcessor,
+    /// It took too much memory.
+    #[error("it took more than {} MiB of memory to compile; make it smaller", COMPILE_MEMORY_BYTES_MAX / (1024 * 1024))]
+    OutOfMemory,
+    /// Its native code is too large.
+    #[error("its native code is larger than {} MiB; make it smaller", COMPILE_OUTPUT_BYTES_MAX / (1024 * 1024))]
+    TooLarge,
+    /// The compiler refused it.
+    #[error("it does not compile: {0}; build it again")]
+    Invalid(String),
+    /// The compiler crashed on it.
+    #[error("the compiler crashed on it (signal {0}); make it simpler")]
+    Crashed(i32),
+}
+
+/// Starts compilations.
+#[derive(Debug, Clone)]
+pub struct Compiler {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    wall: Duration,
+}
+
+impl Compiler {
+    /// Runs this program, which must be `bailiwick` of the same build.
+    pub fn new(program: PathBuf) -> Self {
+        Self {
+            program,
+            arguments: vec![SUBCOMMAND.into()],
+            wall: COMPILE_WALL_MAX,
+        }
+    }
+
+    /// Compiles; the bytes are in a private folder below `scratch` meanwhile.
+    pub async fn compile(&self, component: &[u8], scratch: &Path) -> Result<Vec<u8>, CompileError> {
+        let folder = tempfile::Builder::new()
+            .prefix(".compile-")
+            .permissions(PermissionsExt::from_mode(0o700))
+            .tempdir_in(scratch)
+            .map_err(CompileError::Files)?;
+        let input = folder.path().join("in.wasm");
+        let output = folder.path().join("out.native");
+        tokio::fs::write(&input, component)
+            .await
+            .map_err(CompileError::Files)?;
+        let mut child = self.start(folder.path(), &input, &output)?;
+        let complaint = child.stderr.take();
+        let complaint = async {
+            let mut said = Vec::new();
+            if let Some(stderr) = complaint {
+                let mut bounded = stderr.take(COMPILE_MESSAGE_BYTES_MAX);
+                // What cannot be read is not said.
+                let _ = bounded.read_to_end(&mut said).await;
+            }
+            String::from_utf8_lossy(&said).into_owned()
+        };
+        let finished = async { tokio::join!(child.wait(), complaint) };
+        let Ok((status, complaint)) = tokio::time::timeout(self.wall, finished).await else {
+            // Kills and reaps; a child that is gone already is as good.
+            let _ = child.kill().await;
+            return Err(CompileError::OutOfTime(self.wall));
+        };
+        judge(status.map_err(CompileError::Files)?, &complaint)?;
+        read_bounded(&output, COMPILE_OUTPUT_BYTES_MAX)
+            .await
+            .map_err(CompileError::Files)?
+            .ok_or(CompileError::TooLarge)
+    }
+
+    fn start(&self, folder: &Path, input: &Path, output: &Path) -> Result<Child, CompileError> {
+        Command::new(&self.program)
+            .args(&self.arguments)
+            .arg(input)
+            .arg(output)
+            .current_dir(folder)
+            .env_clear()
+            .env("RAYON_NUM_THREADS", THREADS)
+            // Each arena of the allocator reserves address space, which is what is bounded.
+            .env("MALLOC_ARENA_MAX", THREADS)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| CompileError::Start {
+                program: self.program.clone(),
+                source,
+            })
+    }
+}
+
+fn judge(status: ExitStatus, complaint: &str) -> Result<(), CompileError> {
+    // signal(7) on Linux: 6 ABRT, 9 KILL, 24 XCPU, 25 XFSZ. A Rust allocation that fails aborts and says so.
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (_, Some(24)) => Err(CompileError::OutOfProcessor),
+        (_, Some(25)) => Err(CompileError::TooLarge),
+        _ if complaint.contains("memory allocation of") => Err(CompileError::OutOfMemory),
+        (_, Some(9)) => Err(CompileError::OutOfMemory),
+        (_, Some(signal)) => Err(CompileError::Crashed(signal)),
+        (_, None) => Err(CompileError::Invalid(text(complaint.trim()))),
+    }
+}
+
+async fn read_bounded(path: &Path, max: u64) -> Result<Option<Vec<u8>>, std::io::Error> {
+    let file = tokio::fs::File::open(path).await?;
+    if file.metadata().await?.len() > max {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let read = file
+        .take(max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .await?;
+    Ok((u64::try_from(read).unwrap_or(u64::MAX) <= max).then_some(bytes))
+}
+
+/// Why the child wrote no native code.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It could not limit itself, so it did not begin.
+    #[error("the compiler could not limit itself")]
+    Limits(#[source] std::io::Error),
+    /// Its input or output failed.
+    #[error("the compiler's files failed: {0}")]
+    Files(#[source] std::io::Error),
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The component is not valid.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What the child does: limits its own process for good, then compiles `input` to a new file `output`.
+///
+/// Only for a process that does nothing else. The caller prints an error to standard error and exits with 1.
+pub fn compile_component(input: &Path, output: &Path) -> Result<(), ChildError> {
+    limit_self().map_err(ChildError::Limits)?;
+    let mut component = Vec::new();
+    std::fs::File::open(input)
+        .and_then(|file| file.take(PACKAGE_BYTES_MAX).read_to_end(&mut component))
+        .map_err(ChildError::Files)?;
+    let engine = WasmEngine::for_compiler()?;
+    let code = engine
+        .precompile_component(&component)
+        .map_err(|error| ChildError::Invalid(format!("{error:#}").replace('\n', " ")))?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(output)
+        .map_err(ChildError::Files)?;
+    std::io::Write::write_all(&mut file, &code).map_err(ChildError::Files)
+}
+
+fn limit_self() -> Result<(), std::io::Error> {
+    for (resource, limit) in [
+        (Resource::CORE, 0),
+        (Resource::AS, COMPILE_MEMORY_BYTES_MAX),
+        (Resource::CPU, COMPILE_CPU_SECS_MAX),
+        (Resource::FSIZE, COMPILE_OUTPUT_BYTES_MAX),
+        (Resource::NOFILE, COMPILE_FILES_MAX),
+    ] {
+        // Never above what the process may have already.
+        let (_, hard) = resource.get()?;
+        let limit = limit.min(hard);
+        resource.set(limit, limit)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::Compiler;
+    use crate::limits::COMPILE_WALL_MAX;
+
+    /// A compiler whose child is this very test program, in the test `catalog::compile::tests::child`.
+    pub(crate) fn compiler() -> Compiler {
+        Compiler {
+            program: std::env::current_exe().unwrap(),
+            arguments: [
+                "--exact",
+                "catalog::compile::tests::child",
+                "--nocapture",
+                super::SUBCOMMAND,
+            ]
+            .map(Into::into)
+            .to_vec(),
+            wall: COMPILE_WALL_MAX,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No test by itself: what a compiler from [`testing::compiler`] runs.
+    #[test]
+    fn child() {
+        let arguments: Vec<_> = std::env::args_os().collect();
+        let at = arguments.iter().position(|argument| argument == SUBCOMMAND);
+        let Some([input, output]) = at.and_then(|at| arguments.get(at + 1..at + 3)) else {
+            return;
+        };
+        if let Err(error) = compile_component(input.as_ref(), output.as_ref()) {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+        // It panics, and the test that asked for code gets none.
+        assert_eq!(Resource::CORE.get().unwrap(), (0, 0));
+        assert!(Resource::AS.get().unwrap().1 <= COMPILE_MEMORY_BYTES_MAX);
+        assert!(Resource::CPU.get().unwrap().1 <= COMPILE_CPU_SECS_MAX);
+        assert!(Resource::FSIZE.get().unwrap().1 <= COMPILE_OUTPUT_BYTES_MAX);
+    }
+
+    fn program(program: &str, arguments: &[&str], wall: Duration) -> Compiler {
+        Compiler {
+            program: program.into(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            wall,
+        }
+    }
+
+    async fn run(compiler: &Compiler, text: &str) -> Result<Vec<u8>, CompileError> {
+        let scratch = tempfile::tempdir().unwrap();
+        let outcome = compiler
+            .compile(&wat::parse_str(text).unwrap(), scratch.path())
+            .await;
+        assert_eq!(
+            std::fs::read_dir(scratch.path()).unwrap().count(),
+            0,
+            "something is left"
+        );
+        outcome
+    }
+
+    #[tokio::test]
+    async fn a_component_becomes_native_code() {
+        let code = run(&testing::compiler(), "(component)").await.unwrap();
+        assert!(code.starts_with(b"\x7fELF"));
+    }
+
+    #[tokio::test]
+    async fn what_is_invalid_is_refused_with_the_place() {
+        let invalid = r#"(component (core module (func (result i32) i64.const 0)))"#;
+        let Err(CompileError::Invalid(what)) = run(&testing::compiler(), invalid).await else {
+            panic!("accepted");
+        };
+        assert!(
+            what.contains("offset") || what.contains("type mismatch"),
+            "{what}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_compiler_that_hangs_or_floods_is_stopped() {
+        let wall = Duration::from_millis(300);
+        for flood in [
+            program("/bin/sh", &["-c", "while :; do :; done"], wall),
+            program("/bin/sh", &["-c", "yes >&2"], wall),
+        ] {
+            let error = run(&flood, "(component)").await.unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    CompileError::OutOfTime(_)
+                        | CompileError::Invalid(_)
+                        | CompileError::Crashed(13)
+                ),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn every_end_of_the_child_has_a_name() {
+        let wall = Duration::from_secs(20);
+        let end = async |script: &str| {
+            run(&program("/bin/sh", &["-c", script], wall), "(component)")
+                .await
+                .unwrap_err()
+        };
+        assert!(matches!(
+            end("kill -XCPU $$").await,
+            CompileError::OutOfProcessor
+        ));
+        assert!(matches!(end("kill -XFSZ $$").await, CompileError::TooLarge));
+        assert!(matches!(
+            end("kill -KILL $$").await,
+            CompileError::OutOfMemory
+        ));
+        assert!(matches!(
+            end("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$").await,
+            CompileError::OutOfMemory
+        ));
+        assert!(matches!(
+            end("kill -SEGV $$").await,
+            CompileError::Crashed(11)
+        ));
+        assert!(
+            matches!(end("echo why >&2; exit 1").await, CompileError::Invalid(what) if what == "why")
+        );
+        assert!(matches!(end("exit 0").await, CompileError::Files(_)));
+        assert!(matches!(
+            run(&program("/nowhere", &[], wall), "(component)").await,
+            Err(CompileError::Start { .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn the_child_inherits_no_environment() {
+        let script = r#"test -z "$HOME$CARGO_TARGET_DIR$PWD_FILE" && cp "$0" "$1""#;
+        let compiler = program("/bin/sh", &["-c", script], Duration::from_secs(20));
+        let code = run(&compiler, "(component)").await.unwrap();
+        assert_eq!(code, wat::parse_str("(component)").unwrap());
+    }
+}

@@ -1,0 +1,253 @@
+//! An admitted package and its tools.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use wasmtime::component::Component;
+
+use super::manifest::{Definition, Manifest};
+use super::schema::{Schema, SchemaError, SchemaMismatch};
+use crate::capability::{Capability, Methods, Tier};
+use crate::ids::{Digest, NameError, Publisher, ToolName};
+
+/// An admitted package: one component and what it said of itself.
+pub struct Package {
+    manifest: Manifest,
+    component_digest: Digest,
+    manifest_digest: Digest,
+    schemas: Vec<Schemas>,
+    component: Component,
+}
+
+/// The compiled schemas of one tool.
+pub(super) struct Schemas {
+    input: Schema,
+    output: Option<Schema>,
+}
+
+impl Schemas {
+    /// Judges and compiles both schemas of a definition. An error says which one it is about.
+    pub(super) fn compile(definition: &Definition) -> Result<Self, (&'static str, SchemaError)> {
+        let input = Schema::compile(&definition.input_schema).map_err(|e| ("input schema", e))?;
+        let output = definition.output_schema.as_ref().map(Schema::compile);
+        let output = output.transpose().map_err(|e| ("output schema", e))?;
+        Ok(Self { input, output })
+    }
+}
+
+impl Package {
+    /// Only admission makes packages; `schemas` are those of `manifest.tools`, in their order.
+    pub(super) fn new(
+        manifest: Manifest,
+        component_digest: Digest,
+        schemas: Vec<Schemas>,
+        component: Component,
+    ) -> Self {
+        Self {
+            manifest_digest: manifest.needs_digest(),
+            manifest,
+            component_digest,
+            schemas,
+            component,
+        }
+    }
+
+    /// What the package said of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// SHA-256 of the file.
+    pub fn component_digest(&self) -> Digest {
+        self.component_digest
+    }
+
+    /// SHA-256 of the needs.
+    pub fn manifest_digest(&self) -> Digest {
+        self.manifest_digest
+    }
+
+    /// The compiled component.
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// The tools of the package, each under its name behind the operator's prefix.
+    pub(super) fn tools(self: &Arc<Self>, prefix: &str) -> Result<Vec<Tool>, NameError> {
+        let all = self.manifest.tools.iter().enumerate();
+        all.map(|(index, definition)| {
+            Ok(Tool {
+                package: Arc::clone(self),
+                index,
+                name: format!("{prefix}{}", definition.name).parse()?,
+                definition_digest: definition.digest(),
+            })
+        })
+        .collect()
+    }
+}
+
+/// One tool of an admitted package, pinned by digest.
+#[derive(Clone)]
+pub struct Tool {
+    package: Arc<Package>,
+    index: usize,
+    /// The name under which it is served: the definition's, behind the operator's prefix.
+    name: ToolName,
+    definition_digest: Digest,
+}
+
+/// What a client may be told about the effects of a tool: computed by us from its needs, never said by the author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Annotations {
+    /// It changes nothing outside its sandbox.
+    pub read_only: bool,
+    /// It may change or delete what is there.
+    pub destructive: bool,
+    /// Calling it again with the same arguments has no further effect.
+    pub idempotent: bool,
+    /// It reaches beyond what the operator keeps.
+    pub open_world: bool,
+}
+
+impl Tool {
+    /// The name under which it is served.
+    pub fn name(&self) -> &ToolName {
+        &self.name
+    }
+
+    /// The package that it belongs to.
+    pub fn package(&self) -> &Arc<Package> {
+        &self.package
+    }
+
+    /// What the package says of this tool.
+    pub fn definition(&self) -> &Definition {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the index was made from this very list"
+        )]
+        &self.package.manifest.tools[self.index]
+    }
+
+    /// Who publishes it.
+    pub fn publisher(&self) -> &Publisher {
+        &self.package.manifest.publisher
+    }
+
+    /// SHA-256 of the definition.
+    pub fn definition_digest(&self) -> Digest {
+        self.definition_digest
+    }
+
+    /// Whether arguments fit the input schema. The message says which field and is meant for the caller; it is not
+    /// for the audit log, because names of fields are the caller's too.
+    pub fn check_arguments(&self, arguments: &Value) -> Result<(), SchemaMismatch> {
+        self.schemas().input.check(arguments)
+    }
+
+    /// Whether structured output fits the output schema; without a schema there is nothing that it must fit.
+    pub fn check_structured(&self, structured: &Value) -> Result<(), SchemaMismatch> {
+        match &self.schemas().output {
+            Some(schema) => schema.check(structured),
+            None => Ok(()),
+        }
+    }
+
+    /// What a client may be told about its effects, from all needs of the package: every tool of it runs under them.
+    pub fn annotations(&self) -> Annotations {
+        let needs = self.package.manifest.needs();
+        let read_only = needs.tier() <= Tier::T1;
+        Annotations {
+            read_only,
+            destructive: !read_only,
+            idempotent: needs.iter().all(repeats),
+            open_world: needs.iter().any(|one| matches!(one, Capability::Http(_))),
+        }
+    }
+
+    fn schemas(&self) -> &Schemas {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "admission compiled one entry for each definition"
+        )]
+        &self.package.schemas[self.index]
+    }
+}
+
+/// Whether doing it twice is as doing it once.
+fn repeats(capability: &Capability) -> bool {
+    match capability {
+        // RFC 9110 §9.2.2: all of ours are idempotent but POST and PATCH.
+        Capability::Http(http) => {
+            !Methods::iter(&http.methods).any(|m| matches!(m, "POST" | "PATCH"))
+        }
+        Capability::Files(_) => capability.tier() <= Tier::T1,
+        Capability::Clock | Capability::Progress => true,
+    }
+}
+
+impl std::fmt::Debug for Package {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Package")
+            .field("name", &self.manifest.name)
+            .field("component", &self.component_digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Tool {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Tool")
+            .field("name", &self.name)
+            .field("package", &self.package)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::Annotations;
+
+    fn hints(needs: &[&str]) -> Annotations {
+        testing::tool("x", &[("n", needs, false)]).annotations()
+    }
+
+    #[test]
+    fn annotations_follow_from_needs() {
+        let hint = |read_only, destructive, idempotent, open_world| Annotations {
+            read_only,
+            destructive,
+            idempotent,
+            open_world,
+        };
+        assert_eq!(hints(&[]), hint(true, false, true, false));
+        assert_eq!(hints(&["clock"]), hint(true, false, true, false));
+        assert_eq!(hints(&["files read notes"]), hint(true, false, true, false));
+        assert_eq!(
+            hints(&["files write notes"]),
+            hint(false, true, false, false)
+        );
+        assert_eq!(
+            hints(&["http GET a.example /"]),
+            hint(true, false, true, true)
+        );
+        assert_eq!(
+            hints(&["http GET,PUT a.example /"]),
+            hint(false, true, true, true)
+        );
+        assert_eq!(
+            hints(&["http POST a.example /"]),
+            hint(false, true, false, true)
+        );
+    }
+
+    #[test]
+    fn arguments_are_checked_against_the_definition() {
+        let tool = testing::tool("x", &[]);
+        assert!(tool.check_arguments(&serde_json::json!({"any": 1})).is_ok());
+        assert!(tool.check_arguments(&serde_json::json!([])).is_err());
+        assert!(tool.check_structured(&serde_json::json!([])).is_ok());
+    }
+}

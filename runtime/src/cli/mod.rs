@@ -1,0 +1,276 @@
+//! The commands. Each reads what it needs, calls the library, and prints for a person; none decides anything itself.
+
+mod audit;
+mod author;
+mod check;
+mod explain;
+mod serve;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub(crate) use author::packer;
+pub(crate) use serve::stopped;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::dev;
+
+/// Runs MCP tools as WebAssembly components, each call under the authority of its caller.
+///
+/// A tool may do what the operator's rules allow its caller, its own manifest asks for, and its user has agreed to: no more.
+/// Try it with `bailiwick demo`.
+#[derive(Parser)]
+#[command(name = "bailiwick", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the shipped tools, make real calls as two users, say what was allowed, asked, refused and recorded, then serve
+    Demo(DemoArgs),
+    /// Serve tools to MCP clients
+    Serve(ServeArgs),
+    /// Print an access token of the embedded identity provider (development only)
+    Token(TokenArgs),
+    /// Compile a tool to a package
+    Build(BuildArgs),
+    /// Make a package of a component that was compiled already
+    Pack(PackArgs),
+    /// Print everything that a package asks for and holds
+    Inspect(InspectArgs),
+    /// Check configuration, rules and packages, and tell every problem at once
+    Check(ConfigArgs),
+    /// Say which rules decide a call, and how
+    Explain(ExplainArgs),
+    /// Read and verify the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Compile one component to native code under limits; the server runs this for each package
+    #[command(hide = true)]
+    CompileComponent { input: PathBuf, output: PathBuf },
+}
+
+/// Which server a command is about.
+#[derive(Args, Clone)]
+struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "BAILIWICK_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder of a development server, used when there is no configuration file
+    #[arg(long, value_name = "DIR", default_value = dev::DEV_DIR)]
+    dir: PathBuf,
+}
+
+impl ConfigArgs {
+    /// The configuration, and whether it is that of a development folder.
+    fn read(&self) -> anyhow::Result<(Config, bool)> {
+        match &self.config {
+            Some(file) => Ok((Config::read(file)?, false)),
+            None => {
+                anyhow::ensure!(
+                    self.dir.join("bailiwick.toml").exists(),
+                    "there is no configuration: name one with `--config FILE`, or start `bailiwick serve --dev` first"
+                );
+                Ok((dev::config_in(&self.dir, None)?, true))
+            }
+        }
+    }
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// End after the story, with status 0 if every step went as told
+    #[arg(long)]
+    once: bool,
+    /// Address of the server; the embedded identity provider takes the port after it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8137")]
+    listen: SocketAddr,
+}
+
+#[derive(Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Add the embedded identity provider with the users `alice` and `root`, on loopback; without `--config`, keep everything in `--dir`
+    #[arg(long)]
+    dev: bool,
+    /// Address to listen on, for a development folder that has no configuration yet
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Args)]
+struct TokenArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The user: `alice` or `root`
+    #[arg(long, value_name = "NAME")]
+    user: String,
+    /// The OAuth client that the token is for; consent is given per client
+    #[arg(long, value_name = "ID", default_value = "dev-client")]
+    client: String,
+    /// The scopes, separated by spaces
+    #[arg(long, value_name = "SCOPES", default_value = crate::idp::DEFAULT_SCOPE)]
+    scope: String,
+}
+
+#[derive(Args)]
+struct BuildArgs {
+    /// Folder of the tool: a `tool.toml` beside the source
+    dir: PathBuf,
+    /// Where the package goes; `NAME.wasm` when left out
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct PackArgs {
+    /// The component
+    component: PathBuf,
+    /// What it asks for
+    #[arg(long, value_name = "FILE", default_value = "tool.toml")]
+    manifest: PathBuf,
+    /// Where the package goes
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+struct InspectArgs {
+    /// The package
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The tool
+    #[arg(long, value_name = "NAME")]
+    tool: String,
+    /// Its arguments, as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    arguments: String,
+    /// A file with the caller's access token, `-` for standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "user")]
+    token_file: Option<PathBuf>,
+    /// A user of the embedded identity provider, instead of a token (development only)
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
+    user: Option<String>,
+    /// The client of that user
+    #[arg(long, value_name = "ID", default_value = "dev-client")]
+    client: String,
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Find any record that was changed, moved or taken away
+    Verify(ConfigArgs),
+    /// Print the records, the oldest first
+    Show(AuditShowArgs),
+}
+
+#[derive(Args)]
+struct AuditShowArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Only records about this tool
+    #[arg(long, value_name = "NAME")]
+    tool: Option<String>,
+    /// Only records of this kind, such as `tool.call` or `consent.given`
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// Print each record whole, as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command line and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::CompileComponent { input, output } = &cli.command {
+        return compile(input, output);
+    }
+    // A server tells what happens; the other commands print what they were asked for, and problems.
+    log(match cli.command {
+        Command::Serve(_) => "warn,rmcp=error,bailiwick=info",
+        _ => "error,rmcp=off",
+    });
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("bailiwick: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bailiwick: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    // RUSTLS and the token library take their provider from here; two or none would fail at run time.
+    crate::crypto::install()?;
+    match command {
+        Command::Demo(args) => crate::demo::run(args.listen, args.once).await,
+        Command::Serve(args) => serve::run(&args).await,
+        Command::Token(args) => token::run(&args),
+        Command::Build(args) => author::build(&args).await,
+        Command::Pack(args) => author::pack(&args).await,
+        Command::Inspect(args) => author::inspect(&args),
+        Command::Check(args) => check::run(&args).await,
+        Command::Explain(args) => explain::run(&args).await,
+        Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args).await,
+        Command::Audit(AuditCommand::Show(args)) => audit::show(&args).await,
+        Command::CompileComponent { input, output } => Ok(compile(&input, &output)),
+    }
+}
+
+fn compile(input: &std::path::Path, output: &std::path::Path) -> ExitCode {
+    match crate::catalog::compile_component(input, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            for cause in
+                std::iter::successors(std::error::Error::source(&error), |cause| cause.source())
+            {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The operator's log goes to standard error; `RUST_LOG` chooses what.
+fn log(usual: &str) {
+    // The SDK prints whole requests at `debug`, arguments and all: whatever is asked for, only its errors are shown.
+    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| usual.to_owned());
+    let filter = EnvFilter::try_new(format!("{wanted},rmcp=error"))
+        .unwrap_or_else(|_| EnvFilter::new(usual));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false)
+        .init();
+}

@@ -1,0 +1,482 @@
+//! TOML to a checked [`Config`]: every problem at once, each with its line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+use url::{Host, Url};
+
+use super::{ClaimMap, Config, EgressHost, IssuerConfig, KeySource, Mount, Server, SignIn, Tools};
+use crate::capability::HostName;
+use crate::ids::{Issuer, MountName, Tenant};
+use crate::limits;
+use crate::problem::{Problem, line_at};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    server: RawServer,
+    #[serde(default)]
+    issuer: Vec<RawIssuer>,
+    sign_in: Option<RawSignIn>,
+    tools: RawTools,
+    policy: Option<RawPolicy>,
+    state: RawState,
+    #[serde(default)]
+    mount: Vec<RawMount>,
+    #[serde(default)]
+    egress: RawEgress,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    listen: Spanned<SocketAddr>,
+    public_url: Spanned<Url>,
+    #[serde(default)]
+    allowed_origins: Vec<String>,
+    calls_in_flight_max: Option<Spanned<u32>>,
+    call_timeout_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIssuer {
+    issuer: Spanned<String>,
+    jwks_file: Option<PathBuf>,
+    jwks_url: Option<Spanned<Url>>,
+    audience: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    other_audiences: bool,
+    algorithms: Spanned<Vec<String>>,
+    #[serde(default)]
+    required_scopes: Vec<String>,
+    client_claim: Option<Spanned<String>>,
+    roles_claim: Option<String>,
+    groups_claim: Option<String>,
+    tenant_claim: Option<String>,
+    default_tenant: Option<Spanned<String>>,
+    #[serde(default)]
+    allow_without_user: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSignIn {
+    issuer: Spanned<String>,
+    client_id: String,
+    client_secret_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTools {
+    dir: PathBuf,
+    cache_dir: Option<PathBuf>,
+    #[serde(default)]
+    prefix: std::collections::BTreeMap<String, Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPolicy {
+    dir: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawState {
+    url: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMount {
+    name: Spanned<String>,
+    path: Spanned<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawEgress {
+    #[serde(default)]
+    host: Vec<RawEgressHost>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEgressHost {
+    name: Spanned<String>,
+    address: SocketAddr,
+    #[serde(default)]
+    any: bool,
+}
+
+/// Collects what is wrong while the rest is still checked.
+struct Checker<'a> {
+    file: String,
+    text: &'a str,
+    base: &'a Path,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn wrong<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, help: &str) {
+        self.problems.push(Problem {
+            file: self.file.clone(),
+            line: Some(line_at(self.text, at.span().start)),
+            message: message.into(),
+            help: Some(help.to_owned()),
+        });
+    }
+
+    fn name<T>(&mut self, raw: &Spanned<String>, help: &str) -> Option<T>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        raw.get_ref()
+            .parse()
+            .map_err(|error: T::Err| self.wrong(raw, error.to_string(), help))
+            .ok()
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+}
+
+/// Parses and checks a configuration. Relative paths start at `base`.
+pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<Problem>> {
+    let raw: File = toml::from_str(text).map_err(|error| {
+        vec![Problem {
+            file: file.to_owned(),
+            line: error.span().map(|span| line_at(text, span.start)),
+            message: error.message().to_owned(),
+            help: None,
+        }]
+    })?;
+    let mut check = Checker {
+        file: file.to_owned(),
+        text,
+        base,
+        problems: Vec::new(),
+    };
+    let server = server(&mut check, &raw.server);
+    let audience = server.as_ref().map(Server::resource);
+    let issuers: Vec<_> = raw
+        .issuer
+        .iter()
+        .filter_map(|raw| issuer(&mut check, raw, audience.as_deref()))
+        .collect();
+    for (at, raw) in raw.issuer.iter().enumerate() {
+        if issuers
+            .iter()
+            .filter(|known| known.issuer.as_str() == raw.issuer.get_ref())
+            .count()
+            > 1
+            && at > 0
+        {
+            check.wrong(
+                &raw.issuer,
+                "this issuer is configured twice",
+                "keep one `[[issuer]]` for it",
+            );
+        }
+    }
+    let sign_in = raw
+        .sign_in
+        .as_ref()
+        .and_then(|raw| sign_in(&mut check, raw, &issuers));
+    let mounts = raw
+        .mount
+        .iter()
+        .filter_map(|raw| mount(&mut check, raw))
+        .collect();
+    let egress_hosts = raw
+        .egress
+        .host
+        .iter()
+        .filter_map(|raw| egress_host(&mut check, raw))
+        .collect();
+    let state_file = state(&mut check, &raw.state.url);
+    let tools = Tools {
+        dir: check.path(&raw.tools.dir),
+        cache_dir: check.path(raw.tools.cache_dir.as_deref().unwrap_or(Path::new("cache"))),
+        prefix: raw
+            .tools
+            .prefix
+            .iter()
+            .map(|(name, prefix)| (name.clone(), prefix.get_ref().clone()))
+            .collect(),
+    };
+    let policy_dir = raw.policy.as_ref().map(|policy| check.path(&policy.dir));
+    match (server, state_file) {
+        (Some(server), Some(state_file)) if check.problems.is_empty() => Ok(Config {
+            server,
+            issuers,
+            sign_in,
+            tools,
+            policy_dir,
+            state_file,
+            mounts,
+            egress_hosts,
+        }),
+        _ => Err(check.problems),
+    }
+}
+
+fn server(check: &mut Checker<'_>, raw: &RawServer) -> Option<Server> {
+    if !raw.listen.get_ref().ip().is_loopback() {
+        check.wrong(
+            &raw.listen,
+            "plain HTTP is served on loopback alone",
+            "listen on 127.0.0.1 or [::1] and let a TLS proxy on this machine forward to it",
+        );
+    }
+    let url = raw.public_url.get_ref();
+    let loopback = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
+        check.wrong(
+            &raw.public_url,
+            "the public URL is not https",
+            "use https; http is for loopback alone",
+        );
+    }
+    if url.path() != "/"
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+    {
+        check.wrong(
+            &raw.public_url,
+            "the public URL holds more than scheme, host and port",
+            "write `https://mcp.example`",
+        );
+    }
+    let calls_in_flight_max = match &raw.calls_in_flight_max {
+        Some(most) if !(1..=limits::CALLS_IN_FLIGHT_MAX).contains(most.get_ref()) => {
+            let range = format!("choose 1 to {}", limits::CALLS_IN_FLIGHT_MAX);
+            check.wrong(most, "calls in flight are out of range", &range);
+            return None;
+        }
+        Some(most) => *most.get_ref(),
+        None => limits::CALLS_IN_FLIGHT_MAX,
+    };
+    let call_timeout = match &raw.call_timeout_ms {
+        None => limits::CALL_WALL_DEFAULT,
+        Some(raw) => {
+            let wanted = Duration::from_millis(*raw.get_ref());
+            if wanted.is_zero() || wanted > limits::CALL_WALL_MAX {
+                let range = format!("choose 1 to {} ms", limits::CALL_WALL_MAX.as_millis());
+                check.wrong(raw, "the longest call is out of range", &range);
+            }
+            wanted
+        }
+    };
+    Some(Server {
+        listen: *raw.listen.get_ref(),
+        public_url: url.clone(),
+        allowed_origins: raw.allowed_origins.clone(),
+        calls_in_flight_max,
+        call_timeout,
+    })
+}
+
+fn issuer(check: &mut Checker<'_>, raw: &RawIssuer, ours: Option<&str>) -> Option<IssuerConfig> {
+    let issuer: Option<Issuer> = check.name(&raw.issuer, "write the `iss` of its tokens, exactly");
+    let keys = match (&raw.jwks_file, &raw.jwks_url) {
+        (Some(_), Some(url)) => {
+            check.wrong(
+                url,
+                "keys come from a file and from a URL",
+                "keep one of `jwks_file` and `jwks_url`",
+            );
+            None
+        }
+        (Some(file), None) => Some(KeySource::File(check.path(file))),
+        (None, Some(url)) => Some(KeySource::Url(url.get_ref().clone())),
+        (None, None) => Some(KeySource::Discovery),
+    };
+    let audience = match &raw.audience {
+        Some(list) if list.get_ref().is_empty() || list.get_ref().iter().any(String::is_empty) => {
+            check.wrong(
+                list,
+                "the list of audiences is empty",
+                "name our URL, or leave `audience` out",
+            );
+            None
+        }
+        Some(list) => Some(list.get_ref().clone()),
+        None => ours.map(|ours| vec![ours.to_owned()]),
+    };
+    let algorithms = algorithms(check, &raw.algorithms);
+    let client_claim = match &raw.client_claim {
+        Some(claim) if !matches!(claim.get_ref().as_str(), "client_id" | "azp") => {
+            check.wrong(
+                claim,
+                format!("`{}` cannot name the client", claim.get_ref()),
+                "use `client_id` or `azp`",
+            );
+            None
+        }
+        Some(claim) => Some(claim.get_ref().clone()),
+        None => Some("client_id".to_owned()),
+    };
+    let default_tenant: Option<Tenant> = match &raw.default_tenant {
+        Some(tenant) => check.name(tenant, "write a short name"),
+        // Two issuers never share a tenant unless someone writes so.
+        None => raw.issuer.get_ref().parse().ok(),
+    };
+    let path = |claim: &Option<String>, default: &str| -> Vec<String> {
+        claim
+            .as_deref()
+            .unwrap_or(default)
+            .split('.')
+            .map(str::to_owned)
+            .collect()
+    };
+    Some(IssuerConfig {
+        issuer: issuer?,
+        keys: keys?,
+        audience: audience?,
+        other_audiences: raw.other_audiences,
+        algorithms: algorithms?,
+        required_scopes: raw.required_scopes.clone(),
+        client_claim: client_claim?,
+        claims: ClaimMap {
+            roles: path(&raw.roles_claim, "roles"),
+            groups: path(&raw.groups_claim, "groups"),
+            tenant: path(&raw.tenant_claim, "tenant"),
+            default_tenant: default_tenant?,
+        },
+        allow_without_user: raw.allow_without_user,
+    })
+}
+
+fn algorithms(
+    check: &mut Checker<'_>,
+    raw: &Spanned<Vec<String>>,
+) -> Option<Vec<jsonwebtoken::Algorithm>> {
+    use jsonwebtoken::Algorithm as A;
+    const HELP: &str = "choose from ES256, ES384, EdDSA, PS256, RS256, or HS256 for an issuer that has nothing else";
+    let mut known = Vec::new();
+    for name in raw.get_ref() {
+        match name.as_str() {
+            "ES256" => known.push(A::ES256),
+            "ES384" => known.push(A::ES384),
+            "EdDSA" => known.push(A::EdDSA),
+            "PS256" => known.push(A::PS256),
+            "RS256" => known.push(A::RS256),
+            "HS256" => known.push(A::HS256),
+            other => check.wrong(
+                raw,
+                format!("`{other}` is not an algorithm that we accept"),
+                HELP,
+            ),
+        }
+    }
+    if known.is_empty() {
+        check.wrong(raw, "the list of algorithms is empty", HELP);
+        return None;
+    }
+    // RFC 8725 §3.1 and §3.2: a public key must never pass as an HMAC secret.
+    if known.contains(&A::HS256) && known.iter().any(|one| *one != A::HS256) {
+        check.wrong(raw, "HMAC stands beside public keys", HELP);
+        return None;
+    }
+    Some(known)
+}
+
+fn sign_in(check: &mut Checker<'_>, raw: &RawSignIn, issuers: &[IssuerConfig]) -> Option<SignIn> {
+    let issuer: Issuer = check.name(&raw.issuer, "name one of the issuers")?;
+    if !issuers.iter().any(|known| known.issuer == issuer) {
+        check.wrong(
+            &raw.issuer,
+            "nobody whom this issuer signs in could hold a token",
+            "name one of the issuers",
+        );
+    }
+    Some(SignIn {
+        issuer,
+        client_id: raw.client_id.clone(),
+        client_secret_file: raw
+            .client_secret_file
+            .as_deref()
+            .map(|file| check.path(file)),
+    })
+}
+
+fn mount(check: &mut Checker<'_>, raw: &RawMount) -> Option<Mount> {
+    let name: Option<MountName> = check.name(&raw.name, "choose a short name");
+    let path = raw.path.get_ref();
+    let rest = ["{tenant}", "{iss}", "{sub}"]
+        .iter()
+        .fold(path.clone(), |rest, known| rest.replace(known, ""));
+    if path.is_empty() || rest.contains(['{', '}']) {
+        check.wrong(
+            &raw.path,
+            "the path has a placeholder that we do not know",
+            "use `{tenant}`, `{iss}` and `{sub}`",
+        );
+        return None;
+    }
+    // Tenants never share; the tenant of an issuer that names none is the issuer itself.
+    if path.contains("{sub}") && !path.contains("{tenant}") {
+        check.wrong(
+            &raw.path,
+            "users of two tenants with one name would share this folder",
+            "add `{tenant}` before `{sub}`",
+        );
+        return None;
+    }
+    if path
+        .split('/')
+        .any(|segment| segment.matches('{').count() > 1)
+    {
+        check.wrong(
+            &raw.path,
+            "two placeholders in one segment run together",
+            "put a `/` between them",
+        );
+        return None;
+    }
+    Some(Mount {
+        name: name?,
+        path: check.path(Path::new(path)).to_string_lossy().into_owned(),
+    })
+}
+
+fn egress_host(check: &mut Checker<'_>, raw: &RawEgressHost) -> Option<EgressHost> {
+    let name: HostName = check.name(&raw.name, "write a DNS name, not an address")?;
+    Some(EgressHost {
+        name,
+        address: raw.address,
+        any: raw.any,
+    })
+}
+
+fn state(check: &mut Checker<'_>, url: &Spanned<String>) -> Option<PathBuf> {
+    match url
+        .get_ref()
+        .strip_prefix("sqlite://")
+        .filter(|path| !path.is_empty())
+    {
+        Some(path) => Some(check.path(Path::new(path))),
+        None => {
+            check.wrong(
+                url,
+                "the state is not in SQLite",
+                "write `sqlite://bailiwick.db`",
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The answer of a user: checked, bounded, recorded.
+
+use uuid::Uuid;
+
+use super::question::Asked;
+use super::{Consents, DENIAL_TTL, Question, T3_TTL, TicketError, TicketId};
+use crate::audit::{Event, EventKind};
+use crate::capability::{Capability, Tier};
+use crate::clock::Timestamp;
+use crate::ids::{Digest, User};
+use crate::store::{Applied, Change, ConsentRow, ConsentState, Decision, Scope, TicketRow, row_id};
+
+/// What a user decides about one capability.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What it is about.
+    pub capability: Capability,
+    /// What the user decides.
+    pub choice: Choice,
+}
+
+/// What a user can decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Allow one call.
+    Once,
+    /// Allow every call until then, or for as long as its tier allows.
+    Until(Timestamp),
+    /// Refuse.
+    Deny,
+}
+
+/// How the user had signed in who answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignInFacts {
+    /// `acr` of the ID token.
+    pub acr: Option<String>,
+    /// `auth_time` of the ID token.
+    pub auth_time: Option<Timestamp>,
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// Whether all was allowed without which the tool does not run.
+    pub allowed: bool,
+    /// The records that were made, denials among them.
+    pub records: Vec<Uuid>,
+}
+
+impl Consents {
+    /// Answers a question, once. What is asked and not answered is denied. `ui` is the digest of exactly what the page
+    /// showed.
+    pub async fn decide(
+        &self,
+        id: &TicketId,
+        signed_in: &User,
+        answers: &[Answer],
+        ui: Digest,
+        sign_in: &SignInFacts,
+        now: Timestamp,
+    ) -> Result<Decided, TicketError> {
+        let row = self.open_row(id, signed_in, now).await?;
+        let question = Question::of(row.clone())?;
+        let context = Context {
+            row: &row,
+            ui,
+            sign_in,
+            now,
+        };
+        let decided = context.records(&question, answers)?;
+        let allowed = question
+            .asked
+            .iter()
+            .filter(|asked| !asked.optional)
+            .all(|asked| {
+                decided.iter().any(|record| {
+                    record.state == ConsentState::Active && record.capability == asked.capability
+                })
+            });
+        let ids = decided.iter().map(|record| record.id).collect();
+        let events = events(&row, &decided, ui, sign_in);
+        let change = Change::Decide(Decision {
+            ticket: row.id_hash,
+            user: signed_in.clone(),
+            at: now,
+            allowed,
+            records: decided,
+        });
+        match self.audit.commit(change, events).await? {
+            Applied::Done => Ok(Decided {
+                allowed,
+                records: ids,
+            }),
+            // Somebody was faster, in another window: say what became of the question.
+            Applied::Refused | Applied::Existing(_) => {
+                self.open_row(id, signed_in, now).await?;
+                Err(TicketError::Unknown)
+            }
+        }
+    }
+}
+
+/// What every record of one answer has in common.
+struct Context<'a> {
+    row: &'a TicketRow,
+    ui: Digest,
+    sign_in: &'a SignInFacts,
+    now: Timestamp,
+}
+
+impl Context<'_> {
+    fn records(
+        &self,
+        question: &Question,
+        answers: &[Answer],
+    ) -> Result<Vec<ConsentRow>, TicketError> {
+        for (n, answer) in answers.iter().enumerate() {
+            let about = |other: &Answer| other.capability == answer.capability;
+            let asked = question
+                .asked
+                .iter()
+                .any(|asked| asked.capability == answer.capability);
+            if !asked || answers.iter().take(n).any(about) {
+                return Err(TicketError::NotAsked {
+                    capability: answer.capability.to_string(),
+                });
+            }
+        }
+        question
+            .asked
+            .iter()
+            .map(|asked| {
+                let choice = answers
+                    .iter()
+                    .find(|answer| answer.capability == asked.capability)
+                    .map_or(Choice::Deny, |answer| answer.choice);
+                self.record(asked, choice)
+            })
+            .collect()
+    }
+
+    fn record(&self, asked: &Asked, choice: Choice) -> Result<ConsentRow, TicketError> {
+        let (scope, state, expires_at) = match choice {
+            Choice::Deny => (
+                Scope::Until,
+                ConsentState::Denied,
+                self.now.plus(DENIAL_TTL),
+            ),
+            Choice::Once => (
+                Scope::Once,
+                ConsentState::Active,
+                self.now.plus(asked.waits()),
+            ),
+            Choice::Until(date) => {
+                let longest = asked.longest.ok_or_else(|| TicketError::OnceOnly {
+                    capability: asked.capability.to_string(),
+                })?;
+                if date <= self.now {
+                    return Err(TicketError::Past);
+                }
+                let latest = self.now.plus(longest);
+                (Scope::Until, ConsentState::Active, date.min(latest))
+            }
+        };
+        let bound = asked.tier == Tier::T3;
+        if bound && state == ConsentState::Active {
+            self.fresh()?;
+        }
+        Ok(ConsentRow {
+            id: row_id(self.now),
+            key: self.row.key.clone(),
+            pinned: self.row.pinned,
+            capability: asked.capability.clone(),
+            scope,
+            state,
+            arguments: bound.then_some(self.row.arguments),
+            ticket: self.row.id_hash,
+            ui: self.ui,
+            acr: self.sign_in.acr.clone(),
+            auth_time: self.sign_in.auth_time,
+            decided_at: self.now,
+            expires_at,
+            ended_at: None,
+        })
+    }
+
+    /// Tier T3: the user signed in just now, and the issuer says how.
+    fn fresh(&self) -> Result<(), TicketError> {
+        let recent = self
+            .sign_in
+            .auth_time
+            .is_some_and(|at| at <= self.now && self.now.since(at) <= T3_TTL);
+        if recent && self.sign_in.acr.is_some() {
+            Ok(())
+        } else {
+            Err(TicketError::FreshSignIn)
+        }
+    }
+}
+
+fn events(
+    row: &TicketRow,
+    decided: &[ConsentRow],
+    ui: Digest,
+    sign_in: &SignInFacts,
+) -> Vec<Event> {
+    [
+        (EventKind::ConsentGiven, ConsentState::Active),
+        (EventKind::ConsentDenied, ConsentState::Denied),
+    ]
+    .into_iter()
+    .filter_map(|(kind, state)| {
+        let some: Vec<_> = decided.iter().filter(|one| one.state == state).collect();
+        if some.is_empty() {
+            return None;
+        }
+        let told = |one: &&ConsentRow| {
+            let scope = one.scope.as_str();
+            format!(
+                "{} ({scope}, to {})",
+                one.capability,
+                one.expires_at.rfc3339()
+            )
+        };
+        let event = Event::new(kind)
+            .user(&row.key.tenant, &row.key.user)
+            .client(&row.key.client)
+            .tool(&row.key.tool)
+            .ticket(row.id_hash)
+            .consents(some.iter().map(|one| one.id.to_string()).collect())
+            .fact("capabilities", some.iter().map(told).collect::<Vec<_>>())
+            .fact("component_digest", row.pinned.component.to_string())
+            .fact("ui_digest", ui.to_string());
+        Some(match &sign_in.acr {
+            Some(acr) => event.fact("acr", acr.as_str()),
+            None => event,
+        })
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{ConsentKey, Pinned, TicketState};
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn ticket() -> TicketRow {
+        let digest = Digest::of(b"");
+        TicketRow {
+            id_hash: digest,
+            nonce: [0; 16],
+            key: ConsentKey {
+                tenant: "acme".parse().unwrap(),
+                user: User {
+                    issuer: "https://as.test".parse().unwrap(),
+                    subject: "alice".parse().unwrap(),
+                },
+                client: "client-1".parse().unwrap(),
+                tool: "pay".parse().unwrap(),
+                publisher: "example".parse().unwrap(),
+            },
+            pinned: Pinned {
+                component: digest,
+                definition: digest,
+                manifest: digest,
+            },
+            question: digest,
+            arguments: Digest::of(b"{\"amount\":1}"),
+            shown: String::new(),
+            state: TicketState::Open,
+            created_at: NOW,
+            expires_at: NOW.plus(T3_TTL),
+        }
+    }
+
+    fn record(
+        choice: Choice,
+        acr: Option<&str>,
+        auth_time: Option<Timestamp>,
+    ) -> Result<ConsentRow, TicketError> {
+        let capability: Capability = "http POST bank.example /".parse().unwrap();
+        let asked = Asked {
+            sentence: capability.sentence(),
+            capability,
+            reason: String::new(),
+            optional: false,
+            tier: Tier::T3,
+            longest: super::super::question::longest(Tier::T3),
+        };
+        let sign_in = SignInFacts {
+            acr: acr.map(str::to_owned),
+            auth_time,
+        };
+        let context = Context {
+            row: &ticket(),
+            ui: Digest::of(b"page"),
+            sign_in: &sign_in,
+            now: NOW,
+        };
+        context.record(&asked, choice)
+    }
+
+    #[test]
+    fn the_highest_tier_is_allowed_once_for_these_arguments_after_a_fresh_sign_in() {
+        let minute_ago = Timestamp(NOW.0 - 60_000);
+        let row = record(Choice::Once, Some("mfa"), Some(minute_ago)).unwrap();
+        assert_eq!(row.scope, Scope::Once);
+        assert_eq!(row.arguments, Some(ticket().arguments));
+        assert_eq!(row.expires_at, NOW.plus(T3_TTL));
+
+        let hour_ago = Timestamp(NOW.0 - 3_600_000);
+        let ahead = Timestamp(NOW.0 + 60_000);
+        for (acr, at) in [
+            (Some("mfa"), Some(hour_ago)),
+            (Some("mfa"), Some(ahead)),
+            (Some("mfa"), None),
+            (None, Some(minute_ago)),
+        ] {
+            let stale = record(Choice::Once, acr, at);
+            assert!(matches!(stale, Err(TicketError::FreshSignIn)), "{stale:?}");
+        }
+        let always = record(
+            Choice::Until(NOW.plus(T3_TTL)),
+            Some("mfa"),
+            Some(minute_ago),
+        );
+        assert!(
+            matches!(always, Err(TicketError::OnceOnly { .. })),
+            "{always:?}"
+        );
+        assert!(record(Choice::Deny, None, None).is_ok());
+    }
+}

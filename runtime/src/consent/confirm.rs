@@ -1,0 +1,175 @@
+//! The stage of the line: a permit in; a consent out, or a question.
+
+use super::plan::{self, Plan, Wanted};
+use super::question::Shown;
+use super::{Consent, ConsentError, Consents, OPEN_QUESTIONS_MAX, TicketId};
+use crate::audit::{Event, EventKind};
+use crate::capability::CapabilitySet;
+use crate::clock::Timestamp;
+use crate::ids::Digest;
+use crate::limits::TICKET_TTL;
+use crate::policy::Permit;
+use crate::store::{Applied, Change, ConsentKey, Pinned, TicketRow, TicketState, random};
+
+/// How often a call looks again when another call used up what it found. Each time, another call went on.
+const LOOKS_MAX: u32 = 8;
+
+impl Consents {
+    /// What the user agreed to of this permit. Consents for one call are used up by exactly one.
+    ///
+    /// `arguments` is the digest of the canonical arguments, to which some consents are bound.
+    pub async fn confirm(
+        &self,
+        permit: Permit,
+        arguments: Digest,
+        now: Timestamp,
+    ) -> Result<Consent, ConsentError> {
+        let wanted = plan::wanted(&permit);
+        let has_user = permit.caller().has_user();
+        if wanted.is_empty() || (!has_user && wanted.iter().all(|want| want.optional)) {
+            return Ok(consent(permit, &CapabilitySet::none(), Vec::new()));
+        }
+        if !has_user {
+            return Err(ConsentError::NoUser);
+        }
+        let (key, pinned) = (key(&permit), pinned(&permit));
+        for _ in 0..LOOKS_MAX {
+            let rows = self.store.live_consents(&key, now).await?;
+            match plan::plan(&wanted, &rows, &pinned, arguments, now) {
+                Plan::Denied { again_from } => return Err(ConsentError::Denied { again_from }),
+                Plan::Ask(asked) => {
+                    return Err(self.ask(&permit, key, pinned, &asked, arguments, now).await);
+                }
+                Plan::Go {
+                    agreed,
+                    records,
+                    consume,
+                } => {
+                    let records: Vec<_> = records.iter().map(ToString::to_string).collect();
+                    if consume.is_empty() || self.consume(&key, consume, now).await? {
+                        return Ok(consent(permit, &agreed, records));
+                    }
+                }
+            }
+        }
+        Err(ConsentError::Contended)
+    }
+
+    /// Uses up consents for one call: all of them, or none and `false`.
+    async fn consume(
+        &self,
+        key: &ConsentKey,
+        ids: Vec<uuid::Uuid>,
+        now: Timestamp,
+    ) -> Result<bool, ConsentError> {
+        let event = Event::new(EventKind::ConsentUsed)
+            .user(&key.tenant, &key.user)
+            .client(&key.client)
+            .tool(&key.tool)
+            .consents(ids.iter().map(ToString::to_string).collect());
+        let change = Change::Consume {
+            tenant: key.tenant.clone(),
+            ids,
+            at: now,
+        };
+        let applied = self.audit.commit(change, vec![event]).await?;
+        Ok(matches!(applied, Applied::Done))
+    }
+
+    /// Asks the user, or finds the same question open.
+    async fn ask(
+        &self,
+        permit: &Permit,
+        key: ConsentKey,
+        pinned: Pinned,
+        asked: &[Wanted],
+        arguments: Digest,
+        now: Timestamp,
+    ) -> ConsentError {
+        let shown = Shown::of(permit, asked);
+        match self.ticket_for(&shown, key, pinned, arguments, now).await {
+            Ok((ticket, expires_at)) => ConsentError::Needed(shown.needed(ticket, expires_at)),
+            Err(error) => error,
+        }
+    }
+
+    async fn ticket_for(
+        &self,
+        shown: &Shown,
+        key: ConsentKey,
+        pinned: Pinned,
+        arguments: Digest,
+        now: Timestamp,
+    ) -> Result<(TicketId, Timestamp), ConsentError> {
+        let question = shown.digest(&key, &pinned, arguments);
+        let known = |row: &TicketRow| {
+            let ticket = TicketId::derive(&self.tickets, &row.nonce);
+            (ticket, row.expires_at)
+        };
+        if let Some(row) = self.store.open_ticket(&key.tenant, question, now).await? {
+            return Ok(known(&row));
+        }
+        let nonce = random()?;
+        let ticket = TicketId::derive(&self.tickets, &nonce);
+        let event = Event::new(EventKind::ConsentAsked)
+            .user(&key.tenant, &key.user)
+            .client(&key.client)
+            .tool(&key.tool)
+            .ticket(ticket.hash())
+            .fact("capabilities", shown.capabilities());
+        let row = TicketRow {
+            id_hash: ticket.hash(),
+            nonce,
+            key,
+            pinned,
+            question,
+            arguments,
+            shown: shown.to_json(),
+            state: TicketState::Open,
+            created_at: now,
+            expires_at: now.plus(TICKET_TTL),
+        };
+        let asked = known(&row);
+        let change = Change::OpenTicket {
+            ticket: Box::new(row),
+            open_max: OPEN_QUESTIONS_MAX,
+        };
+        match self.audit.commit(change, vec![event]).await? {
+            Applied::Done => Ok(asked),
+            Applied::Existing(same) => Ok(known(&same)),
+            Applied::Refused => Err(ConsentError::TooManyQuestions),
+        }
+    }
+}
+
+/// Seals what was agreed, and with it what needs no question.
+fn consent(permit: Permit, agreed: &CapabilitySet, records: Vec<String>) -> Consent {
+    let free = plan::free(&permit);
+    Consent {
+        agreed: agreed.iter().chain(free.iter()).cloned().collect(),
+        permit,
+        records,
+    }
+}
+
+/// Whose records serve this permit.
+fn key(permit: &Permit) -> ConsentKey {
+    let (caller, tool) = (permit.caller(), permit.tool());
+    ConsentKey {
+        tenant: caller.tenant().clone(),
+        user: caller.user().clone(),
+        client: caller.client().clone(),
+        tool: tool.name().clone(),
+        publisher: tool.publisher().clone(),
+    }
+}
+
+/// Exactly which tool this permit is for.
+fn pinned(permit: &Permit) -> Pinned {
+    let tool = permit.tool();
+    Pinned {
+        component: tool.package().component_digest(),
+        definition: tool.definition_digest(),
+        manifest: tool.package().manifest_digest(),
+    }
+}

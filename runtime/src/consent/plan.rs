@@ -1,0 +1,246 @@
+//! What the records of a user mean for one call. Pure: records in, plan out.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::capability::{Capability, CapabilitySet, Tier};
+use crate::clock::Timestamp;
+use crate::ids::Digest;
+use crate::policy::Permit;
+use crate::store::{ConsentRow, ConsentState, Pinned, Scope};
+
+/// One thing that a call wants and that the user must agree to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) capability: Capability,
+    pub(super) optional: bool,
+    pub(super) reason: String,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// The call goes on, once the records for one call are used up.
+    Go {
+        agreed: CapabilitySet,
+        records: Vec<Uuid>,
+        consume: Vec<Uuid>,
+    },
+    /// The user refused a short while ago.
+    Denied { again_from: Timestamp },
+    /// The user is asked for these.
+    Ask(Vec<Wanted>),
+}
+
+/// The permitted part of the tool's needs that is not free: what policy denies is never asked.
+pub(super) fn wanted(permit: &Permit) -> Vec<Wanted> {
+    let mut all: BTreeMap<Capability, Wanted> = BTreeMap::new();
+    for need in &permit.tool().package().manifest().needs {
+        let permitted = &need.capabilities & permit.allowed();
+        for capability in permitted.iter().filter(|one| one.tier() > Tier::T0) {
+            let wanted = Wanted {
+                capability: capability.clone(),
+                optional: need.optional,
+                reason: need.reason.clone(),
+            };
+            all.entry(capability.clone())
+                .and_modify(|same| same.optional &= need.optional)
+                .or_insert(wanted);
+        }
+    }
+    all.into_values().collect()
+}
+
+/// The part of a permit that needs no consent.
+pub(super) fn free(permit: &Permit) -> CapabilitySet {
+    let free = |one: &&Capability| one.tier() == Tier::T0;
+    permit.allowed().iter().filter(free).cloned().collect()
+}
+
+/// Whether an agreement serves this tool with these arguments, as it is now.
+fn serves(row: &ConsentRow, pinned: &Pinned, arguments: Digest, now: Timestamp) -> bool {
+    // A publisher is a claim until packages are signed, and anybody can copy a definition. So nobody inherits the right
+    // to write or to send out but the very build that the user agreed to; reading goes with the tool and its publisher.
+    let same_build = row.pinned.component == pinned.component;
+    let tier_allows = match row.capability.tier() {
+        Tier::T0 | Tier::T1 => true,
+        Tier::T2 => same_build,
+        Tier::T3 => same_build && row.scope == Scope::Once && row.arguments.is_some(),
+    };
+    row.state == ConsentState::Active
+        && row.expires_at > now
+        && row.arguments.is_none_or(|bound| bound == arguments)
+        && tier_allows
+}
+
+/// What these records mean for a call that wants this.
+pub(super) fn plan(
+    wanted: &[Wanted],
+    rows: &[ConsentRow],
+    pinned: &Pinned,
+    arguments: Digest,
+    now: Timestamp,
+) -> Plan {
+    let serving = |scope: Scope| {
+        rows.iter()
+            .filter(move |row| row.scope == scope && serves(row, pinned, arguments, now))
+    };
+    let standing: CapabilitySet = serving(Scope::Until)
+        .map(|row| row.capability.clone())
+        .collect();
+    let mut once: Vec<&ConsentRow> = Vec::new();
+    let mut open = Vec::new();
+    for want in wanted {
+        let covers = |row: &&ConsentRow| want.capability.within(&row.capability);
+        if standing.covers(&want.capability) || once.iter().any(covers) {
+            continue;
+        }
+        match serving(Scope::Once).find(covers) {
+            Some(row) => once.push(row),
+            None => open.push(want),
+        }
+    }
+
+    let denied = |want: &Wanted| {
+        rows.iter()
+            .filter(|row| row.state == ConsentState::Denied && row.expires_at > now)
+            .filter(|row| row.capability.meet(&want.capability).is_some())
+            .map(|row| row.expires_at)
+            .max()
+    };
+    let mut ask = false;
+    let mut again_from = None;
+    for want in open.iter().filter(|want| !want.optional) {
+        match denied(want) {
+            // A tool that grew keeps what it had: the call goes on at the old size.
+            Some(_) if standing.touches(&want.capability) => {}
+            Some(until) => again_from = again_from.max(Some(until)),
+            None => ask = true,
+        }
+    }
+    if let Some(again_from) = again_from {
+        return Plan::Denied { again_from };
+    }
+    if ask {
+        let unanswered = open.into_iter().filter(|want| denied(want).is_none());
+        return Plan::Ask(unanswered.cloned().collect());
+    }
+
+    let matters = |row: &&ConsentRow| {
+        wanted
+            .iter()
+            .any(|want| row.capability.meet(&want.capability).is_some())
+    };
+    let consume: Vec<Uuid> = once.iter().map(|row| row.id).collect();
+    Plan::Go {
+        records: serving(Scope::Until)
+            .filter(matters)
+            .map(|row| row.id)
+            .chain(consume.iter().copied())
+            .collect(),
+        agreed: standing
+            .iter()
+            .chain(once.iter().map(|row| &row.capability))
+            .cloned()
+            .collect(),
+        consume,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{ConsentKey, row_id};
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn pinned() -> Pinned {
+        let digest = Digest::of(b"tool");
+        Pinned {
+            component: digest,
+            definition: digest,
+            manifest: digest,
+        }
+    }
+
+    fn row(capability: &str, scope: Scope) -> ConsentRow {
+        let digest = Digest::of(b"");
+        ConsentRow {
+            id: row_id(NOW),
+            key: ConsentKey {
+                tenant: "acme".parse().unwrap(),
+                user: crate::ids::User {
+                    issuer: "https://as.test".parse().unwrap(),
+                    subject: "alice".parse().unwrap(),
+                },
+                client: "client-1".parse().unwrap(),
+                tool: "notes".parse().unwrap(),
+                publisher: "example".parse().unwrap(),
+            },
+            pinned: pinned(),
+            capability: capability.parse().unwrap(),
+            scope,
+            state: ConsentState::Active,
+            arguments: None,
+            ticket: digest,
+            ui: digest,
+            acr: None,
+            auth_time: None,
+            decided_at: NOW,
+            expires_at: Timestamp(2_000),
+            ended_at: None,
+        }
+    }
+
+    fn go(rows: &[ConsentRow]) -> bool {
+        let wanted = [Wanted {
+            capability: "files write notes".parse().unwrap(),
+            optional: false,
+            reason: String::new(),
+        }];
+        let arguments = Digest::of(b"{}");
+        let plan = plan(&wanted, rows, &pinned(), arguments, NOW);
+        matches!(plan, Plan::Go { .. })
+    }
+
+    #[test]
+    fn a_consent_bound_to_arguments_serves_no_others() {
+        let mut bound = row("files write notes", Scope::Once);
+        bound.arguments = Some(Digest::of(b"{}"));
+        assert!(go(&[bound.clone()]));
+        bound.arguments = Some(Digest::of(b"{\"all\":true}"));
+        assert!(!go(&[bound]));
+    }
+
+    #[test]
+    fn a_smaller_consent_does_not_serve_a_larger_need() {
+        assert!(go(&[row("files write notes", Scope::Until)]));
+        assert!(!go(&[row("files read notes", Scope::Until)]));
+        assert!(!go(&[row("files write notes a", Scope::Until)]));
+        assert!(!go(&[row("files write mail", Scope::Until)]));
+        assert!(!go(&[]));
+    }
+
+    #[test]
+    fn a_consent_that_ended_serves_nothing() {
+        let good = row("files write notes", Scope::Until);
+        for state in [
+            ConsentState::Denied,
+            ConsentState::Consumed,
+            ConsentState::Revoked,
+            ConsentState::Superseded,
+        ] {
+            let ended = ConsentRow {
+                state,
+                ..good.clone()
+            };
+            assert!(!go(&[ended]), "{state:?}");
+        }
+        let late = ConsentRow {
+            expires_at: NOW,
+            ..good
+        };
+        assert!(!go(&[late]));
+    }
+}

@@ -1,0 +1,271 @@
+//! A question as its user sees it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::plan::Wanted;
+use super::{Consents, Needed, ONCE_TTL, T3_TTL, TicketError, TicketId};
+use crate::audit::EventKind;
+use crate::capability::{Capability, Tier};
+use crate::catalog::manifest::canonical_digest;
+use crate::clock::Timestamp;
+use crate::ids::{ClientId, Digest, Publisher, Tenant, ToolName, User};
+use crate::limits::{CONSENT_T1_MAX, CONSENT_T2_MAX};
+use crate::policy::Permit;
+use crate::store::{ConsentKey, Pinned, StoreError, TicketRow, TicketState};
+
+/// What the page shows of the tool and of each capability; kept as it was when the question was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Shown {
+    title: String,
+    description: String,
+    version: String,
+    asked: Vec<ShownCapability>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ShownCapability {
+    capability: Capability,
+    reason: String,
+    optional: bool,
+}
+
+impl Shown {
+    pub(super) fn of(permit: &Permit, wanted: &[Wanted]) -> Self {
+        let tool = permit.tool();
+        let definition = tool.definition();
+        let manifest = tool.package().manifest();
+        Self {
+            title: definition.title.clone().unwrap_or(manifest.title.clone()),
+            description: definition.description.clone(),
+            version: manifest.version.clone(),
+            asked: wanted
+                .iter()
+                .map(|want| ShownCapability {
+                    capability: want.capability.clone(),
+                    reason: want.reason.clone(),
+                    optional: want.optional,
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        json!(self).to_string()
+    }
+
+    fn from_row(row: &TicketRow) -> Result<Self, StoreError> {
+        serde_json::from_str(&row.shown).map_err(|_| StoreError::Corrupt {
+            table: "ticket",
+            column: "shown",
+        })
+    }
+
+    pub(super) fn capabilities(&self) -> Vec<String> {
+        self.asked
+            .iter()
+            .map(|one| one.capability.to_string())
+            .collect()
+    }
+
+    fn sentences(&self) -> Vec<String> {
+        self.asked
+            .iter()
+            .map(|one| one.capability.sentence())
+            .collect()
+    }
+
+    /// Whether an answer is good for exactly the arguments of the call that raised the question.
+    fn binds(&self) -> bool {
+        self.asked
+            .iter()
+            .any(|one| one.capability.tier() == Tier::T3)
+    }
+
+    /// Digest of all that makes it the same question.
+    pub(super) fn digest(&self, key: &ConsentKey, pinned: &Pinned, arguments: Digest) -> Digest {
+        canonical_digest(&json!({
+            "iss": key.user.issuer,
+            "sub": key.user.subject,
+            "client_id": key.client,
+            "tool": key.tool,
+            "publisher": key.publisher,
+            "component": pinned.component,
+            "definition": pinned.definition,
+            "manifest": pinned.manifest,
+            "asked": self.asked,
+            "arguments": self.binds().then_some(arguments),
+        }))
+    }
+
+    pub(super) fn needed(&self, ticket: TicketId, expires_at: Timestamp) -> Box<Needed> {
+        Box::new(Needed {
+            path: ticket.path(),
+            ticket,
+            sentences: self.sentences(),
+            expires_at,
+        })
+    }
+}
+
+/// A question to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Whom it is for.
+    pub user: User,
+    /// In which tenant.
+    pub tenant: Tenant,
+    /// The client that called.
+    pub client: ClientId,
+    /// The tool that it called.
+    pub tool: ToolName,
+    /// Its title.
+    pub title: String,
+    /// What it does, as its author says.
+    pub description: String,
+    /// Its version, as its author counts.
+    pub version: String,
+    /// Who publishes it, as its manifest says.
+    pub publisher: Publisher,
+    /// SHA-256 of the file.
+    pub component: Digest,
+    /// What is asked.
+    pub asked: Vec<Asked>,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// From when on it cannot be answered.
+    pub expires_at: Timestamp,
+}
+
+impl Question {
+    pub(super) fn of(row: TicketRow) -> Result<Self, StoreError> {
+        let shown = Shown::from_row(&row)?;
+        Ok(Self {
+            user: row.key.user,
+            tenant: row.key.tenant,
+            client: row.key.client,
+            tool: row.key.tool,
+            title: shown.title,
+            description: shown.description,
+            version: shown.version,
+            publisher: row.key.publisher,
+            component: row.pinned.component,
+            asked: shown.asked.into_iter().map(Asked::from).collect(),
+            asked_at: row.created_at,
+            expires_at: row.expires_at,
+        })
+    }
+}
+
+/// One capability that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The capability.
+    pub capability: Capability,
+    /// It in a sentence, from us.
+    pub sentence: String,
+    /// Why, from the author.
+    pub reason: String,
+    /// Whether the tool runs without it.
+    pub optional: bool,
+    /// How much harm it can do.
+    pub tier: Tier,
+    /// How long it can be allowed at most; nothing when it can be allowed for one call only.
+    pub longest: Option<Duration>,
+}
+
+impl Asked {
+    /// How long a consent to one call waits for it.
+    pub(super) fn waits(&self) -> Duration {
+        match self.tier {
+            Tier::T0 | Tier::T1 | Tier::T2 => ONCE_TTL,
+            Tier::T3 => T3_TTL,
+        }
+    }
+}
+
+impl From<ShownCapability> for Asked {
+    fn from(shown: ShownCapability) -> Self {
+        let tier = shown.capability.tier();
+        Self {
+            sentence: shown.capability.sentence(),
+            reason: shown.reason,
+            optional: shown.optional,
+            tier,
+            longest: longest(tier),
+            capability: shown.capability,
+        }
+    }
+}
+
+/// How long a capability of this tier can be allowed.
+pub(super) fn longest(tier: Tier) -> Option<Duration> {
+    match tier {
+        Tier::T0 | Tier::T1 => Some(CONSENT_T1_MAX),
+        Tier::T2 => Some(CONSENT_T2_MAX),
+        Tier::T3 => None,
+    }
+}
+
+impl Consents {
+    /// The question of this ticket, for the user who signed in. Nobody else learns that there is one.
+    pub async fn question(
+        &self,
+        id: &TicketId,
+        signed_in: &User,
+        now: Timestamp,
+    ) -> Result<Question, TicketError> {
+        let row = self.open_row(id, signed_in, now).await?;
+        Ok(Question::of(row)?)
+    }
+
+    /// Where a question of this user stands; nothing when there is none.
+    pub async fn ticket_state(
+        &self,
+        id: &TicketId,
+        user: &User,
+        now: Timestamp,
+    ) -> Result<Option<TicketState>, StoreError> {
+        let row = self.store.ticket(id.hash()).await?;
+        Ok(row
+            .filter(|row| row.key.user == *user)
+            .map(|row| state_at(&row, now)))
+    }
+
+    /// The open question of this ticket, if it is for this user.
+    pub(super) async fn open_row(
+        &self,
+        id: &TicketId,
+        signed_in: &User,
+        now: Timestamp,
+    ) -> Result<TicketRow, TicketError> {
+        let row = self
+            .store
+            .ticket(id.hash())
+            .await?
+            .ok_or(TicketError::Unknown)?;
+        if row.key.user != *signed_in {
+            // Somebody was sent the link of another user. It is answered as if it did not exist.
+            self.audit
+                .sampled_with(EventKind::ConsentForeignUser, |event| {
+                    event.user(&row.key.tenant, signed_in).ticket(row.id_hash)
+                });
+            return Err(TicketError::Unknown);
+        }
+        match state_at(&row, now) {
+            TicketState::Open => Ok(row),
+            TicketState::Expired => Err(TicketError::Expired),
+            TicketState::Allowed => Err(TicketError::Answered { allowed: true }),
+            TicketState::Denied => Err(TicketError::Answered { allowed: false }),
+        }
+    }
+}
+
+fn state_at(row: &TicketRow, now: Timestamp) -> TicketState {
+    match row.state {
+        TicketState::Open if row.expires_at <= now => TicketState::Expired,
+        state => state,
+    }
+}

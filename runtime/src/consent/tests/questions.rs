@@ -1,0 +1,140 @@
+use super::*;
+
+#[tokio::test]
+async fn the_same_question_keeps_its_ticket_until_it_expires() {
+    let world = World::new().await;
+    let first = world.ticket(&notes()).await;
+    assert_eq!(world.ticket(&notes()).await, first);
+    // After a restart as well: only the hash is kept.
+    let again = World::on(Arc::clone(&world.store)).await;
+    assert_eq!(again.ticket(&notes()).await, first);
+    assert_eq!(world.log("consent.asked").await.len(), 1);
+    world.clock.advance(TICKET_TTL);
+    let now = world.now();
+    let late = world.answer(&first, &[(WRITE, long())]).await;
+    assert!(matches!(late, Err(TicketError::Expired)), "{late:?}");
+    let state = world.consents.ticket_state(&first, &alice(), now).await;
+    assert_eq!(state.unwrap(), Some(TicketState::Expired));
+    assert_ne!(world.ticket(&notes()).await, first);
+}
+
+#[tokio::test]
+async fn a_question_is_shown_to_its_user_and_unknown_to_others() {
+    let world = World::new().await;
+    let ticket = world.ticket(&notes()).await;
+    let now = world.now();
+    let question = world
+        .consents
+        .question(&ticket, &alice(), now)
+        .await
+        .unwrap();
+    assert_eq!(question.tool.as_str(), "notes");
+    assert_eq!(question.client.as_str(), "client-1");
+    assert_eq!(question.asked[0].sentence, sentences(&[WRITE])[0]);
+    assert_eq!(question.asked[0].reason, "for the test of notes");
+    assert_eq!(question.asked[0].longest, Some(CONSENT_T2_MAX));
+
+    let foreign = world.consents.question(&ticket, &user("bob"), now).await;
+    let made_up = TicketId::derive(&world.consents.tickets, &[7; 16]);
+    let unknown = world.consents.question(&made_up, &alice(), now).await;
+    assert_eq!(
+        foreign.unwrap_err().to_string(),
+        unknown.unwrap_err().to_string()
+    );
+    let state = world
+        .consents
+        .ticket_state(&ticket, &user("bob"), now)
+        .await;
+    assert_eq!(state.unwrap(), None);
+    let answers = [Answer {
+        capability: WRITE.parse().unwrap(),
+        choice: long(),
+    }];
+    let (bob, ui) = (user("bob"), Digest::of(b"page"));
+    let decided = world
+        .consents
+        .decide(&ticket, &bob, &answers, ui, &SignInFacts::default(), now)
+        .await;
+    assert!(matches!(decided, Err(TicketError::Unknown)), "{decided:?}");
+    assert_eq!(world.log("consent.foreign-user").await.len(), 2);
+    asked(world.confirm(json!({}), &notes()).await);
+}
+
+#[tokio::test]
+async fn a_question_is_answered_once() {
+    let world = World::new().await;
+    let ticket = world.ticket(&notes()).await;
+    world.answer(&ticket, &[(WRITE, long())]).await.unwrap();
+    let again = world.answer(&ticket, &[(WRITE, Choice::Deny)]).await;
+    assert!(
+        matches!(again, Err(TicketError::Answered { allowed: true })),
+        "{again:?}"
+    );
+    assert!(world.confirm(json!({}), &notes()).await.is_ok());
+    let state = world
+        .consents
+        .ticket_state(&ticket, &alice(), world.now())
+        .await;
+    assert_eq!(state.unwrap(), Some(TicketState::Allowed));
+    let given = world.log("consent.given").await;
+    assert_eq!(given.len(), 1);
+    assert_eq!(given[0].record.ticket, Some(ticket.hash()));
+}
+
+#[tokio::test]
+async fn an_answer_cannot_be_about_more_than_was_asked() {
+    let world = World::new().await;
+    let ticket = world.ticket(&notes()).await;
+    for answers in [
+        vec![(GET, long())],
+        vec![(WRITE, long()), (WRITE, Choice::Deny)],
+        vec![("files write notes a", long())],
+    ] {
+        let refused = world.answer(&ticket, &answers).await;
+        assert!(
+            matches!(refused, Err(TicketError::NotAsked { .. })),
+            "{refused:?}"
+        );
+    }
+    let past = world.answer(&ticket, &[(WRITE, Choice::Until(NOW))]).await;
+    assert!(matches!(past, Err(TicketError::Past)), "{past:?}");
+}
+
+#[tokio::test]
+async fn a_consent_lasts_no_longer_than_its_tier_allows() {
+    let world = World::new().await;
+    let tool = tool(
+        "notes",
+        &[("notes", &[WRITE], false), ("page", &[GET], false)],
+    );
+    let forever = Choice::Until(Timestamp(i64::MAX));
+    world
+        .given(&tool, &[(WRITE, forever), (GET, forever)])
+        .await;
+    for row in world.consents.list(&alice()).await.unwrap() {
+        let longest = match row.capability.tier() {
+            Tier::T1 => CONSENT_T1_MAX,
+            _ => CONSENT_T2_MAX,
+        };
+        assert_eq!(row.expires_at, NOW.plus(longest), "{}", row.capability);
+        assert_eq!(row.scope, Scope::Until);
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_questions_ends() {
+    let world = World::new().await;
+    let most = usize::try_from(OPEN_QUESTIONS_MAX).unwrap();
+    for n in 0..most {
+        let tool = tool(&format!("tool-{n}"), &[("notes", &[WRITE], false)]);
+        asked(world.confirm(json!({}), &tool).await);
+    }
+    let refused = world.confirm(json!({}), &notes()).await;
+    assert!(
+        matches!(refused, Err(ConsentError::TooManyQuestions)),
+        "{refused:?}"
+    );
+    asked(world.confirm(json!({"sub": "bob"}), &notes()).await);
+    world.clock.advance(TICKET_TTL);
+    asked(world.confirm(json!({}), &notes()).await);
+}

@@ -1,0 +1,49 @@
+//! What a guest is told of an answer or of an error: a closed set of codes, no text of ours.
+
+use std::future::Future;
+
+use ::http::Response;
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::egress::{EgressError, ResponseBody};
+
+/// How the processing of an answer ended; the second version of the interface has no use for it.
+pub(super) type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// An answer on its way to the guest, and the work that goes on behind it.
+pub(super) type Answer =
+    Box<dyn Future<Output = Result<(Response<WasiBody>, Processed), Error>> + Send>;
+
+/// The answer as the guest gets it. The connection lives in the body, so nothing is left to do behind it.
+pub(super) fn answered(
+    sent: Result<Response<ResponseBody>, EgressError>,
+) -> Result<(Response<WasiBody>, Processed), Error> {
+    let response = sent.map_err(code)?;
+    let response = response.map(|body| body.map_err(code).boxed_unsync());
+    let nothing: Processed = Box::new(async { Ok(()) });
+    Ok((response, nothing))
+}
+
+fn code(error: EgressError) -> Error {
+    match error {
+        EgressError::Denied(_) => Error::HttpRequestDenied,
+        EgressError::OutOfTime => Error::HttpResponseTimeout,
+        EgressError::RequestTooLarge => Error::HttpRequestBodySize(None),
+        EgressError::ResponseTooLarge => Error::HttpResponseBodySize(None),
+        EgressError::HeadersTooLarge => Error::HttpResponseHeaderSectionSize(None),
+        EgressError::Tls(error) if is_certificate(&error) => Error::TlsCertificateError,
+        EgressError::Tls(_) => Error::TlsProtocolError,
+        EgressError::Broken(_) => Error::HttpResponseIncomplete,
+        EgressError::RequestMalformed(_)
+        | EgressError::ResponseMalformed(_)
+        | EgressError::Status(_) => Error::HttpProtocolError,
+    }
+}
+
+fn is_certificate(error: &std::io::Error) -> bool {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+}

@@ -1,0 +1,268 @@
+//! Judges every request before the SDK sees it, and remembers nothing of it afterwards.
+//!
+//! [`Edge::admit`] names the checks in their order. What is admitted has a verified caller, one readable message of a revision that
+//! is served, and the scopes that it needs; the token itself goes no further. Never decides about a tool.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use rmcp::model::RequestId;
+use url::Url;
+use uuid::Uuid;
+
+use super::line::{EdgeRefusal, Line, Listed, NotScoped, NotVerified, RequestFacts};
+use super::listing;
+use super::message::Message;
+use super::router::Settings;
+use crate::identity::{BearerToken, Caller, PublicError};
+use crate::limits::REQUEST_BODY_BYTES_MAX;
+
+/// Longest time in which a body must arrive whole: a megabyte over a slow line.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// What the edge found out about an admitted request; handlers read it from the request's extensions.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    /// Who calls.
+    pub caller: Arc<Caller>,
+    /// What is known of the request.
+    pub facts: RequestFacts,
+    /// Where a handler leaves a refusal that needs a status of its own (trap R11).
+    pub verdict: Arc<OnceLock<EdgeRefusal>>,
+    /// For a subscription, what the caller could see before it was acknowledged: the SDK acknowledges before it asks us, and no
+    /// change after that may be missed.
+    pub known: Option<Arc<[Listed]>>,
+}
+
+/// A refused request: why, and the JSON-RPC id if it was read.
+pub(super) type Refused = (EdgeRefusal, Option<RequestId>);
+
+/// An admitted request, ready for the SDK.
+pub(super) struct Ready {
+    /// The request, its body read and its token gone.
+    pub request: http::Request<Full<Bytes>>,
+    /// Who sent it.
+    pub caller: Arc<Caller>,
+    /// Its JSON-RPC id.
+    pub id: Option<RequestId>,
+    /// Where a late refusal stands.
+    pub verdict: Arc<OnceLock<EdgeRefusal>>,
+}
+
+/// The checks before the SDK.
+pub(super) struct Edge {
+    line: Arc<dyn Line>,
+    hosts: BTreeSet<String>,
+    origins: BTreeSet<String>,
+}
+
+impl Edge {
+    /// Hosts and origins are the public URL's; on a loopback address also those of loopback.
+    pub fn new(line: Arc<dyn Line>, settings: &Settings) -> Self {
+        let mut hosts: BTreeSet<String> = settings
+            .public_url
+            .host_str()
+            .map(|host| host.trim_matches(['[', ']']).to_owned())
+            .into_iter()
+            .collect();
+        let mut origins: BTreeSet<String> = settings
+            .allowed_origins
+            .iter()
+            .filter_map(|origin| {
+                let url = Url::parse(origin);
+                if url.is_err() {
+                    tracing::warn!(origin, "an allowed origin is no URL and allows nobody");
+                }
+                url.ok()
+            })
+            .chain([settings.public_url.clone()])
+            .map(|url| url.origin().ascii_serialization())
+            .collect();
+        if settings.listen.ip().is_loopback() {
+            let port = settings.listen.port();
+            for host in ["localhost", "127.0.0.1", "::1"] {
+                hosts.insert(host.to_owned());
+                let host = if host.contains(':') { "[::1]" } else { host };
+                origins.insert(format!("http://{host}:{port}"));
+            }
+        }
+        // What no origin can be: the serialisation of one that is opaque, which every sandboxed frame sends.
+        origins.remove("null");
+        Self {
+            line,
+            hosts,
+            origins,
+        }
+    }
+
+    /// What is known of a request before anything in it is believed.
+    pub fn facts(request: &Request) -> RequestFacts {
+        RequestFacts {
+            id: Uuid::now_v7(),
+            peer: request
+                .extensions()
+                .get::<ConnectInfo<SocketAddr>>()
+                .map(|ConnectInfo(peer)| peer.ip()),
+        }
+    }
+
+    /// All checks, in order. Each request passes all of them; none counts for the next (`tokens.md` W10).
+    pub async fn admit(&self, request: Request, facts: &RequestFacts) -> Result<Ready, Refused> {
+        let (mut parts, body) = request.into_parts();
+        self.check_host(&parts).map_err(|e| self.note(facts, e))?;
+        self.check_origin(&parts.headers)
+            .map_err(|e| self.note(facts, e))?;
+        check_length(&parts.headers).map_err(|e| self.note(facts, e))?;
+        let caller = self.authenticate(&mut parts, facts).await?;
+        check_shape(&parts).map_err(|e| self.note(facts, e))?;
+        let body = read_body(body).await.map_err(|e| self.note(facts, e))?;
+        let message = Message::read(&body).map_err(|(e, id)| (self.note(facts, e).0, id))?;
+        self.check_message(&message, &parts.headers, &caller)
+            .map_err(|e| (self.note(facts, e).0, message.id.clone()))?;
+
+        let verdict = Arc::new(OnceLock::new());
+        let known = (message.operation.method == "subscriptions/listen")
+            .then(|| listing::ordered(self.line.list(&caller)).into());
+        parts.extensions.insert(Admitted {
+            caller: Arc::clone(&caller),
+            facts: facts.clone(),
+            verdict: Arc::clone(&verdict),
+            known,
+        });
+        Ok(Ready {
+            request: http::Request::from_parts(parts, Full::new(body)),
+            caller,
+            id: message.id,
+            verdict,
+        })
+    }
+
+    /// Whether the request is for one of our hosts, against DNS rebinding.
+    pub fn check_host(&self, parts: &Parts) -> Result<(), EdgeRefusal> {
+        let mut hosts = parts.headers.get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().ok(),
+            // HTTP/2 carries the host in `:authority`.
+            (None, _) => parts.uri.authority().map(|authority| authority.as_str()),
+            (Some(_), Some(_)) => None,
+        };
+        host.filter(|host| !host.contains('@'))
+            .and_then(|host| http::uri::Authority::try_from(host).ok())
+            .map(|authority| {
+                let host = authority.host().trim_matches(['[', ']']);
+                host.to_ascii_lowercase()
+            })
+            .filter(|host| self.hosts.contains(host))
+            .map(|_| ())
+            .ok_or(EdgeRefusal::Host)
+    }
+
+    /// Whether this is an origin from which a browser may call.
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.origins.contains(origin)
+    }
+
+    fn check_origin(&self, headers: &HeaderMap) -> Result<(), EdgeRefusal> {
+        let all_allowed = headers.get_all(ORIGIN).iter().all(|origin| {
+            origin
+                .to_str()
+                .is_ok_and(|origin| self.allows_origin(origin))
+        });
+        all_allowed.then_some(()).ok_or(EdgeRefusal::Origin)
+    }
+
+    async fn authenticate(
+        &self,
+        parts: &mut Parts,
+        facts: &RequestFacts,
+    ) -> Result<Arc<Caller>, Refused> {
+        let token = BearerToken::from_headers(&parts.headers, parts.uri.query());
+        // Nothing behind the edge sees the token, or a cookie of the consent page (A10).
+        parts.headers.remove(AUTHORIZATION);
+        parts.headers.remove(COOKIE);
+        let token = token.map_err(|error| self.note(facts, unreadable(error.public())))?;
+        // The line has recorded its own failures, with their reasons.
+        self.line
+            .verify(token, facts.clone())
+            .await
+            .map_err(|failure| match failure {
+                NotVerified::Invalid => (EdgeRefusal::InvalidToken, None),
+                NotVerified::NotScoped(missing) => (EdgeRefusal::NotScoped(missing), None),
+                NotVerified::Unavailable => (EdgeRefusal::IdentityUnavailable, None),
+            })
+    }
+
+    fn check_message(
+        &self,
+        message: &Message,
+        headers: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<(), EdgeRefusal> {
+        message.check_version(headers)?;
+        self.line
+            .check_scopes(caller, &message.operation)
+            .map_err(EdgeRefusal::NotScoped)
+    }
+
+    fn note(&self, facts: &RequestFacts, refusal: EdgeRefusal) -> Refused {
+        self.line.refused_at_edge(facts, &refusal);
+        (refusal, None)
+    }
+}
+
+/// Why no token could be taken out of a request.
+fn unreadable(error: PublicError) -> EdgeRefusal {
+    match error {
+        PublicError::MissingToken => EdgeRefusal::NoToken,
+        PublicError::InvalidRequest => EdgeRefusal::MalformedAuthorization,
+        PublicError::InvalidToken => EdgeRefusal::InvalidToken,
+        PublicError::InsufficientScope { scopes } => {
+            EdgeRefusal::NotScoped(NotScoped { needed: scopes })
+        }
+        PublicError::Unavailable => EdgeRefusal::IdentityUnavailable,
+    }
+}
+
+/// A body that says that it is too large is refused before anything of it is read.
+fn check_length(headers: &HeaderMap) -> Result<(), EdgeRefusal> {
+    let Some(length) = headers.get(CONTENT_LENGTH) else {
+        return Ok(());
+    };
+    let length: Option<u64> = length.to_str().ok().and_then(|length| length.parse().ok());
+    match length.map(usize::try_from) {
+        Some(Ok(length)) if length <= REQUEST_BODY_BYTES_MAX => Ok(()),
+        _ => Err(EdgeRefusal::BodyTooLarge),
+    }
+}
+
+/// POST, of JSON.
+fn check_shape(parts: &Parts) -> Result<(), EdgeRefusal> {
+    if parts.method != Method::POST {
+        return Err(EdgeRefusal::Method);
+    }
+    let is_json = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+    is_json.then_some(()).ok_or(EdgeRefusal::ContentType)
+}
+
+async fn read_body(body: Body) -> Result<Bytes, EdgeRefusal> {
+    let body = Limited::new(body, REQUEST_BODY_BYTES_MAX).collect();
+    match tokio::time::timeout(BODY_WAIT_MAX, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(EdgeRefusal::BodyTooLarge),
+        Ok(Err(_)) | Err(_) => Err(EdgeRefusal::BodyLost),
+    }
+}

@@ -1,0 +1,456 @@
+//! The MCP methods: one handler per request, all state shared and none of it about a request.
+//!
+//! Speaks to the SDK on one side and to the [`Line`] on the other. Never trusts what a client says of itself: who calls is in the
+//! request's extensions, put there by the edge.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult,
+    ErrorData, Implementation, InitializeRequestParams, InitializeResult, ListToolsResult,
+    PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ProtocolVersion,
+    ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+};
+use rmcp::service::{Peer, RequestContext, SubscriptionContext};
+use rmcp::{RoleServer, ServerHandler};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::edge::Admitted;
+use super::line::{Answer, Call, EdgeRefusal, Era, Line, Listed, Progress, Said};
+use super::listing;
+use super::respond::{self, Shown, Wire};
+use crate::clock::SharedClock;
+use crate::identity::Caller;
+use crate::ids::ToolName;
+use crate::limits::PROGRESS_MESSAGES_MAX;
+
+/// Progress messages that may wait for a client that reads slowly; a tool's further ones wait with them.
+const PROGRESS_QUEUE_MAX: usize = 16;
+/// How long an answer waits for progress that a client does not read.
+const PROGRESS_DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Open subscriptions of the whole server; each holds a connection.
+const SUBSCRIPTIONS_MAX: usize = 1_024;
+/// How long a client may keep what `server/discover` says, in milliseconds: it changes with the program alone.
+const DISCOVER_TTL_MS: u64 = 60_000;
+
+/// The revisions that are served, newest first.
+const VERSIONS: [ProtocolVersion; 3] = [
+    ProtocolVersion::V_2026_07_28,
+    ProtocolVersion::V_2025_11_25,
+    ProtocolVersion::V_2025_06_18,
+];
+
+/// How this server introduces itself.
+pub(super) fn implementation() -> Implementation {
+    Implementation::new("bailiwick", env!("CARGO_PKG_VERSION"))
+}
+
+/// Serves one request.
+#[derive(Clone)]
+pub(super) struct Handler(Arc<Shared>);
+
+struct Shared {
+    line: Arc<dyn Line>,
+    wire: Wire,
+    config: ServerConfig,
+    clock: SharedClock,
+    shutdown: CancellationToken,
+    subscriptions: Semaphore,
+}
+
+tokio::task_local! {
+    static CALLER: Arc<Caller>;
+}
+
+/// Runs what the SDK does with a request on behalf of this caller.
+pub(super) async fn on_behalf_of<T>(caller: Arc<Caller>, handled: impl Future<Output = T>) -> T {
+    CALLER.scope(caller, handled).await
+}
+
+impl Handler {
+    /// `shutdown` ends subscriptions, and nothing else.
+    pub fn new(
+        line: Arc<dyn Line>,
+        wire: Wire,
+        clock: SharedClock,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .build();
+        // Only `initialize` reads the revision: the newest one that still has that handshake.
+        let config = ServerConfig::new(capabilities)
+            .with_server_info(implementation())
+            .with_protocol_version(ProtocolVersion::V_2025_11_25);
+        Self(Arc::new(Shared {
+            line,
+            wire,
+            config,
+            clock,
+            shutdown,
+            subscriptions: Semaphore::new(SUBSCRIPTIONS_MAX),
+        }))
+    }
+
+    /// The tools of a caller, even if listing them panics.
+    fn visible(&self, admitted: &Admitted) -> Result<Vec<Listed>, ErrorData> {
+        let list = AssertUnwindSafe(|| self.0.line.list(&admitted.caller));
+        catch_unwind(list).map_err(|panic| {
+            let request = admitted.facts.id;
+            tracing::error!(%request, panic = panic_text(&*panic), "a listing panicked");
+            let refusal = EdgeRefusal::Fault { id: request };
+            let _ = admitted.verdict.set(refusal);
+            respond::internal("the server failed", Some(request))
+        })
+    }
+
+    /// Asks the line, forwards progress while it works, and answers for it if it panics.
+    async fn ask(
+        &self,
+        mut call: Call,
+        admitted: &Admitted,
+        progress: Option<(ProgressToken, Peer<RoleServer>)>,
+    ) -> Answer {
+        let request = call.request.id;
+        let caller = Arc::clone(&admitted.caller);
+        let fault = move |panic: Box<dyn Any + Send>| {
+            tracing::error!(%request, panic = panic_text(&*panic), "a call panicked");
+            Answer::Fault { id: request }
+        };
+        let Some((token, peer)) = progress else {
+            return caught(self.0.line.call(call, caller))
+                .await
+                .unwrap_or_else(fault);
+        };
+        let (sender, steps) = mpsc::channel(PROGRESS_QUEUE_MAX);
+        call.progress = Some(sender);
+        let ended = CancellationToken::new();
+        // Both sides move at once, so a client that does not read its stream cannot hold a call beyond its deadline.
+        let (answer, ()) = tokio::join!(
+            async {
+                let answer = caught(self.0.line.call(call, caller)).await;
+                ended.cancel();
+                answer.unwrap_or_else(fault)
+            },
+            forward(steps, &peer, token, &ended),
+        );
+        answer
+    }
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        self.0.config.clone()
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        Cow::Borrowed(&VERSIONS)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut result = self.negotiate_initialize(&request)?;
+        context.peer.set_peer_info(request);
+        // Without sessions there is no stream on which a legacy client could hear of changes (D5).
+        if let Some(tools) = result.capabilities.tools.as_mut() {
+            tools.list_changed = None;
+        }
+        Ok(result)
+    }
+
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(
+            DiscoverResult::from_server_info(versions, self.get_info())
+                .with_ttl_ms(DISCOVER_TTL_MS),
+        )
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let admitted = admitted(&context)?;
+        let era = era(&context);
+        let cursor = request.and_then(|request| request.cursor);
+        let tools = self.visible(admitted)?;
+        let mut page = listing::page(tools, cursor.as_deref(), era)?;
+        page.meta = self.0.wire.meta(era);
+        Ok(page)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let admitted = admitted(&context)?;
+        let era = era(&context);
+        let can_open_urls = era == Era::Modern && opens_urls(&context);
+        let Ok(tool) = request.name.parse::<ToolName>() else {
+            let refusal = EdgeRefusal::ToolName;
+            self.0.line.refused_at_edge(&admitted.facts, &refusal);
+            return Err(respond::unknown_tool());
+        };
+        let call = Call {
+            tool,
+            arguments: request.arguments.unwrap_or_default(),
+            request: admitted.facts.clone(),
+            era,
+            can_open_urls,
+            request_state: request.request_state,
+            said: request
+                .input_responses
+                .as_ref()
+                .and_then(|answers| said(answers.get(respond::CONSENT_KEY)?)),
+            traceparent: context
+                .meta
+                .get_traceparent()
+                .filter(|text| is_traceparent(text))
+                .map(str::to_owned),
+            progress: None,
+            cancel: context.ct.clone(),
+        };
+        let progress = context
+            .meta
+            .get_progress_token()
+            .map(|token| (token, context.peer.clone()));
+        let answer = self.ask(call, admitted, progress).await;
+        match self.0.wire.answer(answer, era, can_open_urls) {
+            Shown::Result(result) => Ok(result),
+            Shown::Error(error) => Err(error),
+            Shown::Http(refusal) => {
+                let in_band = respond::in_band(&refusal);
+                // The edge answers with the status, unless a stream has begun; then this error is what the caller reads.
+                let _ = admitted.verdict.set(refusal);
+                Err(in_band.unwrap_or_else(|| {
+                    respond::internal("the server failed", Some(admitted.facts.id))
+                }))
+            }
+        }
+    }
+
+    /// The SDK asks for the schema to check `Mcp-Param-*` headers against the arguments (MCP 2026-07-28, transports). It asks without
+    /// a caller, so the caller comes with the task: a hidden tool must answer like an unknown one (trap R6).
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        let schema = |caller: &Arc<Caller>| self.0.line.header_schema(caller, name);
+        let schema = CALLER.try_with(schema).ok().flatten()?;
+        Some(Tool::new(name.to_owned(), "", schema))
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        let tools = SubscriptionFilter::builder().tools_list_changed().build();
+        Some(requested.intersection(&tools))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let shared = &self.0;
+        let admitted = admitted(context.request_context())?;
+        let Ok(_place) = shared.subscriptions.try_acquire() else {
+            return Err(respond::internal("too many subscriptions are open", None));
+        };
+        let caller = &admitted.caller;
+        // A stream outlives no token: whoever wants more asks again, with a live one.
+        let left = caller.token().expires.since(shared.clock.now());
+        let mut expired = pin!(tokio::time::sleep(left));
+        let mut changed = shared.line.changed();
+        // The first look is at once, against what stood before the acknowledgement.
+        changed.mark_changed();
+        let mut known: Arc<[Listed]> = admitted.known.clone().unwrap_or_default();
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                () = shared.shutdown.cancelled() => return Ok(()),
+                () = &mut expired => return Ok(()),
+                alive = changed.changed() => if alive.is_err() { return Ok(()) },
+            }
+            let now: Arc<[Listed]> = listing::ordered(self.visible(admitted)?).into();
+            // A change that this caller cannot see is not told to it.
+            if now == known {
+                continue;
+            }
+            known = now;
+            let wanted = context.accepted().tools_list_changed == Some(true);
+            if wanted && context.sink().notify_tool_list_changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        // The SDK takes a known method whose parameters have another shape for an unknown method.
+        const SERVED: [&str; 6] = [
+            "initialize",
+            "ping",
+            "server/discover",
+            "subscriptions/listen",
+            "tools/call",
+            "tools/list",
+        ];
+        if SERVED.contains(&request.method.as_str()) {
+            return Err(respond::bad_params());
+        }
+        Err(respond::unknown_method())
+    }
+}
+
+/// What the edge found out. A request without it did not pass the edge and is refused.
+fn admitted(context: &RequestContext<RoleServer>) -> Result<&Admitted, ErrorData> {
+    context
+        .extensions
+        .get::<http::request::Parts>()
+        .and_then(|parts| parts.extensions.get::<Admitted>())
+        .ok_or_else(|| respond::internal("the request was not verified", None))
+}
+
+fn era(context: &RequestContext<RoleServer>) -> Era {
+    match context.protocol_version() {
+        Some(version) if version.as_str() >= ProtocolVersion::V_2026_07_28.as_str() => Era::Modern,
+        Some(_) | None => Era::Legacy,
+    }
+}
+
+/// Whether this very request says that its client can show links; form mode alone does not (P21).
+fn opens_urls(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .client_capabilities()
+        .and_then(|capabilities| capabilities.elicitation)
+        .is_some_and(|elicitation| elicitation.url.is_some())
+}
+
+fn said(answer: &serde_json::Value) -> Option<Said> {
+    match answer.get("action")?.as_str()? {
+        "accept" => Some(Said::Accepted),
+        "decline" => Some(Said::Declined),
+        "cancel" => Some(Said::Cancelled),
+        _ => None,
+    }
+}
+
+/// W3C Trace Context §3.2, version 00.
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str, len: usize| {
+        part.len() == len
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+    };
+    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(
+        parts.as_slice(),
+        ["00", trace, span, flags]
+            if hex(trace, 32) && set(trace) && hex(span, 16) && set(span) && hex(flags, 2)
+    )
+}
+
+/// Sends progress on until the call has ended; all that was sent before its end goes out before its answer (P44).
+async fn forward(
+    mut steps: mpsc::Receiver<Progress>,
+    peer: &Peer<RoleServer>,
+    token: ProgressToken,
+    ended: &CancellationToken,
+) {
+    let unread = async {
+        ended.cancelled().await;
+        tokio::time::sleep(PROGRESS_DRAIN_MAX).await;
+    };
+    let mut unread = pin!(unread);
+    let mut last = f64::NEG_INFINITY;
+    let mut sent = 0;
+    loop {
+        let step = tokio::select! {
+            biased;
+            step = steps.recv() => step,
+            () = ended.cancelled() => None,
+        };
+        let Some(step) = step else { return };
+        if !(step.progress.is_finite() && step.progress > last) || sent == PROGRESS_MESSAGES_MAX {
+            continue;
+        }
+        last = step.progress;
+        sent += 1;
+        let mut message = ProgressNotificationParam::new(token.clone(), step.progress);
+        message.total = step.total.filter(|total| total.is_finite());
+        message.message = step
+            .message
+            .map(|text| super::content::clean(&text).into_owned());
+        tokio::select! {
+            told = peer.notify_progress(message) => if told.is_err() { return },
+            () = &mut unread => return,
+        }
+    }
+}
+
+/// Runs a future and catches its panic. The SDK would leave the request without any answer.
+async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
+        },
+    )
+    .await
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p45_a_traceparent_is_checked() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        for bad in [
+            "",
+            "00",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        ] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_line_is_caught() {
+        let caught = caught(async { panic!("at the disco") }).await;
+        let panic = caught.map(|(): ()| ()).unwrap_err();
+        assert_eq!(panic_text(&*panic), "at the disco");
+    }
+}

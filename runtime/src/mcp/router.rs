@@ -1,0 +1,252 @@
+//! Puts the edge, the SDK and the public documents on one router, and serves it.
+//!
+//! Never sees a token or a tool; it only says what stands at which path.
+
+use std::future::IntoFuture;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::serve::{ListenerExt, TapIo};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
+    CONTENT_TYPE, ORIGIN, VARY,
+};
+use http::{HeaderValue, Method, StatusCode};
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use url::Url;
+
+use super::edge::Edge;
+use super::handler::{Handler, implementation, on_behalf_of};
+use super::line::Line;
+use super::metadata::{self, Metadata};
+use super::respond::{self, Wire};
+use crate::clock::SharedClock;
+use crate::limits::{CALL_WALL_MAX, REQUEST_BODY_BYTES_MAX};
+
+/// Whether the server can take calls.
+pub type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What the wire needs to know of its surroundings.
+#[derive(Clone)]
+pub struct Settings {
+    /// The URL under which clients reach us; the endpoint is its `/mcp`.
+    pub public_url: Url,
+    /// The address that is listened on, with its real port. On loopback, loopback names are accepted as hosts.
+    pub listen: SocketAddr,
+    /// Origins other than our own from which browsers may call.
+    pub allowed_origins: Vec<String>,
+    /// Issuers, for the metadata document.
+    pub authorization_servers: Vec<String>,
+    /// The least scopes that any use needs.
+    pub scopes: Vec<String>,
+    /// What `/readyz` answers.
+    pub ready: Ready,
+    /// When a subscription ends: with its token.
+    pub clock: SharedClock,
+    /// Ends open subscriptions, so that connections can drain.
+    pub shutdown: CancellationToken,
+}
+
+type Sdk = StreamableHttpService<Handler, NeverSessionManager>;
+
+struct Endpoint {
+    edge: Edge,
+    wire: Wire,
+    sdk: Sdk,
+    metadata: Metadata,
+}
+
+/// The router of the endpoint, its metadata and its health.
+pub fn router(line: Arc<dyn Line>, settings: Settings) -> Router {
+    let document = metadata::document(&settings.public_url);
+    let resource = metadata::resource(&settings.public_url);
+    let wire = Wire::new(&document, settings.scopes.clone(), &implementation());
+    let edge = Edge::new(Arc::clone(&line), &settings);
+    let handler = Handler::new(
+        line,
+        wire.clone(),
+        settings.clock.clone(),
+        settings.shutdown.clone(),
+    );
+    let endpoint = Arc::new(Endpoint {
+        edge,
+        wire,
+        sdk: sdk(handler),
+        metadata: Metadata::new(&settings),
+    });
+    let mut paths = vec!["/mcp".to_owned()];
+    let mut documents = vec![metadata::WELL_KNOWN.to_owned(), document.path().to_owned()];
+    if resource.path() != "/mcp" {
+        paths.push(resource.path().to_owned());
+        documents.push(format!("{}/mcp", metadata::WELL_KNOWN));
+    }
+    let mut router = Router::new();
+    for path in paths {
+        router = router.route(&path, any(serve_mcp));
+    }
+    for path in documents {
+        router = router.route(&path, get(serve_metadata));
+    }
+    let ready = settings.ready;
+    router
+        .with_state(endpoint)
+        .layer(CatchPanicLayer::custom(respond::panicked))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route(
+            "/readyz",
+            get(move || async move {
+                match ready() {
+                    true => (StatusCode::OK, "ready\n"),
+                    false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+                }
+            }),
+        )
+}
+
+/// Serves a router until `shutdown`; then connections finish what they do, for as long as a call may take.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(prompt(listener), service)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(CALL_WALL_MAX).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = drained => Ok(()),
+    }
+}
+
+/// Without `TCP_NODELAY`, kept-alive calls wait for delayed acknowledgements: two orders of magnitude (trap R12).
+pub(super) fn prompt(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::warn!(%error, "`TCP_NODELAY` could not be set on a connection");
+        }
+    })
+}
+
+fn sdk(handler: Handler) -> Sdk {
+    let config = StreamableHttpServerConfig::default()
+        // A session is not bound to a user (trap R1).
+        .with_legacy_session_mode(false)
+        // One JSON answer; a stream only where a handler sends something before its answer.
+        .with_json_response(true)
+        .with_sse_retry(None)
+        .with_max_request_body_bytes(REQUEST_BODY_BYTES_MAX)
+        // Judged by the edge, in one place.
+        .disable_allowed_hosts()
+        .disable_allowed_origins();
+    let sessions = Arc::new(NeverSessionManager::default());
+    StreamableHttpService::new(move || Ok(handler.clone()), sessions, config)
+}
+
+async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let facts = Edge::facts(&request);
+    let mut response = if is_preflight(&endpoint, &request) {
+        preflight()
+    } else {
+        match endpoint.edge.admit(request, &facts).await {
+            Err((refusal, id)) => endpoint.wire.refuse(&refusal, id, facts.id),
+            Ok(ready) => {
+                let handled = on_behalf_of(ready.caller, endpoint.sdk.handle(ready.request));
+                let response = handled.await.map(Body::new);
+                let streams = response
+                    .headers()
+                    .get(CONTENT_TYPE)
+                    .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+                let refusal = match ready.verdict.get() {
+                    Some(refusal) if !streams => Some(refusal.clone()),
+                    Some(_) | None => respond::rewritten(response.status(), facts.id),
+                };
+                match refusal {
+                    Some(refusal) => endpoint.wire.refuse(&refusal, ready.id, facts.id),
+                    None => response,
+                }
+            }
+        }
+    };
+    respond::mark(&mut response, facts.id);
+    share(&endpoint, origin, &mut response);
+    response
+}
+
+async fn serve_metadata(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if endpoint.edge.check_host(&parts).is_err() {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let mut response = endpoint.metadata.answer().into_response();
+    // Public, and read by clients in browsers.
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// A browser asking whether a page may call at all; it sends no token with that (Fetch standard, CORS-preflight).
+fn is_preflight(endpoint: &Endpoint, request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && allowed_origin(endpoint, request.headers().get(ORIGIN)).is_some()
+}
+
+fn allowed_origin<'a>(
+    endpoint: &Endpoint,
+    origin: Option<&'a HeaderValue>,
+) -> Option<&'a HeaderValue> {
+    origin.filter(|origin| {
+        origin
+            .to_str()
+            .is_ok_and(|origin| endpoint.edge.allows_origin(origin))
+    })
+}
+
+fn preflight() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("POST"),
+    );
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(
+            "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name",
+        ),
+    );
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+/// Lets a page of an allowed origin read the answer.
+fn share(endpoint: &Endpoint, origin: Option<HeaderValue>, response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = allowed_origin(endpoint, origin.as_ref()) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("www-authenticate, x-request-id"),
+        );
+    }
+}

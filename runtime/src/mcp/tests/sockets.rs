@@ -1,0 +1,125 @@
+//! What only a real connection shows: R12, P17, slow readers.
+
+use axum::extract::ConnectInfo;
+use axum::serve::{Listener, ListenerExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// The bytes of a request on the wire.
+async fn raw(request: Request<Body>) -> Vec<u8> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let mut text = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri);
+    for (name, value) in &parts.headers {
+        text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+    }
+    text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    [text.into_bytes(), body.to_vec()].concat()
+}
+
+#[tokio::test]
+async fn r12_accepted_sockets_do_not_wait_for_acknowledgements() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut prompt = crate::mcp::router::prompt(listener);
+    let client = TcpStream::connect(address).await.unwrap();
+    let (server, _) = Listener::accept(&mut prompt).await;
+    assert!(server.nodelay().unwrap());
+    assert!(!client.nodelay().unwrap(), "it is off unless it is set");
+}
+
+#[tokio::test]
+async fn the_peer_of_a_connection_is_known() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let listener = listener.tap_io(|_| {});
+    let router = Router::new().route(
+        "/",
+        axum::routing::get(|request: axum::extract::Request| async move {
+            assert!(
+                request
+                    .extensions()
+                    .get::<ConnectInfo<SocketAddr>>()
+                    .is_some()
+            );
+            super::super::edge::Edge::facts(&request)
+                .peer
+                .unwrap()
+                .to_string()
+        }),
+    );
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(axum::serve(listener, service).into_future());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("127.0.0.1"), "{answer}");
+}
+
+#[tokio::test]
+async fn p17_a_caller_that_goes_away_cancels_its_call() {
+    let rig = Rig::new();
+    let address = rig.serve().await;
+    for make in [modern, legacy] {
+        for meta in [json!({}), json!({"progressToken": 1})] {
+            let params = json!({"name": "waits", "arguments": {}, "_meta": meta});
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let bytes = raw(make("tools/call", params)).await;
+            stream.write_all(&bytes).await.unwrap();
+            rig.line.started.notified().await;
+            drop(stream);
+            let cancelled = rig.line.cancelled.notified();
+            tokio::time::timeout(Duration::from_secs(10), cancelled)
+                .await
+                .expect("the call hears of it");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_reads_nothing_does_not_hold_its_call() {
+    let rig = Rig::new();
+    let address = rig.serve().await;
+    let params = json!({"name": "flood", "arguments": {}, "_meta": {"progressToken": 1}});
+    let mut stalled = TcpStream::connect(address).await.unwrap();
+    let bytes = raw(modern("tools/call", params)).await;
+    stalled.write_all(&bytes).await.unwrap();
+    let flooded = rig.line.flooded.notified();
+    tokio::time::timeout(Duration::from_secs(10), flooded)
+        .await
+        .expect("the call runs to its end");
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn kept_alive_calls_come_one_after_the_other_without_delay() {
+    let rig = Rig::new();
+    let address = rig.serve().await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let bytes = raw(modern(
+        "tools/call",
+        json!({"name": "echo", "arguments": {}}),
+    ))
+    .await;
+    let begun = std::time::Instant::now();
+    let mut buffer = vec![0; 64 * 1024];
+    for _ in 0..50 {
+        stream.write_all(&bytes).await.unwrap();
+        let mut seen = 0;
+        while !buffer[..seen].ends_with(b"}}") {
+            seen += stream.read(&mut buffer[seen..]).await.unwrap();
+        }
+        assert!(buffer.starts_with(b"HTTP/1.1 200"));
+    }
+    // A delayed acknowledgement costs 40 ms each time.
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -1,0 +1,5 @@
+//! What joins the host functions, which know plain data alone, to the interfaces of WASI.
+
+pub(super) mod clock;
+pub mod http;
+pub(super) mod stdio;

@@ -1,0 +1,114 @@
+//! What one store holds: made for a call, gone with it.
+
+use std::time::Instant;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use super::bindings::bailiwick::tool::{log, progress, types};
+use super::glue::http::Closed;
+use super::limits::Limits;
+use crate::host::log::{Level, Log};
+use crate::host::progress::{Progress, ProgressError, Reporter};
+use crate::limits::{HTTP_FIELDS_BYTES_MAX, RESOURCES_MAX};
+
+/// The data of one store.
+pub(super) struct State {
+    pub(super) wasi: WasiCtx,
+    pub(super) table: ResourceTable,
+    pub(super) limits: Limits,
+    pub(super) log: Log,
+    pub(super) reporter: Reporter,
+    /// Ticks for which the guest has computed.
+    pub(super) ticks: u64,
+    http: WasiHttpCtx,
+    /// How requests leave; none without the grant.
+    hooks: Option<Box<dyn WasiHttpHooks>>,
+    closed: Closed,
+}
+
+impl State {
+    pub(super) fn new(
+        wasi: WasiCtx,
+        hooks: Option<Box<dyn WasiHttpHooks>>,
+        limits: Limits,
+        log: Log,
+        reporter: Reporter,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HTTP_FIELDS_BYTES_MAX);
+        Self {
+            wasi,
+            table,
+            limits,
+            log,
+            reporter,
+            ticks: 0,
+            http,
+            hooks,
+            closed: Closed,
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: match &mut self.hooks {
+                Some(hooks) => hooks.as_mut(),
+                None => &mut self.closed,
+            },
+        }
+    }
+}
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    fn log(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Trace => Level::Trace,
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.log.line(level, &message);
+    }
+}
+
+/// Linked where `progress` is granted.
+impl progress::Host for State {
+    fn report(
+        &mut self,
+        progress: f64,
+        total: Option<f64>,
+        message: Option<String>,
+    ) -> Result<(), progress::ProgressError> {
+        let report = Progress {
+            progress,
+            total,
+            message,
+        };
+        self.reporter
+            .report(report, Instant::now())
+            .map_err(|error| match error {
+                ProgressError::Invalid(why) => progress::ProgressError::Invalid(why.to_owned()),
+                ProgressError::TooMany => progress::ProgressError::TooMany,
+            })
+    }
+}

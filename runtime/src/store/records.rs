@@ -1,0 +1,296 @@
+//! The rows that the store keeps, and the changes that go with an audit record.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::capability::Capability;
+use crate::clock::Timestamp;
+use crate::ids::{ClientId, Digest, Publisher, Tenant, ToolName, User};
+
+/// The end of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Which log this is.
+    pub log_id: Uuid,
+    /// Number of the last record; 0 when there is none.
+    pub seq: u64,
+    /// Digest of the last record; of an empty log 32 zero bytes.
+    pub hash: Digest,
+}
+
+/// One record of the audit log as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Where it stands.
+    pub seq: u64,
+    /// Its digest, as kept beside it.
+    pub hash: Digest,
+    /// Its canonical JSON.
+    pub text: String,
+}
+
+/// A record that knows its place.
+#[derive(Debug, Clone)]
+pub struct Linked {
+    /// The log after this record.
+    pub head: Head,
+    /// Its canonical JSON.
+    pub text: String,
+}
+
+/// Gives a record its place behind the head.
+pub type Link = fn(&Head, &Map<String, Value>) -> Result<Linked, serde_json::Error>;
+
+/// Records to be chained and the change that they tell of, if it is one.
+#[derive(Debug, Clone, Default)]
+pub struct Draft {
+    /// The change; the records are written only if it is made.
+    pub change: Option<Change>,
+    /// The records.
+    pub records: Vec<Map<String, Value>>,
+}
+
+/// A change of state that must not happen without its record.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Asks a question, unless the same one is open.
+    OpenTicket {
+        /// The question.
+        ticket: Box<TicketRow>,
+        /// How many questions one user may have open.
+        open_max: u32,
+    },
+    /// Answers a question, once.
+    Decide(Decision),
+    /// Ends a consent or a denial of this user.
+    Revoke {
+        /// Whose.
+        user: User,
+        /// Which.
+        id: Uuid,
+        /// When.
+        at: Timestamp,
+    },
+    /// Uses up consents that are good for one call: all of them, or none.
+    Consume {
+        /// In which tenant.
+        tenant: Tenant,
+        /// Which.
+        ids: Vec<Uuid>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// Hash of the ticket.
+    pub ticket: Digest,
+    /// Who answers; must be whom the question is for.
+    pub user: User,
+    /// When.
+    pub at: Timestamp,
+    /// Whether all was allowed without which the tool does not run.
+    pub allowed: bool,
+    /// What was decided; replaces what was decided before about the same capability.
+    pub records: Vec<ConsentRow>,
+}
+
+/// What became of a draft.
+#[derive(Debug, Clone)]
+pub enum Applied {
+    /// The change, if there was one, is made and the records are in the log.
+    Done,
+    /// The same question is open already.
+    Existing(Box<TicketRow>),
+    /// The change could not be made: it was made before, is too late, or names nothing of this user.
+    Refused,
+}
+
+/// Who consented for what: no record serves another key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ConsentKey {
+    /// The isolation key.
+    pub tenant: Tenant,
+    /// The user.
+    pub user: User,
+    /// The client.
+    pub client: ClientId,
+    /// The tool, by the name under which it is served.
+    pub tool: ToolName,
+    /// Who publishes it.
+    pub publisher: Publisher,
+}
+
+/// Exactly which tool a question or a consent was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    /// SHA-256 of the file.
+    pub component: Digest,
+    /// SHA-256 of name, description and schemas.
+    pub definition: Digest,
+    /// SHA-256 of the needs.
+    pub manifest: Digest,
+}
+
+/// How far a consent reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Exactly one call.
+    Once,
+    /// Every call until it expires.
+    Until,
+}
+
+/// Where a consent record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsentState {
+    /// The user agreed.
+    Active,
+    /// The user refused.
+    Denied,
+    /// The one call was made.
+    Consumed,
+    /// The user took it back.
+    Revoked,
+    /// A later decision stands in its place.
+    Superseded,
+}
+
+/// What a user decided about one capability.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRow {
+    /// Which record.
+    pub id: Uuid,
+    /// For whom and what.
+    pub key: ConsentKey,
+    /// The tool that was shown.
+    pub pinned: Pinned,
+    /// What was decided about.
+    pub capability: Capability,
+    /// How far it reaches.
+    pub scope: Scope,
+    /// Where it stands.
+    pub state: ConsentState,
+    /// The only arguments that it is good for, where it is bound to some.
+    pub arguments: Option<Digest>,
+    /// Hash of the ticket whose question it answers.
+    pub ticket: Digest,
+    /// Hash of exactly what the page showed.
+    pub ui: Digest,
+    /// How the user had signed in.
+    pub acr: Option<String>,
+    /// When the user had signed in.
+    pub auth_time: Option<Timestamp>,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// From when on it does not hold.
+    pub expires_at: Timestamp,
+    /// When it ended before its time.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Where a question stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TicketState {
+    /// Not answered.
+    Open,
+    /// All was allowed without which the tool does not run.
+    Allowed,
+    /// Something was denied without which the tool does not run.
+    Denied,
+    /// Too late.
+    Expired,
+}
+
+/// A question to a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketRow {
+    /// Hash of the ticket; the ticket itself is not kept.
+    pub id_hash: Digest,
+    /// From this and a key the ticket is derived.
+    pub nonce: [u8; 16],
+    /// For whom and what.
+    pub key: ConsentKey,
+    /// The tool that is asked about.
+    pub pinned: Pinned,
+    /// Digest of all that makes it the same question.
+    pub question: Digest,
+    /// The arguments of the call that raised it.
+    pub arguments: Digest,
+    /// What the page shows, as JSON; the store does not read it.
+    pub shown: String,
+    /// Where it stands.
+    pub state: TicketState,
+    /// When it was asked.
+    pub created_at: Timestamp,
+    /// From when on it cannot be answered.
+    pub expires_at: Timestamp,
+}
+
+/// A browser that signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Hash of the 256 random bits that the cookie holds.
+    pub id_hash: Digest,
+    /// Who signed in.
+    pub user: User,
+    /// When, as the issuer says.
+    pub auth_time: Option<Timestamp>,
+    /// How, as the issuer says.
+    pub acr: Option<String>,
+    /// When the session began.
+    pub created_at: Timestamp,
+    /// From when on it is over.
+    pub expires_at: Timestamp,
+}
+
+/// A word is none of those that stand for a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no state of a consent or a question")]
+pub struct UnknownWord(String);
+
+macro_rules! words {
+    ($type:ty { $($value:ident = $word:literal),+ }) => {
+        impl $type {
+            /// The word for it in the state and in the audit log.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word),+
+                }
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text {
+                    $($word => Ok(Self::$value),)+
+                    _ => Err(UnknownWord(text.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+words!(Scope { Once = "once", Until = "until" });
+words!(ConsentState {
+    Active = "active",
+    Denied = "denied",
+    Consumed = "consumed",
+    Revoked = "revoked",
+    Superseded = "superseded"
+});
+words!(TicketState {
+    Open = "open",
+    Allowed = "allowed",
+    Denied = "denied",
+    Expired = "expired"
+});

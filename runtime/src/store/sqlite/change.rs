@@ -1,0 +1,249 @@
+//! Changes that are made together with their audit record. Each is made whole or not at all.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Sqlite, Transaction};
+use uuid::Uuid;
+
+use super::super::{Applied, Change, ConsentRow, Decision, StoreError, TicketRow};
+use super::consents;
+use crate::clock::Timestamp;
+use crate::ids::{Tenant, User};
+
+/// Makes the change inside a savepoint. A constraint that speaks against it refuses this change and no other.
+pub(super) async fn apply(
+    tx: &mut Transaction<'_, Sqlite>,
+    change: &Change,
+) -> Result<Applied, StoreError> {
+    let mut inner = Connection::begin(&mut **tx).await?;
+    let result = match change {
+        Change::OpenTicket { ticket, open_max } => open(&mut inner, ticket, *open_max).await,
+        Change::Decide(decision) => decide(&mut inner, decision).await,
+        Change::Revoke { user, id, at } => revoke(&mut inner, user, *id, *at).await,
+        Change::Consume { tenant, ids, at } => consume(&mut inner, tenant, ids, *at).await,
+    };
+    match result {
+        Ok(Applied::Refused) => {
+            inner.rollback().await?;
+            Ok(Applied::Refused)
+        }
+        Ok(applied) => {
+            inner.commit().await?;
+            Ok(applied)
+        }
+        Err(StoreError::Database(sqlx::Error::Database(error)))
+            if error.is_unique_violation() || error.is_check_violation() =>
+        {
+            inner.rollback().await?;
+            tracing::warn!(%error, "a constraint refused a change of state");
+            Ok(Applied::Refused)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn open(
+    connection: &mut SqliteConnection,
+    ticket: &TicketRow,
+    open_max: u32,
+) -> Result<Applied, StoreError> {
+    let key = &ticket.key;
+    sqlx::query(
+        "UPDATE ticket SET state = 'expired' \
+         WHERE tenant = ? AND iss = ? AND sub = ? AND state = 'open' AND expires_at <= ?",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .bind(ticket.created_at.0)
+    .execute(&mut *connection)
+    .await?;
+    let same =
+        consents::open_ticket(connection, &key.tenant, ticket.question, ticket.created_at).await?;
+    if let Some(same) = same {
+        return Ok(Applied::Existing(Box::new(same)));
+    }
+    let open: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM ticket WHERE tenant = ? AND iss = ? AND sub = ? AND state = 'open'",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    if open >= i64::from(open_max) {
+        return Ok(Applied::Refused);
+    }
+    sqlx::query(
+        "INSERT INTO ticket (id_hash, nonce, tenant, iss, sub, client_id, tool, publisher, component, definition, \
+         manifest, question, arguments, shown, state, created_at, expires_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(ticket.id_hash.to_string())
+    .bind(ticket.nonce.as_slice())
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .bind(key.client.as_str())
+    .bind(key.tool.as_str())
+    .bind(key.publisher.as_str())
+    .bind(ticket.pinned.component.to_string())
+    .bind(ticket.pinned.definition.to_string())
+    .bind(ticket.pinned.manifest.to_string())
+    .bind(ticket.question.to_string())
+    .bind(ticket.arguments.to_string())
+    .bind(&ticket.shown)
+    .bind(ticket.state.as_str())
+    .bind(ticket.created_at.0)
+    .bind(ticket.expires_at.0)
+    .execute(connection)
+    .await?;
+    Ok(Applied::Done)
+}
+
+async fn decide(
+    connection: &mut SqliteConnection,
+    decision: &Decision,
+) -> Result<Applied, StoreError> {
+    let answered = sqlx::query(
+        "UPDATE ticket SET state = ?, decided_at = ? \
+         WHERE id_hash = ? AND iss = ? AND sub = ? AND state = 'open' AND expires_at > ?",
+    )
+    .bind(if decision.allowed {
+        "allowed"
+    } else {
+        "denied"
+    })
+    .bind(decision.at.0)
+    .bind(decision.ticket.to_string())
+    .bind(decision.user.issuer.as_str())
+    .bind(decision.user.subject.as_str())
+    .bind(decision.at.0)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if answered != 1 {
+        return Ok(Applied::Refused);
+    }
+    for record in &decision.records {
+        supersede(connection, record, decision.at).await?;
+        insert(connection, record).await?;
+    }
+    Ok(Applied::Done)
+}
+
+async fn supersede(
+    connection: &mut SqliteConnection,
+    record: &ConsentRow,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let key = &record.key;
+    sqlx::query(
+        "UPDATE consent SET state = 'superseded', ended_at = ? \
+         WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? AND publisher = ? \
+         AND capability = ? AND arguments = ? AND state IN ('active', 'denied')",
+    )
+    .bind(at.0)
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .bind(key.client.as_str())
+    .bind(key.tool.as_str())
+    .bind(key.publisher.as_str())
+    .bind(record.capability.to_string())
+    .bind(bound(record))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert(connection: &mut SqliteConnection, record: &ConsentRow) -> Result<(), StoreError> {
+    let key = &record.key;
+    sqlx::query(
+        "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
+         capability, scope, state, arguments, ticket, ui, acr, auth_time, decided_at, expires_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(record.id.to_string())
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .bind(key.client.as_str())
+    .bind(key.tool.as_str())
+    .bind(key.publisher.as_str())
+    .bind(record.pinned.component.to_string())
+    .bind(record.pinned.definition.to_string())
+    .bind(record.pinned.manifest.to_string())
+    .bind(record.capability.to_string())
+    .bind(record.scope.as_str())
+    .bind(record.state.as_str())
+    .bind(bound(record))
+    .bind(record.ticket.to_string())
+    .bind(record.ui.to_string())
+    .bind(record.acr.as_deref())
+    .bind(record.auth_time.map(|at| at.0))
+    .bind(record.decided_at.0)
+    .bind(record.expires_at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn bound(record: &ConsentRow) -> String {
+    record
+        .arguments
+        .map(|digest| digest.to_string())
+        .unwrap_or_default()
+}
+
+async fn revoke(
+    connection: &mut SqliteConnection,
+    user: &User,
+    id: Uuid,
+    at: Timestamp,
+) -> Result<Applied, StoreError> {
+    let ended = sqlx::query(
+        "UPDATE consent SET state = 'revoked', ended_at = ? \
+         WHERE id = ? AND iss = ? AND sub = ? AND state IN ('active', 'denied')",
+    )
+    .bind(at.0)
+    .bind(id.to_string())
+    .bind(user.issuer.as_str())
+    .bind(user.subject.as_str())
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(done_if(ended == 1))
+}
+
+async fn consume(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    ids: &[Uuid],
+    at: Timestamp,
+) -> Result<Applied, StoreError> {
+    for id in ids {
+        let used = sqlx::query(
+            "UPDATE consent SET state = 'consumed', ended_at = ? \
+             WHERE id = ? AND tenant = ? AND scope = 'once' AND state = 'active' AND expires_at > ?",
+        )
+        .bind(at.0)
+        .bind(id.to_string())
+        .bind(tenant.as_str())
+        .bind(at.0)
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        if used != 1 {
+            return Ok(Applied::Refused);
+        }
+    }
+    Ok(Applied::Done)
+}
+
+fn done_if(made: bool) -> Applied {
+    if made {
+        Applied::Done
+    } else {
+        Applied::Refused
+    }
+}

@@ -1,0 +1,96 @@
+//! Reading consents and questions.
+
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use uuid::Uuid;
+
+use super::super::{ConsentKey, ConsentRow, StoreError, TicketRow};
+use super::rows;
+use crate::clock::Timestamp;
+use crate::ids::{Digest, Tenant, User};
+
+pub(super) async fn live(
+    readers: &SqlitePool,
+    key: &ConsentKey,
+    now: Timestamp,
+) -> Result<Vec<ConsentRow>, StoreError> {
+    sqlx::query(
+        "SELECT * FROM consent WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? \
+         AND publisher = ? AND state IN ('active', 'denied') AND expires_at > ? ORDER BY id",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .bind(key.client.as_str())
+    .bind(key.tool.as_str())
+    .bind(key.publisher.as_str())
+    .bind(now.0)
+    .fetch_all(readers)
+    .await?
+    .iter()
+    .map(rows::consent)
+    .collect()
+}
+
+pub(super) async fn of_user(
+    readers: &SqlitePool,
+    user: &User,
+    max: u32,
+) -> Result<Vec<ConsentRow>, StoreError> {
+    sqlx::query("SELECT * FROM consent WHERE iss = ? AND sub = ? ORDER BY id DESC LIMIT ?")
+        .bind(user.issuer.as_str())
+        .bind(user.subject.as_str())
+        .bind(max)
+        .fetch_all(readers)
+        .await?
+        .iter()
+        .map(rows::consent)
+        .collect()
+}
+
+pub(super) async fn one(
+    readers: &SqlitePool,
+    user: &User,
+    id: Uuid,
+) -> Result<Option<ConsentRow>, StoreError> {
+    sqlx::query("SELECT * FROM consent WHERE id = ? AND iss = ? AND sub = ?")
+        .bind(id.to_string())
+        .bind(user.issuer.as_str())
+        .bind(user.subject.as_str())
+        .fetch_optional(readers)
+        .await?
+        .as_ref()
+        .map(rows::consent)
+        .transpose()
+}
+
+pub(super) async fn open_ticket(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    question: Digest,
+    now: Timestamp,
+) -> Result<Option<TicketRow>, StoreError> {
+    sqlx::query(
+        "SELECT * FROM ticket WHERE tenant = ? AND question = ? AND state = 'open' AND expires_at > ?",
+    )
+    .bind(tenant.as_str())
+    .bind(question.to_string())
+    .bind(now.0)
+    .fetch_optional(connection)
+    .await?
+    .as_ref()
+    .map(rows::ticket)
+    .transpose()
+}
+
+pub(super) async fn ticket(
+    readers: &SqlitePool,
+    id_hash: Digest,
+) -> Result<Option<TicketRow>, StoreError> {
+    sqlx::query("SELECT * FROM ticket WHERE id_hash = ?")
+        .bind(id_hash.to_string())
+        .fetch_optional(readers)
+        .await?
+        .as_ref()
+        .map(rows::ticket)
+        .transpose()
+}

@@ -1,0 +1,236 @@
+//! The state in one SQLite file.
+//!
+//! One connection writes, in transactions that take the write lock when they begin; a few read. `synchronous=FULL`
+//! makes every commit durable, which audit needs. The file is readable by its owner alone: it holds keys.
+
+mod append;
+mod browser;
+mod change;
+mod consents;
+mod migrations;
+mod rows;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use uuid::Uuid;
+
+use super::{
+    Applied, AuditRow, ConsentKey, ConsentRow, Draft, Head, Link, Session, Store, StoreError,
+    TicketRow, row_id,
+};
+use crate::clock::Timestamp;
+use crate::ids::{Digest, Tenant, User};
+
+/// Connections that read; they never wait for the writer under WAL.
+const READERS: u32 = 4;
+/// How long a statement waits for another process that holds the write lock. A full batch takes a few milliseconds.
+const BUSY_MAX: Duration = Duration::from_secs(2);
+/// How long an operation waits for a connection of ours before it fails.
+const ACQUIRE_MAX: Duration = Duration::from_secs(10);
+
+/// State in an SQLite database.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it when it is missing, and brings it to the newest format.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        private_file(path).map_err(|source| StoreError::File {
+            path: path.display().to_string(),
+            source,
+        })?;
+        let options = options()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let writer = pool(1).connect_with(options.clone()).await?;
+        migrations::run(&writer).await?;
+        // Not `read_only`: a reader of a WAL database must be able to write its index.
+        let readers = pool(READERS)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        Self { writer, readers }.with_log().await
+    }
+
+    /// State that ends with this value.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        // The database lives in its one connection, which therefore must not be replaced.
+        let only = pool(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options().in_memory(true))
+            .await?;
+        migrations::run(&only).await?;
+        Self {
+            writer: only.clone(),
+            readers: only,
+        }
+        .with_log()
+        .await
+    }
+
+    /// Waits until every connection is closed and the write-ahead log is in the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// The log gets its name when the state is made.
+    async fn with_log(self) -> Result<Self, StoreError> {
+        sqlx::query(
+            "INSERT INTO audit_head (id, log_id, seq, hash) VALUES (1, ?, 0, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(row_id(Timestamp(0)).to_string())
+        .bind(append::empty_log().to_string())
+        .execute(&self.writer)
+        .await?;
+        Ok(self)
+    }
+
+    /// The writing connection, for tests that damage or block the state.
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+}
+
+fn options() -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .foreign_keys(true)
+        .busy_timeout(BUSY_MAX)
+        .thread_name(|id| format!("state-{id}"))
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_MAX)
+        .test_before_acquire(false)
+}
+
+/// Makes the file, or narrows its mode, so that only its owner reads it. SQLite gives its side files the same mode.
+fn private_file(path: &Path) -> std::io::Result<()> {
+    let mut open = fs::OpenOptions::new();
+    open.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        let file = open.mode(0o600).open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+    }
+    #[cfg(not(unix))]
+    open.open(path).map(drop)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, drafts: &[Draft], link: Link) -> Result<Vec<Applied>, StoreError> {
+        append::append(&self.writer, drafts, link).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        append::head(&self.readers).await
+    }
+
+    async fn audit_from(&self, seq: u64, max: u32) -> Result<Vec<AuditRow>, StoreError> {
+        append::from(&self.readers, seq, max).await
+    }
+
+    async fn live_consents(
+        &self,
+        key: &ConsentKey,
+        now: Timestamp,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        consents::live(&self.readers, key, now).await
+    }
+
+    async fn consents_of(&self, user: &User, max: u32) -> Result<Vec<ConsentRow>, StoreError> {
+        consents::of_user(&self.readers, user, max).await
+    }
+
+    async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError> {
+        consents::one(&self.readers, user, id).await
+    }
+
+    async fn open_ticket(
+        &self,
+        tenant: &Tenant,
+        question: Digest,
+        now: Timestamp,
+    ) -> Result<Option<TicketRow>, StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        consents::open_ticket(&mut reader, tenant, question, now).await
+    }
+
+    async fn ticket(&self, id_hash: Digest) -> Result<Option<TicketRow>, StoreError> {
+        consents::ticket(&self.readers, id_hash).await
+    }
+
+    async fn insert_flow(
+        &self,
+        state_hash: Digest,
+        data: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        browser::insert_flow(&self.writer, state_hash, data, expires_at).await
+    }
+
+    async fn take_flow(
+        &self,
+        state_hash: Digest,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        browser::take_flow(&self.writer, state_hash, now).await
+    }
+
+    async fn insert_session(&self, session: &Session) -> Result<(), StoreError> {
+        browser::insert_session(&self.writer, session).await
+    }
+
+    async fn session(
+        &self,
+        id_hash: Digest,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        browser::session(&self.readers, id_hash, now).await
+    }
+
+    async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError> {
+        browser::delete_session(&self.writer, id_hash).await
+    }
+
+    async fn consume_nonce(
+        &self,
+        tenant: &Tenant,
+        nonce: Digest,
+        expires_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        browser::consume_nonce(&self.writer, tenant, nonce, expires_at).await
+    }
+
+    async fn secret(
+        &self,
+        tenant: Option<&Tenant>,
+        name: &str,
+        candidate: [u8; 32],
+    ) -> Result<[u8; 32], StoreError> {
+        browser::secret(&self.writer, tenant, name, candidate).await
+    }
+
+    async fn prune(&self, now: Timestamp) -> Result<u64, StoreError> {
+        browser::prune(&self.writer, now).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

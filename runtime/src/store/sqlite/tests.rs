@@ -1,0 +1,398 @@
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::super::{
+    Change, ConsentState, Decision, Linked, Pinned, Scope, TicketState, testing::store,
+};
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+const LATER: Timestamp = Timestamp(2_000_000);
+
+fn link(head: &Head, record: &Map<String, Value>) -> Result<Linked, serde_json::Error> {
+    let text = serde_json::to_string(&(head.seq + 1, head.hash, record))?;
+    Ok(Linked {
+        head: Head {
+            log_id: head.log_id,
+            seq: head.seq + 1,
+            hash: Digest::of(text.as_bytes()),
+        },
+        text,
+    })
+}
+
+fn key() -> ConsentKey {
+    ConsentKey {
+        tenant: "acme".parse().unwrap(),
+        user: user("alice"),
+        client: "client-1".parse().unwrap(),
+        tool: "notes".parse().unwrap(),
+        publisher: "example".parse().unwrap(),
+    }
+}
+
+fn user(name: &str) -> User {
+    User {
+        issuer: "https://as.test".parse().unwrap(),
+        subject: name.parse().unwrap(),
+    }
+}
+
+fn pinned() -> Pinned {
+    Pinned {
+        component: Digest::of(b"component"),
+        definition: Digest::of(b"definition"),
+        manifest: Digest::of(b"manifest"),
+    }
+}
+
+fn consent(scope: Scope) -> ConsentRow {
+    ConsentRow {
+        id: row_id(NOW),
+        key: key(),
+        pinned: pinned(),
+        capability: "files write notes".parse().unwrap(),
+        scope,
+        state: ConsentState::Active,
+        arguments: None,
+        ticket: Digest::of(b"ticket"),
+        ui: Digest::of(b"page"),
+        acr: Some("pwd".to_owned()),
+        auth_time: Some(NOW),
+        decided_at: NOW,
+        expires_at: LATER,
+        ended_at: None,
+    }
+}
+
+fn ticket(id: &[u8]) -> TicketRow {
+    let id_hash = Digest::of(id);
+    let mut nonce = [0; 16];
+    nonce.copy_from_slice(&id_hash.as_bytes()[..16]);
+    TicketRow {
+        id_hash,
+        nonce,
+        key: key(),
+        pinned: pinned(),
+        question: Digest::of(b"question"),
+        arguments: Digest::of(b"{}"),
+        shown: "{}".to_owned(),
+        state: TicketState::Open,
+        created_at: NOW,
+        expires_at: LATER,
+    }
+}
+
+fn draft(change: Option<Change>) -> Draft {
+    let Value::Object(record) = json!({"type": "test"}) else {
+        unreachable!()
+    };
+    Draft {
+        change,
+        records: vec![record],
+    }
+}
+
+async fn change(store: &SqliteStore, change: Change) -> Applied {
+    store
+        .append(&[draft(Some(change))], link)
+        .await
+        .unwrap()
+        .remove(0)
+}
+
+async fn ask(store: &SqliteStore, id: &[u8]) -> Applied {
+    let ticket = Box::new(ticket(id));
+    change(
+        store,
+        Change::OpenTicket {
+            ticket,
+            open_max: 3,
+        },
+    )
+    .await
+}
+
+async fn decide(store: &SqliteStore, id: &[u8], records: Vec<ConsentRow>) -> Applied {
+    let decision = Decision {
+        ticket: Digest::of(id),
+        user: user("alice"),
+        at: NOW,
+        allowed: true,
+        records,
+    };
+    change(store, Change::Decide(decision)).await
+}
+
+#[tokio::test]
+async fn a_question_is_answered_once_and_only_by_its_user() {
+    let store = store().await;
+    assert!(matches!(ask(&store, b"t").await, Applied::Done));
+    let foreign = Decision {
+        ticket: Digest::of(b"t"),
+        user: user("bob"),
+        at: NOW,
+        allowed: true,
+        records: vec![consent(Scope::Until)],
+    };
+    let late = Decision {
+        user: user("alice"),
+        at: LATER,
+        ..foreign.clone()
+    };
+    for refused in [foreign, late] {
+        let refused = change(&store, Change::Decide(refused)).await;
+        assert!(matches!(refused, Applied::Refused));
+    }
+    assert!(store.live_consents(&key(), NOW).await.unwrap().is_empty());
+
+    let record = consent(Scope::Until);
+    let first = decide(&store, b"t", vec![record.clone()]).await;
+    assert!(matches!(first, Applied::Done));
+    let second = decide(&store, b"t", vec![consent(Scope::Until)]).await;
+    assert!(matches!(second, Applied::Refused));
+    let id = record.id;
+    assert_eq!(store.live_consents(&key(), NOW).await.unwrap(), [record]);
+    assert!(store.consent(&user("alice"), id).await.unwrap().is_some());
+    assert!(store.consent(&user("bob"), id).await.unwrap().is_none());
+    assert!(store.live_consents(&key(), LATER).await.unwrap().is_empty());
+    // The question, the answer; nothing of what was refused.
+    assert_eq!(store.head().await.unwrap().seq, 2);
+}
+
+#[tokio::test]
+async fn the_same_question_is_asked_once_and_a_user_has_few_open() {
+    let store = store().await;
+    assert!(matches!(ask(&store, b"t").await, Applied::Done));
+    let Applied::Existing(same) = ask(&store, b"other").await else {
+        panic!("the question is open");
+    };
+    assert_eq!(*same, ticket(b"t"));
+    for (n, expected) in [(0_u8, true), (1, true), (2, false)] {
+        let mut ticket = Box::new(ticket(&[n]));
+        ticket.question = Digest::of(&[n]);
+        let asked = change(
+            &store,
+            Change::OpenTicket {
+                ticket,
+                open_max: 3,
+            },
+        )
+        .await;
+        assert_eq!(matches!(asked, Applied::Done), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_later_decision_takes_the_place_of_an_earlier_one() {
+    let store = store().await;
+    ask(&store, b"t").await;
+    decide(&store, b"t", vec![consent(Scope::Until)]).await;
+    ask(&store, b"u").await;
+    let mut denial = consent(Scope::Until);
+    denial.state = ConsentState::Denied;
+    decide(&store, b"u", vec![denial.clone()]).await;
+    assert_eq!(store.live_consents(&key(), NOW).await.unwrap(), [denial]);
+    let all = store.consents_of(&user("alice"), 10).await.unwrap();
+    assert!(all.iter().any(|one| one.state == ConsentState::Superseded));
+    assert!(
+        store
+            .consents_of(&user("bob"), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn consents_for_one_call_are_consumed_all_or_none() {
+    let store = store().await;
+    ask(&store, b"t").await;
+    let once = consent(Scope::Once);
+    decide(&store, b"t", vec![once.clone()]).await;
+    let consume = |tenant: &str, ids: Vec<Uuid>| Change::Consume {
+        tenant: tenant.parse().unwrap(),
+        ids,
+        at: NOW,
+    };
+    for refused in [
+        consume("other", vec![once.id]),
+        consume("acme", vec![once.id, row_id(NOW)]),
+    ] {
+        assert!(matches!(change(&store, refused).await, Applied::Refused));
+    }
+    assert_eq!(store.live_consents(&key(), NOW).await.unwrap().len(), 1);
+    let used = change(&store, consume("acme", vec![once.id])).await;
+    assert!(matches!(used, Applied::Done));
+    let again = change(&store, consume("acme", vec![once.id])).await;
+    assert!(matches!(again, Applied::Refused));
+}
+
+#[tokio::test]
+async fn only_its_user_revokes_a_consent() {
+    let store = store().await;
+    ask(&store, b"t").await;
+    let record = consent(Scope::Until);
+    decide(&store, b"t", vec![record.clone()]).await;
+    let revoke = |name: &str| Change::Revoke {
+        user: user(name),
+        id: record.id,
+        at: NOW,
+    };
+    assert!(matches!(
+        change(&store, revoke("bob")).await,
+        Applied::Refused
+    ));
+    assert!(matches!(
+        change(&store, revoke("alice")).await,
+        Applied::Done
+    ));
+    assert!(matches!(
+        change(&store, revoke("alice")).await,
+        Applied::Refused
+    ));
+    assert!(store.live_consents(&key(), NOW).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_sign_in_is_taken_once_and_in_time() {
+    let store = store().await;
+    let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+    store.insert_flow(a, "data", LATER).await.unwrap();
+    store.insert_flow(b, "data", LATER).await.unwrap();
+    assert_eq!(
+        store.take_flow(a, NOW).await.unwrap().as_deref(),
+        Some("data")
+    );
+    assert_eq!(store.take_flow(a, NOW).await.unwrap(), None);
+    assert_eq!(store.take_flow(b, LATER).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_session_lives_until_it_expires_or_ends() {
+    let store = store().await;
+    let session = Session {
+        id_hash: Digest::of(b"cookie"),
+        user: user("alice"),
+        auth_time: Some(NOW),
+        acr: None,
+        created_at: NOW,
+        expires_at: LATER,
+    };
+    store.insert_session(&session).await.unwrap();
+    let hash = session.id_hash;
+    assert_eq!(store.session(hash, NOW).await.unwrap(), Some(session));
+    assert_eq!(store.session(hash, LATER).await.unwrap(), None);
+    assert!(store.delete_session(hash).await.unwrap());
+    assert!(!store.delete_session(hash).await.unwrap());
+    assert_eq!(store.session(hash, NOW).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_nonce_is_used_once_per_tenant_however_many_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(
+        SqliteStore::open(&folder.path().join("s.db"))
+            .await
+            .unwrap(),
+    );
+    let nonce = Digest::of(b"nonce");
+    let tries = (0..32).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let tenant = "acme".parse().unwrap();
+            store.consume_nonce(&tenant, nonce, LATER).await.unwrap()
+        })
+    });
+    let mut won = 0;
+    for one in tries.collect::<Vec<_>>() {
+        won += u32::from(one.await.unwrap());
+    }
+    assert_eq!(won, 1);
+    let other = "other".parse().unwrap();
+    assert!(store.consume_nonce(&other, nonce, LATER).await.unwrap());
+    assert_eq!(store.prune(LATER).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_secret_is_made_once_per_tenant_and_outlives_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    let acme = "acme".parse().unwrap();
+    let first = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(first.secret(None, "seal", [1; 32]).await.unwrap(), [1; 32]);
+    let of_acme = first.secret(Some(&acme), "seal", [2; 32]).await.unwrap();
+    assert_eq!(of_acme, [2; 32]);
+    first.close().await;
+    let second = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(second.secret(None, "seal", [3; 32]).await.unwrap(), [1; 32]);
+}
+
+#[tokio::test]
+async fn two_processes_share_one_log_without_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    let stores = [
+        SqliteStore::open(&path).await.unwrap(),
+        SqliteStore::open(&path).await.unwrap(),
+    ];
+    let mut tasks = Vec::new();
+    for store in stores.clone() {
+        tasks.push(tokio::spawn(async move {
+            for _ in 0..20 {
+                store
+                    .append(&[draft(None), draft(None)], link)
+                    .await
+                    .unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let rows = stores[0].audit_from(1, 1000).await.unwrap();
+    assert_eq!(rows.len(), 80);
+    assert!(rows.iter().zip(1..).all(|(row, seq)| row.seq == seq));
+    assert_eq!(stores[1].head().await.unwrap().seq, 80);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_its_owner_reads_the_state() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("s.db"))
+        .await
+        .unwrap();
+    store.append(&[draft(None)], link).await.unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn a_later_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    sqlx::query("INSERT INTO state_format (version) VALUES (99)")
+        .execute(store.writer())
+        .await
+        .unwrap();
+    store.close().await;
+    let later = SqliteStore::open(&path).await;
+    assert!(matches!(later, Err(StoreError::Newer { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn the_log_is_only_appended_to() {
+    let store = store().await;
+    store.append(&[draft(None)], link).await.unwrap();
+    for statement in ["DELETE FROM audit", "UPDATE audit SET record = ''"] {
+        let refused = sqlx::query(statement).execute(store.writer()).await;
+        assert!(refused.unwrap_err().to_string().contains("append-only"));
+    }
+}

@@ -1,0 +1,7 @@
+//! The pages over loopback, with the embedded identity provider and a browser of our own.
+
+mod browser;
+mod consent;
+mod consents;
+mod sign_in;
+mod world;

@@ -1,0 +1,118 @@
+use axum::http::StatusCode;
+
+use super::browser::{Browser, From};
+use super::consent::{ALLOW_ONCE, CLIENT, asked, chosen, records};
+use super::world::World;
+use crate::consent::ConsentError;
+use crate::store::{ConsentRow, ConsentState};
+
+#[tokio::test]
+async fn ones_own_consents_are_listed_and_taken_back() {
+    let world = World::start().await;
+    let (browser, page) = asked(&world, "alice").await;
+    let until = [
+        ("decision-1", "allow-until"),
+        ("until-1", "2027-01-20"),
+        ("decision-0", "deny"),
+    ];
+    browser
+        .post(page.url.as_str(), &chosen(&page, &until), From::OurPage)
+        .await;
+    let list = browser.get(&world.at("/consents")).await;
+    assert_eq!(list.status, StatusCode::OK);
+    for shown in [
+        "notes",
+        CLIENT,
+        "Read files in your folder",
+        "Allowed until 21 January 2027",
+        "Not allowed",
+    ] {
+        assert!(list.body.contains(shown), "{shown} is not in {}", list.body);
+    }
+    let rows = records(&world, "alice").await;
+    let given = rows
+        .iter()
+        .find(|row| row.state == ConsentState::Active)
+        .unwrap();
+    let take_back = world.at(&format!("/consents/{}/revoke", given.id));
+    let token = || list.hidden().into_iter().take(1).collect::<Vec<_>>();
+
+    // Neither another site nor another page of ours can do it.
+    let foreign = browser.post(&take_back, &token(), From::OtherSite).await;
+    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        browser.post(&take_back, &[], From::OurPage).await.status,
+        StatusCode::FORBIDDEN
+    );
+    // Nor another user, in whose list it does not stand.
+    let other = Browser::new();
+    let others = other.visit_as(&world.at("/consents"), "root").await;
+    assert!(!others.body.contains("Read files"), "{}", others.body);
+    let (theirs, question) = asked(&world, "root").await;
+    theirs
+        .post(
+            question.url.as_str(),
+            &chosen(&question, &ALLOW_ONCE),
+            From::OurPage,
+        )
+        .await;
+    let own = theirs.get(&world.at("/consents")).await.hidden();
+    let refused = theirs.post(&take_back, &own[..1], From::OurPage).await;
+    assert_eq!(refused.status, StatusCode::NOT_FOUND, "{}", refused.body);
+    let still = records(&world, "alice").await;
+    assert!(
+        still
+            .iter()
+            .any(|row| row.id == given.id && row.state == ConsentState::Active)
+    );
+
+    let done = browser.post(&take_back, &token(), From::OurPage).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    let list = browser.follow(done).await;
+    assert!(list.body.contains("Taken back"), "{}", list.body);
+    let twice = browser.post(&take_back, &token(), From::OurPage).await;
+    assert_eq!(twice.status, StatusCode::NOT_FOUND);
+    let bad = browser
+        .post(&world.at("/consents/x/revoke"), &token(), From::OurPage)
+        .await;
+    assert_eq!(bad.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn all_consents_are_taken_back_at_once_and_nobody_elses() {
+    let world = World::start().await;
+    for user in ["alice", "root"] {
+        let (browser, page) = asked(&world, user).await;
+        browser
+            .post(
+                page.url.as_str(),
+                &chosen(&page, &ALLOW_ONCE),
+                From::OurPage,
+            )
+            .await;
+    }
+    let browser = Browser::new();
+    let list = browser.visit_as(&world.at("/consents"), "alice").await;
+    assert!(list.body.contains("Take back all 2"), "{}", list.body);
+    let token = list.hidden();
+    let url = world.at("/consents/revoke-all");
+    assert_eq!(
+        browser.post(&url, &[], From::OurPage).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        browser.post(&url, &token[..1], From::OurPage).await.status,
+        StatusCode::SEE_OTHER
+    );
+    let states = |rows: Vec<ConsentRow>| rows.iter().map(|row| row.state).collect::<Vec<_>>();
+    assert_eq!(
+        states(records(&world, "alice").await),
+        [ConsentState::Revoked; 2]
+    );
+    assert_eq!(
+        states(records(&world, "root").await),
+        [ConsentState::Active; 2]
+    );
+    let asked_again = world.call("alice", CLIENT).await;
+    assert!(matches!(asked_again, Err(ConsentError::Needed(_))));
+}

@@ -1,0 +1,107 @@
+//! The border between the types of this crate and those of the WIT package. Exists only in a component.
+
+use crate::content::{Content, Media, ResourceBody};
+use crate::error::ToolError;
+use crate::log::Level;
+use crate::progress::ProgressError;
+use crate::tools::Tools;
+
+use bindings::bailiwick::tool::{log as host_log, progress as host_progress, types};
+
+pub use bindings::exports::bailiwick::tool::handler::{Definition, Description, Guest};
+pub use types::{Error, Reply};
+
+#[allow(unsafe_code, clippy::all, reason = "generated from `wit/`")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "tool",
+        pub_export_macro: true,
+    });
+}
+
+pub fn describe(tools: Tools) -> Description {
+    let tools = tools.describe().into_iter().map(|tool| Definition {
+        name: tool.name,
+        title: tool.title,
+        description: tool.description,
+        input_schema: tool.input_schema,
+        output_schema: tool.output_schema,
+        capabilities: tool.capabilities,
+    });
+    Description {
+        tools: tools.collect(),
+    }
+}
+
+pub fn call(tools: Tools, name: &str, arguments: &str) -> Result<Reply, Error> {
+    let (content, structured) = tools
+        .call(name, arguments)
+        .map_err(|error| match error {
+            ToolError::InvalidArguments(message) => Error::InvalidArguments(message),
+            ToolError::Denied(message) => Error::Denied(message),
+            ToolError::Failed(message) => Error::Failed(message),
+        })?
+        .into_parts();
+    Ok(Reply {
+        content: content.into_iter().map(block).collect(),
+        structured,
+    })
+}
+
+pub fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Trace => host_log::Level::Trace,
+        Level::Debug => host_log::Level::Debug,
+        Level::Info => host_log::Level::Info,
+        Level::Warn => host_log::Level::Warn,
+        Level::Error => host_log::Level::Error,
+    };
+    host_log::log(level, message);
+}
+
+pub fn report(
+    progress: f64,
+    total: Option<f64>,
+    message: Option<&str>,
+) -> Result<(), ProgressError> {
+    use host_progress::ProgressError as Host;
+
+    host_progress::report(progress, total, message).map_err(|error| match error {
+        Host::Denied => ProgressError::Denied,
+        Host::Invalid(what) => ProgressError::Invalid(what),
+        Host::TooMany => ProgressError::TooMany,
+        Host::Other(what) => ProgressError::Other(what),
+    })
+}
+
+fn block(content: Content) -> types::Content {
+    match content {
+        Content::Text(text) => types::Content::Text(text),
+        Content::Image(media) => types::Content::Image(bytes(media)),
+        Content::Audio(media) => types::Content::Audio(bytes(media)),
+        Content::ResourceLink(link) => types::Content::ResourceLink(types::ResourceLink {
+            uri: link.uri,
+            name: link.name,
+            title: link.title,
+            description: link.description,
+            mime_type: link.mime_type,
+            size: link.size,
+        }),
+        Content::Embedded(resource) => types::Content::Embedded(types::EmbeddedResource {
+            uri: resource.uri,
+            mime_type: resource.mime_type,
+            body: match resource.body {
+                ResourceBody::Text(text) => types::ResourceBody::Text(text),
+                ResourceBody::Blob(blob) => types::ResourceBody::Blob(blob),
+            },
+        }),
+    }
+}
+
+fn bytes(media: Media) -> types::Media {
+    types::Media {
+        data: media.data,
+        mime_type: media.mime_type,
+    }
+}

@@ -1,0 +1,9 @@
+use bailiwick_sdk::tool;
+
+/// Greets.
+#[tool]
+async fn greet() -> String {
+    "Hello!".into()
+}
+
+fn main() {}

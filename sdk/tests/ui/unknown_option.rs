@@ -1,0 +1,9 @@
+use bailiwick_sdk::tool;
+
+/// Greets.
+#[tool(nmae = "greet")]
+fn greet() -> String {
+    "Hello!".into()
+}
+
+fn main() {}

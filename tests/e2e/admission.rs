@@ -1,0 +1,152 @@
+//! What is not a good package is not served, and says why; what lies beside it is.
+
+use bailiwick::capability::Kind;
+use bailiwick::catalog::package;
+use serde_json::json;
+
+use crate::harness::{
+    Setup, component_bytes, guests, handmade, pack, pack_guest, run, toml_of, tool, with_manifest,
+};
+
+async fn refusal(guest: &str) -> String {
+    let packed = pack_guest(guest, &toml_of(guest, &guests()[guest].needs)).await;
+    packed
+        .err()
+        .unwrap_or_else(|| panic!("{guest} was packed"))
+        .to_string()
+}
+
+#[test]
+fn a_component_that_cannot_be_a_package_is_refused_when_it_is_packed() {
+    run(async {
+        let extra = refusal("import_extra").await;
+        assert!(extra.contains("evil:extra/door@0.1.0"), "{extra}");
+        let spin = refusal("describe_spin").await;
+        assert!(spin.contains("out-of-time"), "{spin}");
+        let name = refusal("name_forged").await;
+        assert!(
+            name.contains("name_forged") && !name.contains(['\r', '\n', '\u{1b}']),
+            "{name:?}"
+        );
+    });
+}
+
+#[test]
+fn a_file_with_an_unknown_import_is_refused_by_its_name_and_the_others_stay() {
+    run(async {
+        // A manifest that the packer would not have written.
+        let hello = tool("hello").await;
+        let manifest = package::read(&hello).unwrap().manifest().unwrap();
+        let bare = component_bytes("import_extra").await;
+        let forged = package::write(&bare, &manifest).unwrap();
+        let setup = Setup::new().tools(&["hello"]).await;
+        let server = setup.package("import_extra", &forged).start().await;
+        let reason = server.refusal("import_extra.wasm").unwrap();
+        assert!(reason.contains("evil:extra/door@0.1.0"), "{reason}");
+        let alice = server.caller("alice");
+        assert_eq!(alice.list().await, ["hello"]);
+        assert!(alice.call("hello", json!({"name": "Ada"})).await.is_reply());
+        server.stop().await;
+    });
+}
+
+#[test]
+fn no_broken_file_is_served_and_each_says_why() {
+    run(async {
+        let hello = tool("hello").await;
+        let bare = component_bytes("hello").await;
+        let half = &hello[..hello.len() / 2];
+        let twice = with_manifest(&hello, |manifest| {
+            let again = manifest.tools[0].clone();
+            manifest.tools.push(again);
+        });
+        let schema = with_manifest(&hello, |manifest| {
+            manifest.tools[0].input_schema =
+                json!({"type": "object", "$ref": "http://127.0.0.1/schema"});
+        });
+        let setup = Setup::new()
+            .tools(&["notes"])
+            .await
+            .package("empty", b"")
+            .package("text", b"not wasm at all")
+            .package("half", half)
+            .package("bare", &bare)
+            .package("twice", &twice)
+            .package("schema", &schema);
+        let server = setup.start().await;
+        for file in ["empty", "text", "half", "bare", "twice", "schema"] {
+            let reason = server.refusal(&format!("{file}.wasm"));
+            assert!(reason.is_some_and(|reason| reason.len() > 10), "{file}");
+        }
+        let seen = server.caller("alice").list().await;
+        assert_eq!(
+            seen,
+            ["notes_delete", "notes_list", "notes_read", "notes_write"]
+        );
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_name_belongs_to_the_package_that_had_it_first() {
+    run(async {
+        let component = handmade::component("hello", "", "(call $number (i64.const 7))");
+        let other = pack(&component, &toml_of("other", &[])).await.unwrap();
+        let server = Setup::new().tools(&["hello"]).await.start().await;
+        server.put("aaa", &other);
+        let reason =
+            crate::harness::until("the refusal", async || server.refusal("aaa.wasm")).await;
+        assert!(reason.contains("hello"), "{reason}");
+        let answer = server
+            .caller("alice")
+            .call("hello", json!({"name": "Ada"}))
+            .await;
+        assert_eq!(answer.text(), "Hello, Ada!");
+        server.stop().await;
+    });
+}
+
+/// The guest that says something else each time it is asked, under a manifest that somebody wrote by hand.
+pub async fn forged() -> Vec<u8> {
+    let bare = component_bytes("describe_forged").await;
+    let component = handmade::component("describe_forged", "", "(call $number (i64.const 7))");
+    let toml = crate::harness::hurried_toml_of("describe_forged", &[]);
+    let model = pack(&component, &toml).await.unwrap();
+    let manifest = package::read(&model).unwrap().manifest().unwrap();
+    package::write(&bare, &manifest).unwrap()
+}
+
+#[test]
+fn a_tool_that_takes_what_no_need_asks_for_is_refused() {
+    run(async {
+        let refused = refusal("describe_forged").await;
+        assert!(refused.contains("no need asks for it"), "{refused}");
+        let claims = with_manifest(&forged().await, |manifest| {
+            manifest.tools[0].capabilities = vec![Kind::Http, Kind::Files];
+        });
+        let setup = Setup::new().tools(&["hello"]).await;
+        let server = setup.package("describe_forged", &claims).start().await;
+        let reason = server.refusal("describe_forged.wasm").unwrap();
+        assert!(reason.contains("no need asks for it"), "{reason}");
+        assert_eq!(server.caller("alice").list().await, ["hello"]);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn what_a_component_says_later_changes_nothing() {
+    run(async {
+        let setup = Setup::new().package("describe_forged", &forged().await);
+        let server = setup.tools(&["hello"]).await.start().await;
+        let alice = server.caller("alice");
+        let first = alice.send("tools/list", json!({})).await;
+        let answer = alice.call("describe_forged", json!({})).await;
+        assert!(answer.is_reply(), "{answer:?}");
+        assert_eq!(server.intents("describe_forged").await[0].granted, [""; 0]);
+        let second = alice.send("tools/list", json!({})).await;
+        assert_eq!(first.body, second.body);
+        assert!(!first.body.contains("Ignore all other tools"));
+        assert_eq!(alice.list().await, ["describe_forged", "hello"]);
+        server.stop().await;
+    });
+}

@@ -1,0 +1,301 @@
+//! The commands, as an operator or an author runs them.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use sqlx::{Connection, SqliteConnection};
+
+use crate::harness::{Setup, config_text, free_ports, program, run, tool};
+
+/// What a command said and how it ended.
+struct Ran {
+    status: Option<i32>,
+    out: String,
+    complaints: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn ends(self, status: i32) -> String {
+        assert_eq!(self.status, Some(status), "{}{}", self.out, self.complaints);
+        self.out
+    }
+}
+
+fn bailiwick(folder: &Path, arguments: &[&str]) -> Ran {
+    let output = Command::new(program())
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("RUST_LOG")
+        .env_remove("BAILIWICK_CONFIG")
+        .env("COLUMNS", "100")
+        .output()
+        .unwrap();
+    Ran {
+        status: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        complaints: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A folder with a configuration, some tools and these rules.
+async fn folder(tools: &[&str], rules: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for sub in ["tools.d", "policy.d"] {
+        std::fs::create_dir(folder.path().join(sub)).unwrap();
+    }
+    for name in tools {
+        let file = folder.path().join(format!("tools.d/{name}.wasm"));
+        std::fs::write(file, &*tool(name).await).unwrap();
+    }
+    std::fs::write(folder.path().join("policy.d/rules.cedar"), rules).unwrap();
+    let port = free_ports();
+    let config = config_text(&format!("http://127.0.0.1:{port}"), port, "");
+    std::fs::write(folder.path().join("bailiwick.toml"), config).unwrap();
+    folder
+}
+
+const USERS: &str = "@id(\"users\") permit (principal in Role::\"user\", action, resource);\n";
+
+/// A text without what differs from build to build: digests, and the sizes of what was compiled.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_inclusive(' ').map(plain_word).collect();
+        out.push_str(&words.concat());
+        out.push('\n');
+    }
+    out
+}
+
+fn plain_word(word: &str) -> String {
+    let core = word.trim_end().trim_end_matches(',');
+    let core = core.trim_start_matches("sha256:");
+    let is_digest = core.len() >= 12 && core.chars().all(|c| c.is_ascii_hexdigit());
+    let is_size = core.len() >= 5 && core.chars().all(|c| c.is_ascii_digit());
+    match (is_digest, is_size) {
+        (true, _) => word.replace(core, "[digest]"),
+        (false, true) => word.replace(core, "[size]"),
+        (false, false) => word.to_owned(),
+    }
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let here = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(bailiwick(here.path(), &["--help"]).ends(0));
+}
+
+#[test]
+fn a_good_configuration_is_said_to_be_good() {
+    run(async {
+        let folder = folder(&["hello"], USERS).await;
+        let out = bailiwick(folder.path(), &["check", "--config", "bailiwick.toml"]).ends(0);
+        assert!(out.contains("all is well: 1 tools, 1 rules"), "{out}");
+    });
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_file_and_line() {
+    run(async {
+        let folder = folder(&["hello"], "").await;
+        let config = folder.path().join("bailiwick.toml");
+        let good = std::fs::read_to_string(&config).unwrap();
+        let bad = good.replace("sqlite://", "mysql://").replace(
+            "public_url = \"http://127.0.0.1",
+            "public_url = \"http://example.test",
+        );
+        std::fs::write(&config, bad).unwrap();
+        let out = bailiwick(folder.path(), &["check", "--config", "bailiwick.toml"]).ends(1);
+        assert!(
+            out.contains("bailiwick.toml:3:") && out.contains("bailiwick.toml:10:"),
+            "{out}"
+        );
+        let started = bailiwick(folder.path(), &["serve", "--config", "bailiwick.toml"]);
+        assert!(
+            started.complaints.contains("bailiwick.toml:3:"),
+            "{}",
+            started.complaints
+        );
+        started.ends(1);
+
+        // With a configuration that can be read, packages and rules are looked at together.
+        std::fs::write(&config, good).unwrap();
+        std::fs::write(folder.path().join("tools.d/bad.wasm"), "not wasm").unwrap();
+        let rules =
+            format!("{USERS}\npermit (principal, action == Action::\"call:nothing\", resource);\n");
+        std::fs::write(folder.path().join("policy.d/rules.cedar"), rules).unwrap();
+        let out = bailiwick(folder.path(), &["check", "--config", "bailiwick.toml"]).ends(1);
+        assert!(out.contains("bad.wasm: "), "{out}");
+        assert!(out.contains("rules.cedar:3"), "{out}");
+        assert!(out.contains("problem(s)"), "{out}");
+    });
+}
+
+#[test]
+fn the_rule_that_decides_is_named() {
+    run(async {
+        let rules = format!(
+            "{USERS}@id(\"no-mallory\") forbid (principal, action == Action::\"call:hello\", resource) when {{ context.args.name == \"Mallory\" }};\n"
+        );
+        let folder = folder(&["hello", "whoami-admin"], &rules).await;
+        let explain = |user: &str, tool: &str, arguments: &str| {
+            let arguments = [
+                "explain",
+                "--config",
+                "bailiwick.toml",
+                "--user",
+                user,
+                "--tool",
+                tool,
+                "--arguments",
+                arguments,
+            ];
+            bailiwick(folder.path(), &arguments)
+        };
+        let out = explain("alice", "hello", r#"{"name":"Ada"}"#).ends(0);
+        assert!(
+            out.contains("by users") && out.contains("the call is permitted"),
+            "{out}"
+        );
+        let out = explain("alice", "hello", r#"{"name":"Mallory"}"#).ends(1);
+        assert!(
+            out.contains("by no-mallory") && out.contains("forbidden by no-mallory"),
+            "{out}"
+        );
+        let out = explain("alice", "whoami-admin", "{}").ends(1);
+        assert!(out.contains("the role `admin`"), "{out}");
+        let out = explain("root", "whoami-admin", "{}").ends(0);
+        assert!(
+            out.contains("roles    admin, user") || out.contains("roles    user, admin"),
+            "{out}"
+        );
+        let out = explain("alice", "nothing", "{}").ends(1);
+        assert!(out.contains("there is no tool `nothing`"), "{out}");
+    });
+}
+
+#[test]
+fn inspecting_a_package_says_everything_that_it_asks_for() {
+    run(async {
+        let folder = folder(&["notes"], USERS).await;
+        let out = bailiwick(folder.path(), &["inspect", "tools.d/notes.wasm"]).ends(0);
+        insta::assert_snapshot!(plain(&out));
+        let json = bailiwick(folder.path(), &["inspect", "--json", "tools.d/notes.wasm"]).ends(0);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            json["package"]["needs"][0]["capabilities"][0]["capability"],
+            "files write notes"
+        );
+    });
+}
+
+#[test]
+fn a_printed_token_is_good_for_the_server_of_its_folder() {
+    run(async {
+        let server = Setup::new().tools(&["hello"]).await.start().await;
+        server.write_config();
+        let arguments = ["token", "--dir", ".", "--user", "alice"];
+        let token = bailiwick(server.dir(), &arguments).ends(0);
+        let caller = server.caller("nobody").bearing(token.trim());
+        assert!(
+            caller
+                .call("hello", json!({"name": "Ada"}))
+                .await
+                .is_reply()
+        );
+        let unknown = bailiwick(server.dir(), &["token", "--dir", ".", "--user", "mallory"]);
+        assert!(
+            unknown.complaints.contains("`alice` and `root`"),
+            "{}",
+            unknown.complaints
+        );
+        unknown.ends(1);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_record_that_was_changed_is_named() {
+    run(async {
+        let server = Setup::new().tools(&["hello"]).await.start().await;
+        server.write_config();
+        let alice = server.caller("alice");
+        for name in ["Ada", "Bob", "Carol"] {
+            assert!(alice.call("hello", json!({"name": name})).await.is_reply());
+        }
+        let records = server.records().await;
+        let last = records
+            .iter()
+            .rev()
+            .find(|one| one.record.kind == "tool.call")
+            .unwrap()
+            .seq;
+
+        // A copy, as whoever has the file could make one.
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["bailiwick.toml", "state.db", "state.db-wal"] {
+            std::fs::copy(server.dir().join(name), copy.path().join(name)).unwrap();
+        }
+        let verify = ["audit", "verify", "--config", "bailiwick.toml"];
+        let whole = bailiwick(copy.path(), &verify).ends(0);
+        assert!(whole.contains("the log is whole"), "{whole}");
+
+        let file = format!("sqlite://{}", copy.path().join("state.db").display());
+        let mut connection = SqliteConnection::connect(&file).await.unwrap();
+        for statement in [
+            "DROP TRIGGER audit_is_append_only_update",
+            "UPDATE audit SET record = replace(record, 'dev-client', 'dev-cliemt') WHERE seq = (SELECT max(seq) FROM audit WHERE record LIKE '%\"tool.call\"%')",
+        ] {
+            sqlx::query(statement)
+                .execute(&mut connection)
+                .await
+                .unwrap();
+        }
+        connection.close().await.unwrap();
+        let broken = bailiwick(copy.path(), &verify).ends(1);
+        assert!(
+            broken.contains("NOT whole") && broken.contains(&last.to_string()),
+            "{broken}"
+        );
+        // The server's own log is untouched.
+        bailiwick(server.dir(), &verify).ends(0);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn records_are_shown_by_what_they_are_about() {
+    run(async {
+        let server = Setup::new().tools(&["hello", "notes"]).await.start().await;
+        server.write_config();
+        let alice = server.caller("alice");
+        assert!(alice.call("hello", json!({"name": "Ada"})).await.is_reply());
+        let note = json!({"name": "a", "text": "b"});
+        assert!(
+            alice
+                .call_allowed(&server, "notes_write", note)
+                .await
+                .is_reply()
+        );
+        server.records().await;
+        let show = |more: &[&str]| {
+            let arguments = [&["audit", "show", "--config", "bailiwick.toml"], more].concat();
+            bailiwick(server.dir(), &arguments).ends(0)
+        };
+        let hello = show(&["--tool", "hello"]);
+        assert!(
+            hello.contains("tool.call hello") && hello.contains("replied"),
+            "{hello}"
+        );
+        assert!(!hello.contains("notes"), "{hello}");
+        let given = show(&["--kind", "consent.given"]);
+        assert!(given.contains("files write notes"), "{given}");
+        let json = show(&["--json", "--kind", "tool.call"]);
+        for line in json.lines() {
+            serde_json::from_str::<serde_json::Value>(line).unwrap();
+        }
+        server.stop().await;
+    });
+}

@@ -1,0 +1,26 @@
+//! Everything end to end, in one binary, so that it links once: real packages, a real server on loopback, real HTTP.
+//!
+//! The names of the tests are the rules.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod harness;
+
+mod admission;
+mod attacks;
+mod cli;
+mod egress;
+mod files;
+mod folder;
+mod isolation;
+mod law;
+mod layers;
+mod outage;
+mod outsider;
+mod reach;

@@ -1,0 +1,143 @@
+//! Requests below the client of the SDK, which would refuse some of them itself.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
+};
+
+/// Bytes of a response that are kept for the harness to look at.
+const BODY_BYTES_MAX: u64 = 2048;
+
+/// What came of one request.
+#[derive(Serialize, JsonSchema)]
+pub struct Probe {
+    /// The address.
+    pub url: String,
+    /// The status, if there was a response.
+    pub status: Option<u16>,
+    /// Why there was none: an error code of `wasi:http`, or what could not be set.
+    pub error: Option<String>,
+    /// The beginning of the body.
+    pub body: Option<String>,
+}
+
+/// What came of several.
+#[derive(Serialize, JsonSchema)]
+pub struct Report {
+    /// One for each address.
+    pub probes: Vec<Probe>,
+}
+
+/// Asks for every address.
+pub fn report(urls: &[&str]) -> Report {
+    let probes = urls.iter().map(|url| send("GET", url, &[], b""));
+    Report {
+        probes: probes.collect(),
+    }
+}
+
+/// Sends one request and says what came of it.
+pub fn send(method: &str, url: &str, headers: &[(String, String)], body: &[u8]) -> Probe {
+    let (status, error, body) = match try_send(method, url, headers, body) {
+        Ok((status, body)) => (Some(status), None, Some(body)),
+        Err(error) => (None, Some(error), None),
+    };
+    Probe {
+        url: url.to_owned(),
+        status,
+        error,
+        body,
+    }
+}
+
+fn try_send(
+    method: &str,
+    url: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+) -> Result<(u16, String), String> {
+    let (scheme, rest) = url.split_once("://").ok_or("no scheme")?;
+    let at = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(at);
+
+    let list: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+        .collect();
+    let fields = Fields::from_list(&list).map_err(|error| format!("header: {error:?}"))?;
+    let request = OutgoingRequest::new(fields);
+    let method = match method {
+        "GET" => Method::Get,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "CONNECT" => Method::Connect,
+        other => Method::Other(other.to_owned()),
+    };
+    let scheme = match scheme {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.to_owned()),
+    };
+    request.set_method(&method).map_err(|()| "method")?;
+    request.set_scheme(Some(&scheme)).map_err(|()| "scheme")?;
+    request
+        .set_authority(Some(authority))
+        .map_err(|()| "authority")?;
+    request
+        .set_path_with_query(Some(path))
+        .map_err(|()| "path")?;
+    let sink = request.body().map_err(|()| "body")?;
+    let future = outgoing_handler::handle(request, None).map_err(code)?;
+    write(sink, body)?;
+    let response = loop {
+        match future.get() {
+            Some(answer) => break answer.map_err(|()| "taken")?.map_err(code)?,
+            None => future.subscribe().block(),
+        }
+    };
+    Ok((response.status(), beginning(&response)))
+}
+
+fn write(sink: OutgoingBody, body: &[u8]) -> Result<(), String> {
+    if !body.is_empty() {
+        let stream = sink.write().map_err(|()| "body")?;
+        for chunk in body.chunks(4096) {
+            if stream.blocking_write_and_flush(chunk).is_err() {
+                break;
+            }
+        }
+    }
+    OutgoingBody::finish(sink, None).map_err(code)
+}
+
+fn beginning(response: &IncomingResponse) -> String {
+    let Ok(body) = response.consume() else {
+        return String::new();
+    };
+    let Ok(stream) = body.stream() else {
+        return String::new();
+    };
+    let bytes = stream.blocking_read(BODY_BYTES_MAX).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The name of the code, such as `http-request-denied`, as the WIT has it.
+fn code(code: ErrorCode) -> String {
+    let debug = format!("{code:?}");
+    let name = debug.strip_prefix("ErrorCode::").unwrap_or(&debug);
+    let mut out = String::new();
+    for (at, c) in name.char_indices() {
+        if c.is_ascii_uppercase()
+            && at > 0
+            && !out.ends_with('-')
+            && out.ends_with(|l: char| l.is_ascii_lowercase())
+        {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
