@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_lc_rs::hmac;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::clock::SharedClock;
 use crate::ids::{Digest, Tenant, User};
@@ -66,6 +66,8 @@ struct Shared {
     arguments: hmac::Key,
     health: Arc<Health>,
     sampler: sampled::Sampler,
+    /// Tells the writer that somebody waits for the disk.
+    urgent: Arc<Notify>,
 }
 
 /// What the writer tells of itself.
@@ -90,12 +92,14 @@ impl Audit {
             healthy: AtomicBool::new(true),
             backlog: AtomicUsize::new(0),
         });
+        let urgent = Arc::new(Notify::new());
         let writer = Writer::new(
             Arc::clone(&store),
             Arc::clone(&clock),
             queued,
             left,
             Arc::clone(&health),
+            Arc::clone(&urgent),
         );
         tokio::spawn(writer.run());
         let shared = Arc::new(Shared {
@@ -106,6 +110,7 @@ impl Audit {
             arguments: hmac::Key::new(hmac::HMAC_SHA256, &arguments),
             health,
             sampler: sampled::Sampler::default(),
+            urgent,
         });
         tokio::spawn(sampled::tell_counts(Arc::downgrade(&shared)));
         Ok(Self { shared })
@@ -167,7 +172,11 @@ impl Audit {
     }
 
     async fn enqueue(&self, job: Job) -> Result<(), AuditError> {
+        let is_awaited = job.done.is_some();
         let sent = self.shared.queue.send(job).await;
+        if is_awaited {
+            self.shared.urgent.notify_one();
+        }
         sent.map_err(|_| AuditError::Closed)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::chain::link;
 use super::record::{Event, EventKind, Record};
@@ -19,6 +19,8 @@ use crate::ids::{Tenant, User};
 use crate::limits::{AUDIT_BATCH_MAX, AUDIT_QUEUE_MAX};
 use crate::store::{Applied, Change, Draft, SharedStore, StoreError, row_id};
 
+/// How long records that nobody waits for are gathered before they are committed together.
+const GATHER: Duration = Duration::from_millis(5);
 /// How often the store is tried again while it refuses.
 const RETRY: Duration = Duration::from_millis(250);
 /// Records that are kept while the store refuses: intents stop at half of it, so that every call can be closed.
@@ -91,6 +93,11 @@ impl Job {
     }
 }
 
+/// Whether somebody waits for the disk.
+fn is_awaited(batch: &[Job]) -> bool {
+    batch.iter().any(|job| job.done.is_some())
+}
+
 /// Since when the store refuses, and what that cost.
 struct Failure {
     since: Timestamp,
@@ -105,6 +112,7 @@ pub(super) struct Writer {
     queue: mpsc::Receiver<Job>,
     dropped: mpsc::UnboundedReceiver<Job>,
     health: Arc<Health>,
+    urgent: Arc<Notify>,
     keys: HashMap<Tenant, hmac::Key>,
     backlog: VecDeque<Pending>,
     failure: Option<Failure>,
@@ -117,6 +125,7 @@ impl Writer {
         queue: mpsc::Receiver<Job>,
         dropped: mpsc::UnboundedReceiver<Job>,
         health: Arc<Health>,
+        urgent: Arc<Notify>,
     ) -> Self {
         Self {
             store,
@@ -124,6 +133,7 @@ impl Writer {
             queue,
             dropped,
             health,
+            urgent,
             keys: HashMap::new(),
             backlog: VecDeque::new(),
             failure: None,
@@ -142,11 +152,14 @@ impl Writer {
                 else => return,
             };
             let mut batch: Vec<Job> = first.into_iter().collect();
-            while batch.len() < AUDIT_BATCH_MAX {
-                match self.dropped.try_recv().or_else(|_| self.queue.try_recv()) {
-                    Ok(job) => batch.push(job),
-                    Err(_) => break,
+            self.fill(&mut batch);
+            if !failing && batch.len() < AUDIT_BATCH_MAX && !is_awaited(&batch) {
+                // A commit costs the same for one record as for many, so records that nobody waits for come together.
+                tokio::select! {
+                    () = self.urgent.notified() => {}
+                    () = tokio::time::sleep(GATHER) => {}
                 }
+                self.fill(&mut batch);
             }
             self.write(batch).await;
             if self.failure.is_some() && self.queue.is_closed() && self.queue.is_empty() {
@@ -155,6 +168,16 @@ impl Writer {
                     "the server stops while the store refuses audit records"
                 );
                 return;
+            }
+        }
+    }
+
+    /// Takes what waits, as far as one commit holds it.
+    fn fill(&mut self, batch: &mut Vec<Job>) {
+        while batch.len() < AUDIT_BATCH_MAX {
+            match self.dropped.try_recv().or_else(|_| self.queue.try_recv()) {
+                Ok(job) => batch.push(job),
+                Err(_) => break,
             }
         }
     }
