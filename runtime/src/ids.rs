@@ -163,15 +163,25 @@ impl Digest {
 
     /// The first twelve hexadecimal digits, for people.
     pub fn short(&self) -> String {
-        let mut text = hex::encode(self.0);
+        let mut text = self.to_string();
         text.truncate(12);
         text
     }
 }
 
+/// Thirty-two bytes that were a digest before.
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&hex::encode(self.0))
+        // A record of the audit log holds a dozen digests; digit by digit they would take a tenth of its time.
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
+        out.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -229,6 +239,11 @@ mod tests {
     fn a_digest_survives_its_own_text() {
         let digest = Digest::of(b"x");
         assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(
+            digest.to_string(),
+            "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+        );
+        assert_eq!(Digest::from(*digest.as_bytes()), digest);
         assert_eq!("zz".parse::<Digest>(), Err(DigestError));
     }
 }

@@ -223,13 +223,9 @@ fn mac(key: &hmac::Key, parts: &[&[u8]]) -> Digest {
         context.update(part);
         context.update(&[0]);
     }
-    #[expect(
-        clippy::expect_used,
-        reason = "HMAC-SHA256 has 32 bytes, as a digest has"
-    )]
-    hex::encode(context.sign().as_ref())
-        .parse()
-        .expect("64 hexadecimal digits")
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.sign().as_ref());
+    Digest::from(bytes)
 }
 
 #[cfg(test)]
