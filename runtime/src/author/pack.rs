@@ -129,7 +129,7 @@ impl Packer {
             component: Digest::of(bare),
             configuration: self.engine.configuration_digest(),
         };
-        let native = cache.keep(key, code).map_err(AdmissionError::from)?;
+        let native = cache.keep(key, &code).map_err(AdmissionError::from)?;
         let component = native
             .load(self.engine.engine())
             .map_err(AdmissionError::Load)?;

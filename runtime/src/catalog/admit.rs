@@ -254,7 +254,7 @@ impl Admitter {
             Some(component) => component,
             None => {
                 let code = self.compiler.compile(&bytes, self.cache.dir()).await?;
-                let native = self.cache.keep(key, code)?;
+                let native = self.cache.keep(key, &code)?;
                 native
                     .load(self.engine.engine())
                     .map_err(AdmissionError::Load)?

@@ -1,10 +1,12 @@
 //! Native code of admitted packages, kept between runs.
 //!
 //! Native code is loaded without any check of its own, so only what this very installation wrote is loaded: the folder
-//! is ours alone, each entry carries a MAC over what it was made from, and the bytes that were checked are those loaded.
+//! is ours alone, and each entry ends with a MAC over its code and what that was made from. Code is mapped from its
+//! entry, not copied, so that a tool that nobody calls costs next to no memory of its own.
 
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,12 +17,14 @@ use wasmtime::component::Component;
 use crate::ids::Digest;
 use crate::limits::COMPILE_OUTPUT_BYTES_MAX;
 
-/// First bytes of an entry.
+/// What stands behind the code and before the MAC. Code comes first, since it is mapped from the start of its file.
 const MAGIC: &[u8; 8] = b"bwnative";
 /// Length of the MAC: HMAC-SHA256.
 const MAC_BYTES: usize = 32;
 /// What the MAC is for, so that the key serves nothing else.
-const PURPOSE: &[u8] = b"bailiwick native code 1";
+const PURPOSE: &[u8] = b"bailiwick native code 2";
+/// How much of an entry is read at once.
+const CHUNK_BYTES: usize = 64 * 1024;
 /// Name of the key file in the folder.
 const KEY_FILE: &str = "mac.key";
 /// Length of the key.
@@ -53,19 +57,23 @@ pub enum CacheError {
     Entry { path: PathBuf, what: &'static str },
 }
 
-/// Native code that we compiled, either just now or as its MAC shows.
-pub struct Native(Vec<u8>);
+/// Native code that we compiled, as the MAC of its entry shows: the open file.
+pub struct Native(File);
 
 impl Native {
-    /// Makes a component of it.
+    /// Makes a component of it, mapped from the file.
     pub fn load(&self, engine: &Engine) -> Result<Component, wasmtime::Error> {
-        // SAFETY: `Component::deserialize` asks that the bytes come from `Engine::precompile_component` and were not
-        // changed since. A `Native` is made in two places, both in this file: from bytes that our own compiler process
-        // just wrote to a folder of ours, or from an entry whose MAC over these very bytes in memory was right. The
-        // engine itself refuses code of another version or configuration.
+        // The very file that was checked, whatever stands at its path by now.
+        let itself = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        // SAFETY: `Component::deserialize_file` asks that the file comes from `Engine::precompile_component` and never
+        // changes. A `Native` is made in one place, `Cache::find`, from an entry whose MAC was right. We write an entry
+        // under another name, once, and then only ever replace or unlink it, which leaves a mapped file as it is; and
+        // nobody else can write to the folder, which is checked to be ours alone, as its key is. Behind the code stand
+        // the magic and the MAC, which no section of the code reaches. The engine itself refuses code of another version
+        // or configuration.
         #[allow(unsafe_code, reason = "there is no other way to load native code")]
         unsafe {
-            Component::deserialize(engine, &self.0)
+            Component::deserialize_file(engine, itself)
         }
     }
 }
@@ -107,44 +115,72 @@ impl Cache {
     /// The code for this key; none when there is no entry, an error when there is one that is not ours.
     pub fn find(&self, key: Key) -> Result<Option<Native>, CacheError> {
         let path = self.path(key);
-        let Some(mut entry) = read(&path)? else {
-            return Ok(None);
+        let io = |source| CacheError::Io {
+            path: path.clone(),
+            source,
         };
         let refuse = |what| CacheError::Entry {
             path: path.clone(),
             what,
         };
-        let head = MAGIC.len().saturating_add(MAC_BYTES);
-        let Some((magic, mac, code)) = entry.split_at_checked(head).and_then(|(head, code)| {
-            let (magic, mac) = head.split_at_checked(MAGIC.len())?;
-            Some((magic, mac, code))
-        }) else {
-            return Err(refuse("is cut off"));
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
         };
-        if magic != MAGIC {
+        let tail = (MAGIC.len() + MAC_BYTES) as u64;
+        let code = match file.metadata().map_err(io)?.len().checked_sub(tail) {
+            Some(code) if code <= COMPILE_OUTPUT_BYTES_MAX => code,
+            Some(_) => return Err(refuse("is too large")),
+            None => return Err(refuse("is cut off")),
+        };
+        let expected = self.mac_of(key, &mut (&mut file).take(code)).map_err(io)?;
+        let (mut magic, mut mac) = ([0; MAGIC.len()], [0; MAC_BYTES]);
+        file.read_exact(&mut magic).map_err(io)?;
+        file.read_exact(&mut mac).map_err(io)?;
+        if magic != *MAGIC {
             return Err(refuse("is none of ours"));
         }
-        let expected = self::mac(&self.key, key, code);
-        constant_time::verify_slices_are_equal(expected.as_ref(), mac)
+        constant_time::verify_slices_are_equal(expected.as_ref(), &mac)
             .map_err(|_| refuse("was changed, or belongs to something else"))?;
-        entry.drain(..head);
-        Ok(Some(Native(entry)))
+        Ok(Some(Native(file)))
     }
 
-    /// Keeps code that was just compiled for this key.
-    pub fn keep(&self, key: Key, code: Vec<u8>) -> Result<Native, CacheError> {
+    /// Keeps code that was just compiled for this key, and gives it as it is kept.
+    pub fn keep(&self, key: Key, code: &[u8]) -> Result<Native, CacheError> {
         let path = self.path(key);
         let io = |source| CacheError::Io {
             path: path.clone(),
             source,
         };
-        let mac = mac(&self.key, key, &code);
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir).map_err(io)?;
+        let mac = self.mac_of(key, &mut &*code).map_err(io)?;
+        let mut file = tempfile::Builder::new()
+            .permissions(PermissionsExt::from_mode(0o600))
+            .tempfile_in(&self.dir)
+            .map_err(io)?;
+        file.write_all(code).map_err(io)?;
         file.write_all(MAGIC).map_err(io)?;
         file.write_all(mac.as_ref()).map_err(io)?;
-        file.write_all(&code).map_err(io)?;
         file.persist(&path).map_err(|error| io(error.error))?;
-        Ok(Native(code))
+        self.find(key)?.ok_or(CacheError::Entry {
+            path,
+            what: "was removed while it was made",
+        })
+    }
+
+    fn mac_of(&self, key: Key, code: &mut dyn Read) -> std::io::Result<hmac::Tag> {
+        let mut mac = hmac::Context::with_key(&self.key);
+        mac.update(PURPOSE);
+        mac.update(key.component.as_bytes());
+        mac.update(key.configuration.as_bytes());
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let read = code.read(&mut chunk)?;
+            let Some(some) = chunk.get(..read).filter(|some| !some.is_empty()) else {
+                return Ok(mac.sign());
+            };
+            mac.update(some);
+        }
     }
 
     fn path(&self, key: Key) -> PathBuf {
@@ -154,38 +190,6 @@ impl Cache {
             key.configuration.short()
         ))
     }
-}
-
-fn mac(with: &hmac::Key, key: Key, code: &[u8]) -> hmac::Tag {
-    let mut mac = hmac::Context::with_key(with);
-    mac.update(PURPOSE);
-    mac.update(key.component.as_bytes());
-    mac.update(key.configuration.as_bytes());
-    mac.update(code);
-    mac.sign()
-}
-
-/// The bytes of a plain file of bounded size; none when there is none.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
-    let io = |source| CacheError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    let mut bytes = Vec::new();
-    let max = COMPILE_OUTPUT_BYTES_MAX.saturating_add(1024);
-    let read = file.take(max).read_to_end(&mut bytes).map_err(io)?;
-    if u64::try_from(read).unwrap_or(u64::MAX) >= max {
-        return Err(CacheError::Entry {
-            path: path.to_owned(),
-            what: "is too large",
-        });
-    }
-    Ok(Some(bytes))
 }
 
 /// The key of this folder, made when there is none.
@@ -290,7 +294,7 @@ mod tests {
         let cache = Cache::open(&dir).unwrap();
         assert!(cache.find(key).unwrap().is_none());
         cache
-            .keep(key, code)
+            .keep(key, &code)
             .unwrap()
             .load(engine().engine())
             .unwrap();
@@ -328,14 +332,14 @@ mod tests {
         let (_parent, dir) = folder();
         let (code, key) = native();
         let cache = Cache::open(&dir).unwrap();
-        cache.keep(key, code).unwrap();
+        cache.keep(key, &code).unwrap();
         let path = cache.path(key);
         let whole = std::fs::read(&path).unwrap();
         for at in [
             0,
-            MAGIC.len(),
-            MAGIC.len() + MAC_BYTES,
             whole.len() / 2,
+            whole.len() - MAC_BYTES - MAGIC.len(),
+            whole.len() - MAC_BYTES,
             whole.len() - 1,
         ] {
             let mut changed = whole.clone();
@@ -362,7 +366,7 @@ mod tests {
         let (_parent, dir) = folder();
         let (code, key) = native();
         let cache = Cache::open(&dir).unwrap();
-        cache.keep(key, code).unwrap();
+        cache.keep(key, &code).unwrap();
         let other = Key {
             component: Digest::of(b"another"),
             ..key
@@ -382,7 +386,7 @@ mod tests {
         let ((_a, ours), (_b, theirs)) = (folder(), folder());
         let (code, key) = native();
         let (ours, theirs) = (Cache::open(&ours).unwrap(), Cache::open(&theirs).unwrap());
-        theirs.keep(key, code).unwrap();
+        theirs.keep(key, &code).unwrap();
         std::fs::copy(theirs.path(key), ours.path(key)).unwrap();
         assert!(matches!(ours.find(key), Err(CacheError::Entry { .. })));
     }
