@@ -6,15 +6,13 @@
 //! [`Verified`] is what to keep there.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::canonical;
+use super::record::Record;
 use crate::ids::Digest;
-use crate::store::{AuditRow, Head, Linked, Store, StoreError};
+use crate::store::{AuditRow, Chained, Head, Linked, Store, StoreError};
 
-/// Room for one record without growing, in bytes; most have less than one KiB.
-const RECORD_BYTES: usize = 1024;
 /// Records that are read at once.
 pub(super) const PAGE: u32 = 500;
 
@@ -26,26 +24,23 @@ struct Place {
     prev_hash: Digest,
 }
 
-/// Gives a record its place behind the head: canonical JSON (RFC 8785) with the digest of the record before it.
-pub(super) fn link(head: &Head, record: &Map<String, Value>) -> Result<Linked, serde_json::Error> {
-    let seq = head.seq.saturating_add(1);
-    let place = [
-        ("log_id", Value::from(head.log_id.to_string())),
-        ("seq", Value::from(seq)),
-        ("prev_hash", Value::from(head.hash.to_string())),
-    ];
-    let mut text = Vec::with_capacity(RECORD_BYTES);
-    let place = place.iter().map(|(name, value)| (*name, value));
-    canonical::object(place.chain(canonical::members(record)), &mut text)?;
-    let text = String::from_utf8(text).map_err(serde::ser::Error::custom)?;
-    Ok(Linked {
-        head: Head {
-            log_id: head.log_id,
-            seq,
-            hash: Digest::of(text.as_bytes()),
-        },
-        text,
-    })
+impl Chained for Record {
+    /// Canonical JSON (RFC 8785) with the digest of the record before it.
+    fn behind(&mut self, head: &Head) -> Result<Linked, serde_json::Error> {
+        let seq = head.seq.saturating_add(1);
+        self.log_id = Some(head.log_id);
+        self.prev_hash = Some(head.hash);
+        self.seq = Some(seq);
+        let text = canonical::text(self)?;
+        Ok(Linked {
+            head: Head {
+                log_id: head.log_id,
+                seq,
+                hash: Digest::of(text.as_bytes()),
+            },
+            text,
+        })
+    }
 }
 
 /// A chain without damage.

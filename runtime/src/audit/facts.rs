@@ -31,32 +31,32 @@ pub struct CallerFacts {
 /// Which tool, pinned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolFacts {
-    /// The name under which it is served.
-    pub name: ToolName,
-    /// Version, as its author counts.
-    pub version: String,
-    /// Who publishes it.
-    pub publisher: Publisher,
     /// SHA-256 of the file.
     pub component_digest: Digest,
     /// SHA-256 of name, description and schemas.
     pub definition_digest: Digest,
     /// SHA-256 of the needs.
     pub manifest_digest: Digest,
+    /// The name under which it is served.
+    pub name: ToolName,
+    /// Who publishes it.
+    pub publisher: Publisher,
+    /// Version, as its author counts.
+    pub version: String,
 }
 
 /// What is recorded of arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArgumentFacts {
+    /// Size of the canonical JSON.
+    pub bytes: u64,
+    /// Keyed digest of the canonical JSON: small domains could be guessed from a plain one.
+    pub hmac: Digest,
     /// Names that the tool's schema lists, each with the kind of its value: `string(11)`.
     pub kinds: BTreeMap<String, String>,
     /// How many names the schema does not list; a name that the caller made up may itself tell something.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: u64,
-    /// Size of the canonical JSON.
-    pub bytes: u64,
-    /// Keyed digest of the canonical JSON: small domains could be guessed from a plain one.
-    pub hmac: Digest,
 }
 
 impl ArgumentFacts {
@@ -173,34 +173,34 @@ pub enum End {
 /// What a guest used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
-    /// Wall-clock time in the sandbox, in milliseconds.
-    pub wall_ms: u64,
+    /// What each host function did, by effect: `http GET example.com`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub effects: BTreeMap<String, EffectUse>,
+    /// Lines that the guest logged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_lines: u64,
     /// Highest linear memory, in bytes.
     pub memory_bytes_peak: u64,
     /// Bytes of the reply.
     pub reply_bytes: u64,
-    /// Lines that the guest logged.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub log_lines: u64,
-    /// What each host function did, by effect: `http GET example.com`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub effects: BTreeMap<String, EffectUse>,
+    /// Wall-clock time in the sandbox, in milliseconds.
+    pub wall_ms: u64,
 }
 
 /// How often an effect happened and how many bytes went through it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectUse {
+    /// Bytes into the sandbox.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_in: u64,
+    /// Bytes out of the sandbox.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_out: u64,
     /// How often.
     pub count: u64,
     /// How many of them were refused at the border.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u64,
-    /// Bytes out of the sandbox.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub bytes_out: u64,
-    /// Bytes into the sandbox.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub bytes_in: u64,
 }
 
 fn is_zero(value: &u64) -> bool {

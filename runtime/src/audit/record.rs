@@ -24,100 +24,109 @@ pub enum Phase {
     Event,
 }
 
-/// One record before it has its place in the chain, which adds `log_id`, `seq` and `prev_hash`.
+/// One record. Fields stand in the order of their names, which is that of canonical JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Format.
-    pub v: u32,
+    /// The arguments, without their values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<ArgumentFacts>,
+    /// The name that was asked for, when there is no such tool for this caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_tool: Option<ToolName>,
     /// When, in milliseconds since 1970.
     pub at: Timestamp,
-    /// The same in both records of a call.
-    pub event_id: Uuid,
-    /// Which record of the entry.
-    pub phase: Phase,
-    /// `tool.call`, `tool.denied`, `consent.given`, …
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The method of the request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-    /// The isolation key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<Tenant>,
-    /// The pseudonym of the user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Digest>,
-    /// Who vouches for the user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub iss: Option<Issuer>,
     /// The client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<ClientId>,
+    /// The consent records that were used, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<String>,
+    /// What the rules said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionFacts>,
+    /// The same in both records of a call.
+    pub event_id: Uuid,
+    /// What else an event tells.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub facts: Map<String, Value>,
+    /// What the call may do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted: Vec<String>,
+    /// Who vouches for the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<Issuer>,
+    /// In which log it stands; none before it has its place there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_id: Option<Uuid>,
+    /// The method of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Which record of the entry.
+    pub phase: Phase,
+    /// Digest of the record before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev_hash: Option<Digest>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultFacts>,
+    /// Its number in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// The pseudonym of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
+    /// The isolation key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// Hash of the ticket of the question to the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Digest>,
     /// The token, without a byte of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenUse>,
     /// The tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<ToolFacts>,
-    /// The name that was asked for, when there is no such tool for this caller.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked_tool: Option<ToolName>,
-    /// What the rules said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision: Option<DecisionFacts>,
-    /// The consent records that were used, by id.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub consents: Vec<String>,
-    /// What the call may do.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub granted: Vec<String>,
-    /// The arguments, without their values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub arguments: Option<ArgumentFacts>,
-    /// Hash of the ticket of the question to the user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ticket: Option<Digest>,
-    /// How it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<ResultFacts>,
-    /// What else an event tells.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub facts: Map<String, Value>,
+    /// `tool.call`, `tool.denied`, `consent.given`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Format.
+    pub v: u32,
 }
 
 /// What is recorded of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUse {
-    /// SHA-256 of `jti`.
-    pub jti_hash: Digest,
     /// Signature algorithm.
     pub alg: String,
-    /// Key that verified it.
-    pub kid: String,
     /// When it expires.
     pub exp: Timestamp,
+    /// SHA-256 of `jti`.
+    pub jti_hash: Digest,
+    /// Key that verified it.
+    pub kid: String,
 }
 
 /// What the rules said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionFacts {
-    /// The rules that decided, by id.
-    pub rules: Vec<String>,
     /// Digest of the rules in force.
     pub policy_digest: Digest,
+    /// The rules that decided, by id.
+    pub rules: Vec<String>,
 }
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultFacts {
-    /// `replied`, `refused`, `aborted`, …
-    pub status: String,
-    /// The stage that refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<Stage>,
     /// Why, as a word of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The stage that refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// `replied`, `refused`, `aborted`, …
+    pub status: String,
     /// What the guest used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<Used>,
@@ -144,26 +153,29 @@ impl Record {
 
     fn empty(event_id: Uuid, at: Timestamp, phase: Phase) -> Self {
         Self {
-            v: FORMAT,
+            arguments: None,
+            asked_tool: None,
             at,
-            event_id,
-            phase,
-            kind: String::new(),
-            method: None,
-            tenant: None,
-            subject: None,
-            iss: None,
             client_id: None,
+            consents: Vec::new(),
+            decision: None,
+            event_id,
+            facts: Map::new(),
+            granted: Vec::new(),
+            iss: None,
+            log_id: None,
+            method: None,
+            phase,
+            prev_hash: None,
+            result: None,
+            seq: None,
+            subject: None,
+            tenant: None,
+            ticket: None,
             token: None,
             tool: None,
-            asked_tool: None,
-            decision: None,
-            consents: Vec::new(),
-            granted: Vec::new(),
-            arguments: None,
-            ticket: None,
-            result: None,
-            facts: Map::new(),
+            kind: String::new(),
+            v: FORMAT,
         }
     }
 

@@ -8,16 +8,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use serde_json::{Map, Value};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::chain::link;
 use super::record::{Event, EventKind, Record};
 use super::{Health, pseudonym_key, pseudonym_under};
 use crate::clock::{SharedClock, Timestamp};
 use crate::ids::{Tenant, User};
 use crate::limits::{AUDIT_BATCH_MAX, AUDIT_QUEUE_MAX};
-use crate::store::{Applied, Change, Draft, SharedStore, StoreError, row_id};
+use crate::store::{Applied, Chained, Change, Draft, SharedStore, StoreError, row_id};
 
 /// How long records that nobody waits for are gathered before they are committed together.
 const GATHER: Duration = Duration::from_millis(5);
@@ -204,18 +202,17 @@ impl Writer {
 
     /// Commits a batch. What it tells of goes out in the order in which it came in.
     async fn commit(&mut self, batch: &mut [Job]) -> Result<Vec<Applied>, StoreError> {
-        let mut drafts = Vec::with_capacity(batch.len());
-        for job in batch {
-            let mut records = Vec::with_capacity(job.records.len());
-            for pending in &mut job.records {
-                records.push(self.finished(pending).await?);
-            }
-            drafts.push(Draft {
-                change: job.change.take(),
-                records,
-            });
+        for pending in batch.iter_mut().flat_map(|job| &mut job.records) {
+            self.finish(pending).await?;
         }
-        self.store.append(&drafts, link).await
+        let mut drafts: Vec<Draft<'_>> = batch
+            .iter_mut()
+            .map(|job| Draft {
+                change: job.change.take(),
+                records: chained(&mut job.records),
+            })
+            .collect();
+        self.store.append(&mut drafts).await
     }
 
     /// Writes what was kept, once the store takes it again.
@@ -227,9 +224,8 @@ impl Writer {
                 .fact("refused", failure.refused)
                 .fact("lost", failure.lost)
                 .into_pending(row_id(now), now);
-            let mut records = vec![self.finished(&mut told).await?];
-            records.extend(self.some_of_backlog().await?);
-            self.append(records).await?;
+            self.finish(&mut told).await?;
+            self.write_kept(Some(told)).await?;
             tracing::info!(
                 kept = self.backlog.len(),
                 "the store takes audit records again"
@@ -237,30 +233,25 @@ impl Writer {
             self.failure = None;
         }
         while !self.backlog.is_empty() {
-            let records = self.some_of_backlog().await?;
-            self.append(records).await?;
+            self.write_kept(None).await?;
         }
         self.health.healthy.store(true, Ordering::Release);
         Ok(())
     }
 
-    async fn some_of_backlog(&mut self) -> Result<Vec<Map<String, Value>>, StoreError> {
-        let mut some: Vec<Pending> = self.backlog.iter().take(AUDIT_BATCH_MAX).cloned().collect();
-        let mut records = Vec::with_capacity(some.len());
+    /// Writes some of the backlog behind `first`, and takes it off the backlog.
+    async fn write_kept(&mut self, first: Option<Pending>) -> Result<(), StoreError> {
+        let kept = self.backlog.len().min(AUDIT_BATCH_MAX);
+        let mut some: Vec<Pending> = self.backlog.iter().take(kept).cloned().collect();
         for pending in &mut some {
-            records.push(self.finished(pending).await?);
+            self.finish(pending).await?;
         }
-        Ok(records)
-    }
-
-    /// Writes these records, all but the first of which may stand in the backlog, and takes them off it.
-    async fn append(&mut self, records: Vec<Map<String, Value>>) -> Result<(), StoreError> {
-        let kept = records.len() - usize::from(self.failure.is_some());
+        some.splice(..0, first);
         let draft = Draft {
             change: None,
-            records,
+            records: chained(&mut some),
         };
-        self.store.append(&[draft], link).await?;
+        self.store.append(&mut [draft]).await?;
         self.backlog.drain(..kept);
         self.health
             .backlog
@@ -301,27 +292,31 @@ impl Writer {
             .store(self.backlog.len(), Ordering::Release);
     }
 
-    /// The record as it is written: the user under a pseudonym.
-    async fn finished(&mut self, pending: &mut Pending) -> Result<Map<String, Value>, StoreError> {
+    /// Puts the user under a pseudonym, as a record is written.
+    async fn finish(&mut self, pending: &mut Pending) -> Result<(), StoreError> {
         let record = &mut pending.record;
-        if let (Some(user), Some(tenant)) = (&pending.user, &record.tenant) {
-            let key = match self.keys.get(tenant) {
-                Some(key) => key.clone(),
-                None => {
-                    let key = pseudonym_key(self.store.as_ref(), tenant).await?;
-                    if self.keys.len() >= KEYS_MAX {
-                        self.keys.clear();
-                    }
-                    self.keys.insert(tenant.clone(), key.clone());
-                    key
-                }
-            };
-            record.subject = Some(pseudonym_under(&key, user));
+        let (Some(user), Some(tenant)) = (&pending.user, &record.tenant) else {
+            return Ok(());
+        };
+        if !self.keys.contains_key(tenant) {
+            let key = pseudonym_key(self.store.as_ref(), tenant).await?;
+            if self.keys.len() >= KEYS_MAX {
+                self.keys.clear();
+            }
+            self.keys.insert(tenant.clone(), key);
+        }
+        if let Some(key) = self.keys.get(tenant) {
+            record.subject = Some(pseudonym_under(key, user));
             record.iss = Some(user.issuer.clone());
         }
-        match serde_json::to_value(record).map_err(StoreError::Record)? {
-            Value::Object(map) => Ok(map),
-            _ => Ok(Map::new()),
-        }
+        Ok(())
     }
+}
+
+/// The records of these, to be chained.
+fn chained(records: &mut [Pending]) -> Vec<&mut dyn Chained> {
+    records
+        .iter_mut()
+        .map(|pending| &mut pending.record as &mut dyn Chained)
+        .collect()
 }

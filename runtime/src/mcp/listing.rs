@@ -66,7 +66,7 @@ fn open(cursor: &str) -> Result<ToolName, ErrorData> {
 
 fn definition(tool: Listed, era: Era) -> Tool {
     let mut shown = Tool::new(
-        String::from(tool.name),
+        tool.name.as_str().to_owned(),
         content::clean(&tool.description).into_owned(),
         tool.input_schema,
     );

@@ -16,8 +16,8 @@ use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, User};
 
 pub use records::{
-    Applied, AuditRow, Change, ConsentKey, ConsentRow, ConsentState, Decision, Draft, Head, Link,
-    Linked, Pinned, Scope, Session, TicketRow, TicketState, UnknownWord,
+    Applied, AuditRow, Chained, Change, ConsentKey, ConsentRow, ConsentState, Decision, Draft,
+    Head, Linked, Pinned, Scope, Session, TicketRow, TicketState, UnknownWord,
 };
 pub use sqlite::SqliteStore;
 
@@ -68,7 +68,7 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Applies the drafts in order and chains their records to the log, all in one transaction. A change that is
     /// refused leaves no trace and none of its records.
-    async fn append(&self, drafts: &[Draft], link: Link) -> Result<Vec<Applied>, StoreError>;
+    async fn append(&self, drafts: &mut [Draft<'_>]) -> Result<Vec<Applied>, StoreError>;
 
     /// The last record of the log, as kept apart from the records.
     async fn head(&self) -> Result<Head, StoreError>;

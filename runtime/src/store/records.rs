@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::capability::Capability;
@@ -41,16 +40,19 @@ pub struct Linked {
     pub text: String,
 }
 
-/// Gives a record its place behind the head.
-pub type Link = fn(&Head, &Map<String, Value>) -> Result<Linked, serde_json::Error>;
+/// Something that can stand in the log.
+pub trait Chained: Send {
+    /// Itself, behind the head.
+    fn behind(&mut self, head: &Head) -> Result<Linked, serde_json::Error>;
+}
 
 /// Records to be chained and the change that they tell of, if it is one.
-#[derive(Debug, Clone, Default)]
-pub struct Draft {
+#[derive(Default)]
+pub struct Draft<'a> {
     /// The change; the records are written only if it is made.
     pub change: Option<Change>,
     /// The records.
-    pub records: Vec<Map<String, Value>>,
+    pub records: Vec<&'a mut dyn Chained>,
 }
 
 /// A change of state that must not happen without its record.

@@ -3,7 +3,7 @@
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::super::{Applied, AuditRow, Draft, Head, Link, Linked, StoreError};
+use super::super::{Applied, AuditRow, Draft, Head, Linked, StoreError};
 use super::{change, rows};
 use crate::ids::Digest;
 
@@ -20,8 +20,7 @@ pub(super) fn empty_log() -> Digest {
 
 pub(super) async fn append(
     writer: &SqlitePool,
-    drafts: &[Draft],
-    link: Link,
+    drafts: &mut [Draft<'_>],
 ) -> Result<Vec<Applied>, StoreError> {
     let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
     let mut head = locked_head(&mut tx).await?;
@@ -33,8 +32,8 @@ pub(super) async fn append(
             Some(change) => change::apply(&mut tx, change).await?,
         };
         if matches!(result, Applied::Done) {
-            for record in &draft.records {
-                let next = link(&head, record).map_err(StoreError::Record)?;
+            for record in &mut draft.records {
+                let next = record.behind(&head).map_err(StoreError::Record)?;
                 head = next.head.clone();
                 linked.push(next);
             }

@@ -21,8 +21,8 @@ use sqlx::sqlite::{
 use uuid::Uuid;
 
 use super::{
-    Applied, AuditRow, ConsentKey, ConsentRow, Draft, Head, Link, Session, Store, StoreError,
-    TicketRow, row_id,
+    Applied, AuditRow, ConsentKey, ConsentRow, Draft, Head, Session, Store, StoreError, TicketRow,
+    row_id,
 };
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, User};
@@ -134,8 +134,8 @@ fn private_file(path: &Path) -> std::io::Result<()> {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn append(&self, drafts: &[Draft], link: Link) -> Result<Vec<Applied>, StoreError> {
-        append::append(&self.writer, drafts, link).await
+    async fn append(&self, drafts: &mut [Draft<'_>]) -> Result<Vec<Applied>, StoreError> {
+        append::append(&self.writer, drafts).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

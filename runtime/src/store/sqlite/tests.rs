@@ -1,25 +1,28 @@
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
-
 use super::super::{
-    Change, ConsentState, Decision, Linked, Pinned, Scope, TicketState, testing::store,
+    Chained, Change, ConsentState, Decision, Linked, Pinned, Scope, TicketState, testing::store,
 };
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 const LATER: Timestamp = Timestamp(2_000_000);
 
-fn link(head: &Head, record: &Map<String, Value>) -> Result<Linked, serde_json::Error> {
-    let text = serde_json::to_string(&(head.seq + 1, head.hash, record))?;
-    Ok(Linked {
-        head: Head {
-            log_id: head.log_id,
-            seq: head.seq + 1,
-            hash: Digest::of(text.as_bytes()),
-        },
-        text,
-    })
+/// A record that says only where it stands.
+struct Mark;
+
+impl Chained for Mark {
+    fn behind(&mut self, head: &Head) -> Result<Linked, serde_json::Error> {
+        let text = serde_json::to_string(&(head.seq + 1, head.hash))?;
+        Ok(Linked {
+            head: Head {
+                log_id: head.log_id,
+                seq: head.seq + 1,
+                hash: Digest::of(text.as_bytes()),
+            },
+            text,
+        })
+    }
 }
 
 fn key() -> ConsentKey {
@@ -84,22 +87,26 @@ fn ticket(id: &[u8]) -> TicketRow {
     }
 }
 
-fn draft(change: Option<Change>) -> Draft {
-    let Value::Object(record) = json!({"type": "test"}) else {
-        unreachable!()
-    };
-    Draft {
-        change,
-        records: vec![record],
-    }
+/// Appends one mark for each of these.
+async fn append(
+    store: &SqliteStore,
+    changes: impl IntoIterator<Item = Option<Change>>,
+) -> Vec<Applied> {
+    let (mut marks, mut drafts): (Vec<Mark>, Vec<_>) =
+        changes.into_iter().map(|change| (Mark, change)).unzip();
+    let mut drafts: Vec<Draft<'_>> = marks
+        .iter_mut()
+        .zip(drafts.drain(..))
+        .map(|(mark, change)| Draft {
+            change,
+            records: vec![mark as &mut dyn Chained],
+        })
+        .collect();
+    store.append(&mut drafts).await.unwrap()
 }
 
 async fn change(store: &SqliteStore, change: Change) -> Applied {
-    store
-        .append(&[draft(Some(change))], link)
-        .await
-        .unwrap()
-        .remove(0)
+    append(store, [Some(change)]).await.remove(0)
 }
 
 async fn ask(store: &SqliteStore, id: &[u8]) -> Applied {
@@ -341,10 +348,7 @@ async fn two_processes_share_one_log_without_a_gap() {
     for store in stores.clone() {
         tasks.push(tokio::spawn(async move {
             for _ in 0..20 {
-                store
-                    .append(&[draft(None), draft(None)], link)
-                    .await
-                    .unwrap();
+                append(&store, [None, None]).await;
             }
         }));
     }
@@ -365,7 +369,7 @@ async fn only_its_owner_reads_the_state() {
     let store = SqliteStore::open(&folder.path().join("s.db"))
         .await
         .unwrap();
-    store.append(&[draft(None)], link).await.unwrap();
+    append(&store, [None]).await;
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode();
@@ -390,7 +394,7 @@ async fn a_later_format_is_refused() {
 #[tokio::test]
 async fn the_log_is_only_appended_to() {
     let store = store().await;
-    store.append(&[draft(None)], link).await.unwrap();
+    append(&store, [None]).await;
     for statement in ["DELETE FROM audit", "UPDATE audit SET record = ''"] {
         let refused = sqlx::query(statement).execute(store.writer()).await;
         assert!(refused.unwrap_err().to_string().contains("append-only"));
