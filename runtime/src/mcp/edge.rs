@@ -54,6 +54,8 @@ pub(super) struct Ready {
     pub caller: Arc<Caller>,
     /// Its JSON-RPC id.
     pub id: Option<RequestId>,
+    /// The request that it cancels.
+    pub cancels: Option<RequestId>,
     /// Where a late refusal stands.
     pub verdict: Arc<OnceLock<EdgeRefusal>>,
 }
@@ -142,6 +144,7 @@ impl Edge {
             request: http::Request::from_parts(parts, Full::new(body)),
             caller,
             id: message.id,
+            cancels: message.cancels,
             verdict,
         })
     }

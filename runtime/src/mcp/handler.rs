@@ -27,6 +27,7 @@ use super::edge::Admitted;
 use super::line::{Answer, Call, EdgeRefusal, Era, Line, Listed, Progress, Said};
 use super::listing;
 use super::respond::{self, Shown, Wire};
+use super::running::Running;
 use crate::clock::SharedClock;
 use crate::identity::Caller;
 use crate::ids::ToolName;
@@ -60,6 +61,7 @@ pub(super) struct Handler(Arc<Shared>);
 struct Shared {
     line: Arc<dyn Line>,
     wire: Wire,
+    running: Arc<Running>,
     config: ServerConfig,
     clock: SharedClock,
     shutdown: CancellationToken,
@@ -80,6 +82,7 @@ impl Handler {
     pub fn new(
         line: Arc<dyn Line>,
         wire: Wire,
+        running: Arc<Running>,
         clock: SharedClock,
         shutdown: CancellationToken,
     ) -> Self {
@@ -94,6 +97,7 @@ impl Handler {
         Self(Arc::new(Shared {
             line,
             wire,
+            running,
             config,
             clock,
             shutdown,
@@ -208,6 +212,13 @@ impl ServerHandler for Handler {
             self.0.line.refused_at_edge(&admitted.facts, &refusal);
             return Err(respond::unknown_tool());
         };
+        // A child, so that a cancelled call still gives its answer to a connection that is open.
+        let cancel = context.ct.child_token();
+        let _entered = (era == Era::Legacy).then(|| {
+            let (caller, id) = (&admitted.caller, admitted.facts.id);
+            let request = context.id.clone();
+            self.0.running.enter(caller, request, id, cancel.clone())
+        });
         let call = Call {
             tool,
             arguments: request.arguments.unwrap_or_default(),
@@ -225,7 +236,7 @@ impl ServerHandler for Handler {
                 .filter(|text| is_traceparent(text))
                 .map(str::to_owned),
             progress: None,
-            cancel: context.ct.clone(),
+            cancel,
         };
         let progress = context
             .meta

@@ -34,6 +34,8 @@ pub(super) struct Message {
     pub id: Option<RequestId>,
     /// What is asked for, and of which tool.
     pub operation: Operation,
+    /// The request that this notification cancels; only older revisions have it.
+    pub cancels: Option<RequestId>,
     /// The revision that the body names in `_meta`.
     version: Option<String>,
 }
@@ -104,6 +106,10 @@ impl Message {
             .then(|| text("name"))
             .flatten()
             .and_then(|name| name.parse().ok());
+        let cancels = (method == "notifications/cancelled" && id.is_none())
+            .then(|| params.as_ref()?.get("requestId").cloned())
+            .flatten()
+            .and_then(|request| serde_json::from_value(request).ok());
         let version = params
             .as_ref()
             .and_then(|params| params.get("_meta")?.get(VERSION_META)?.as_str())
@@ -111,6 +117,7 @@ impl Message {
         Ok(Self {
             id,
             operation: Operation { method, tool },
+            cancels,
             version,
         })
     }

@@ -31,6 +31,7 @@ use super::handler::{Handler, implementation, on_behalf_of};
 use super::line::Line;
 use super::metadata::{self, Metadata};
 use super::respond::{self, Wire};
+use super::running::Running;
 use crate::clock::SharedClock;
 use crate::limits::{CALL_WALL_MAX, REQUEST_BODY_BYTES_MAX};
 
@@ -64,6 +65,7 @@ struct Endpoint {
     edge: Edge,
     wire: Wire,
     sdk: Sdk,
+    running: Arc<Running>,
     metadata: Metadata,
 }
 
@@ -73,9 +75,11 @@ pub fn router(line: Arc<dyn Line>, settings: Settings) -> Router {
     let resource = metadata::resource(&settings.public_url);
     let wire = Wire::new(&document, settings.scopes.clone(), &implementation());
     let edge = Edge::new(Arc::clone(&line), &settings);
+    let running = Arc::new(Running::default());
     let handler = Handler::new(
         line,
         wire.clone(),
+        Arc::clone(&running),
         settings.clock.clone(),
         settings.shutdown.clone(),
     );
@@ -83,6 +87,7 @@ pub fn router(line: Arc<dyn Line>, settings: Settings) -> Router {
         edge,
         wire,
         sdk: sdk(handler),
+        running,
         metadata: Metadata::new(&settings),
     });
     let mut paths = vec!["/mcp".to_owned()];
@@ -166,6 +171,10 @@ async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> R
         match endpoint.edge.admit(request, &facts).await {
             Err((refusal, id)) => endpoint.wire.refuse(&refusal, id, facts.id),
             Ok(ready) => {
+                // The SDK keeps nothing between two requests, so it cannot know which call is meant.
+                if let Some(request) = &ready.cancels {
+                    endpoint.running.cancel(&ready.caller, request);
+                }
                 let handled = on_behalf_of(ready.caller, endpoint.sdk.handle(ready.request));
                 let response = handled.await.map(Body::new);
                 let streams = response

@@ -2,6 +2,7 @@
 
 mod auth;
 mod calls;
+mod cancel;
 mod clients;
 mod edge;
 mod eras;
