@@ -263,9 +263,10 @@ fn compile(input: &std::path::Path, output: &std::path::Path) -> ExitCode {
 
 /// The operator's log goes to standard error; `RUST_LOG` chooses what.
 fn log(usual: &str) {
-    // The SDK prints whole requests at `debug`, arguments and all: whatever is asked for, only its errors are shown.
+    // The SDK prints whole requests at `debug`, arguments and all: whatever is asked for, only its errors are shown. Its
+    // service has one for every answer whose caller is gone; that a call was cancelled stands in the audit log.
     let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| usual.to_owned());
-    let filter = EnvFilter::try_new(format!("{wanted},rmcp=error"))
+    let filter = EnvFilter::try_new(format!("{wanted},rmcp=error,rmcp::service=off"))
         .unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
