@@ -11,6 +11,7 @@ import httpx2
 from mcp import Client, MCPError, types
 from mcp.client.streamable_http import streamable_http_client
 
+import audit
 import browser
 
 URL = sys.argv[1]
@@ -99,6 +100,51 @@ class Walk:
         result = await self.peer.call_tool("hello", {"name": "Ada"})
         assert not result.is_error and "Ada" in text(result), result
 
+    async def progress(self):
+        """Growing, and all of it before the reply."""
+        seen = []
+
+        async def note(progress, _total, _message):
+            seen.append(progress)
+
+        result = await self.peer.call_tool("test_tool_with_progress", {}, progress_callback=note)
+        assert not result.is_error, result
+        assert seen == [0, 50, 100], seen
+
+    async def cancelled(self, peer, end, **options):
+        """`slow` runs for eight seconds if it is let. `end` is what the client does about that."""
+        call = asyncio.create_task(peer.call_tool("slow", {}, **options))
+        event = await asyncio.to_thread(audit.running, "slow", self.client)
+        await end(call)
+        result = await asyncio.to_thread(audit.ended, event)
+        assert result["status"] == "cancelled", result
+        assert result["used"]["wall_ms"] < 8_000, result
+        try:
+            reply = await call
+        except (asyncio.CancelledError, MCPError):
+            pass
+        else:
+            raise AssertionError(f"it came to a reply: {reply}")
+
+    async def cancel_call(self, **options):
+        async def end(call):
+            call.cancel()
+
+        await self.cancelled(self.peer, end, **options)
+        await self.call()
+
+    async def cancel_stream(self):
+        async def ignore(*_):
+            pass
+
+        await self.cancel_call(progress_callback=ignore)
+
+    async def close_during_call(self):
+        other = self.connect(token(self.client))
+        peer = await other.__aenter__()
+        await self.cancelled(peer, lambda _call: other.__aexit__(None, None, None))
+        await self.call()
+
     async def refusal(self):
         try:
             result = await self.peer.call_tool("whoami-admin", {})
@@ -132,6 +178,10 @@ class Walk:
             await self.step(f"connect {self.version}", version)
             await self.step("list", self.list)
             await self.step("call", self.call)
+            await self.step("progress", self.progress)
+            await self.step("cancel a running call", self.cancel_call)
+            await self.step("cancel a call that streams", self.cancel_stream)
+            await self.step("close during a call", self.close_during_call)
             await self.step("refusal", self.refusal)
             await self.step("consent: allow, then the result", self.allow)
             if self.asks:

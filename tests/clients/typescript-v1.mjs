@@ -17,7 +17,7 @@ async function connect(token) {
   return {
     version: transport.protocolVersion,
     listTools: async () => (await client.listTools()).tools,
-    callTool: (name, args) => client.callTool({ name, arguments: args }),
+    callTool: (name, args, options) => client.callTool({ name, arguments: args }, undefined, options),
     close: () => client.close(),
   };
 }

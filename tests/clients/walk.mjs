@@ -1,9 +1,10 @@
 // The steps that every client takes. A client script says how its client connects; this says what
 // must come of it. Prints `ok CLIENT STEP` or `FAILED CLIENT STEP`, the reason on stderr.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const STEP_MS_MAX = 60_000;
 const here = dirname(fileURLToPath(import.meta.url));
@@ -26,19 +27,28 @@ function decide(wish, link) {
   assert.equal(status, 0, `browser ${wish}: ${stderr}${stdout}`);
 }
 
+// Asks the audit log; see there. Not in step, so that the client goes on meanwhile.
+async function audit(...args) {
+  const { stdout } = await promisify(execFile)('python3', [join(here, 'audit.py'), ...args], { timeout: STEP_MS_MAX });
+  return stdout.trim();
+}
+
 export const textOf = (result) => (result.content ?? []).map((block) => block.text ?? '').join('\n');
 
 const LINK = /https?:\/\/[^\s"'<>()[\]]*\/consent\/[A-Za-z0-9_-]+/;
 const NOTE = { name: 'ada', text: 'first' };
 
 // `connect(token, answer)` gives {version, listTools, callTool, close}; `token` may be undefined.
+// `callTool(name, args, {signal, onprogress})`: the client's own way to cancel, and to tell progress.
 // `asks`: the client declares `elicitation.url`, hands each URL to `answer` and acts on the word
 // that comes back (accept, cancel). The others find the link in the text of the result.
-export async function walk({ client, version, asks, connect }) {
+// `cannot`: steps that the client has no means for, with the reason.
+export async function walk({ client, version, asks, connect, cannot = {} }) {
   let answer = () => assert.fail('the client was asked without a cause');
   let failures = 0;
 
   const step = async (name, run) => {
+    if (cannot[name]) return console.log(`cannot ${client} ${name}: ${cannot[name]}`);
     let timer;
     const late = new Promise((_, no) => {
       timer = setTimeout(() => no(new Error(`no end after ${STEP_MS_MAX} ms`)), STEP_MS_MAX);
@@ -87,6 +97,49 @@ export async function walk({ client, version, asks, connect }) {
   await step('call', async () => {
     const result = await peer.callTool('hello', { name: 'Ada' });
     assert(!result.isError && /Ada/.test(textOf(result)), JSON.stringify(result));
+  });
+
+  // Growing, and all of it before the reply.
+  await step('progress', async () => {
+    const seen = [];
+    const result = await peer.callTool('test_tool_with_progress', {}, { onprogress: ({ progress }) => seen.push(progress) });
+    assert(!result.isError, JSON.stringify(result));
+    assert.deepEqual(seen, [0, 50, 100]);
+  });
+
+  // `slow` runs for eight seconds if it is let. `end` is what the client does about that.
+  const cancelled = async (end) => {
+    const cut = new AbortController();
+    const done = end.peer.callTool('slow', {}, { signal: cut.signal, ...end.options })
+      .then((result) => assert.fail(`it came to a reply: ${JSON.stringify(result)}`), (error) => {
+        if (error.code === 'ERR_ASSERTION') throw error;
+      });
+    done.catch(() => {}); // looked at below
+    const event = await Promise.race([audit('running', 'slow', client), done.then(() => assert.fail('it did not run'))]);
+    await end.now(cut);
+    const { status, used } = JSON.parse(await audit('ended', event));
+    assert.equal(status, 'cancelled');
+    assert(used.wall_ms < 8_000, `it ran for ${used.wall_ms} ms`);
+    await done;
+  };
+
+  const answersAgain = async (peer) => {
+    const result = await peer.callTool('hello', { name: 'Ada' });
+    assert(!result.isError && /Ada/.test(textOf(result)), JSON.stringify(result));
+  };
+
+  // Twice: an answer that has not begun, and a stream that has.
+  for (const [name, options] of [['cancel a running call', {}], ['cancel a call that streams', { onprogress: () => {} }]]) {
+    await step(name, async () => {
+      await cancelled({ peer, options, now: (cut) => cut.abort() });
+      await answersAgain(peer);
+    });
+  }
+
+  await step('close during a call', async () => {
+    const other = await connect(token(client), () => 'cancel');
+    await cancelled({ peer: other, now: () => other.close() });
+    await answersAgain(peer);
   });
 
   // The same answer as for a tool that does not exist. mcpdo and the Inspector look into the list
