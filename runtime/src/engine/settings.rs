@@ -20,8 +20,9 @@ const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 128 << 10;
 /// The same for a table.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
-/// The same for a fibre's stack.
-const STACK_KEEP_RESIDENT_BYTES: usize = 128 << 10;
+/// The same for a fibre's stack. All of it is written to after each call, and few calls go deeper; a deeper one pays with
+/// page faults.
+const STACK_KEEP_RESIDENT_BYTES: usize = 32 << 10;
 /// Core instances of one component: interpreters are linked from a dozen or two shared libraries.
 pub(crate) const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
 /// Linear memories of one component; an adapter may bring a second.
@@ -236,7 +237,7 @@ mod tests {
         assert_eq!(pool.get_decommit_batch_size(), 1);
         assert_eq!(pool.get_memory_keep_resident(), 128 << 10);
         assert_eq!(pool.get_table_keep_resident(), 64 << 10);
-        assert_eq!(pool.get_async_stack_keep_resident(), 128 << 10);
+        assert_eq!(pool.get_async_stack_keep_resident(), 32 << 10);
         assert_eq!(pool.get_max_core_instances_per_component(), 32);
         assert_eq!(pool.get_max_memories_per_component(), 2);
         assert_eq!(pool.get_max_tables_per_component(), 4);
