@@ -99,22 +99,22 @@ impl Entry {
         if self.audit.is_full() {
             return Err(AuditError::Full);
         }
-        let job = Job::keep(self.pending(self.record.intent()));
-        self.audit.enqueue(job).await?;
-        self.record.shorten();
+        let audit = self.audit.clone();
+        let place = audit.place().await?;
+        let intent = self.record.take_intent();
+        place.send(Job::keep(self.pending(intent)));
         Ok(())
     }
 
     /// Records how it ended; durable when it returns. A record that the store does not take now is kept and written
     /// as soon as it does.
-    pub async fn close(self, end: End) -> Result<(), AuditError> {
-        let audit = self.audit.clone();
-        let (job, mut entry) = self.ended(end);
+    pub async fn close(mut self, end: End) -> Result<(), AuditError> {
         let (done, written) = tokio::sync::oneshot::channel();
-        let sent = audit.enqueue(job.told(done)).await;
+        let audit = self.audit.clone();
         // A caller that goes away while the queue is full leaves the entry open, and so an aborted record.
-        entry.closed = true;
-        sent?;
+        let place = audit.place().await?;
+        place.send(self.ended(end).told(done));
+        audit.hurry();
         match written.await {
             Ok(result) => result.map(drop).map_err(AuditError::Unavailable),
             Err(_) => Err(AuditError::Closed),
@@ -122,19 +122,19 @@ impl Entry {
     }
 
     /// Records how it ended; waits for room in the queue, not for the disk.
-    pub async fn close_soon(self, end: End) -> Result<(), AuditError> {
+    pub async fn close_soon(mut self, end: End) -> Result<(), AuditError> {
         let audit = self.audit.clone();
-        let (job, mut entry) = self.ended(end);
-        let sent = audit.enqueue(job).await;
-        entry.closed = true;
-        sent
+        let place = audit.place().await?;
+        place.send(self.ended(end));
+        Ok(())
     }
 
-    fn ended(self, end: End) -> (Job, Self) {
-        let mut record = self.record.clone();
+    fn ended(&mut self, end: End) -> Job {
+        self.closed = true;
+        let mut record = self.record.take();
         record.at = self.audit.shared.clock.now();
         record.end(end);
-        (Job::keep(self.pending(record)), self)
+        Job::keep(self.pending(record))
     }
 
     fn pending(&self, record: Record) -> Pending {
@@ -150,12 +150,13 @@ impl Drop for Entry {
         if self.closed {
             return;
         }
-        let mut record = self.record.clone();
+        let mut record = self.record.take();
         record.at = self.audit.shared.clock.now();
         record.abort();
+        let event = record.event_id;
         let job = Job::keep(self.pending(record));
         if self.audit.shared.dropped.send(job).is_err() {
-            tracing::error!(event = %self.record.event_id, "the log is closed; an aborted call is not recorded");
+            tracing::error!(event = %event, "the log is closed; an aborted call is not recorded");
         }
     }
 }

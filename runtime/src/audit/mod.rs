@@ -171,13 +171,24 @@ impl Audit {
         !self.healthy() && self.shared.health.backlog.load(Ordering::Acquire) >= AUDIT_QUEUE_MAX
     }
 
+    /// A place in the queue; waits for one.
+    async fn place(&self) -> Result<mpsc::Permit<'_, Job>, AuditError> {
+        let place = self.shared.queue.reserve().await;
+        place.map_err(|_| AuditError::Closed)
+    }
+
+    /// Tells the writer that somebody waits for the disk.
+    fn hurry(&self) {
+        self.shared.urgent.notify_one();
+    }
+
     async fn enqueue(&self, job: Job) -> Result<(), AuditError> {
         let is_awaited = job.done.is_some();
-        let sent = self.shared.queue.send(job).await;
+        self.place().await?.send(job);
         if is_awaited {
-            self.shared.urgent.notify_one();
+            self.hurry();
         }
-        sent.map_err(|_| AuditError::Closed)
+        Ok(())
     }
 
     async fn durable(&self, mut job: Job) -> Result<Applied, AuditError> {

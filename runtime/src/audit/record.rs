@@ -186,6 +186,28 @@ impl Record {
         intent
     }
 
+    /// The intent of its entry. What that says is not said again.
+    pub(super) fn take_intent(&mut self) -> Self {
+        let brief = Self {
+            asked_tool: self.asked_tool.clone(),
+            client_id: self.client_id.clone(),
+            kind: self.kind.clone(),
+            method: self.method.clone(),
+            tenant: self.tenant.clone(),
+            tool: self.tool.clone(),
+            ..Self::empty(self.event_id, self.at, self.phase)
+        };
+        let mut intent = std::mem::replace(self, brief);
+        intent.phase = Phase::Intent;
+        intent
+    }
+
+    /// All of it; what is left says nothing.
+    pub(super) fn take(&mut self) -> Self {
+        let nothing = Self::empty(self.event_id, self.at, self.phase);
+        std::mem::replace(self, nothing)
+    }
+
     /// Drops what the intent says already.
     pub(super) fn shorten(&mut self) {
         self.token = None;
