@@ -26,7 +26,7 @@ pub const CLIENT: &str = "bailiwick-bench";
 
 /// What asks the guest that waits: nothing but a clock, which needs no consent.
 const SLEEP: &str = r#"
-name = "sleep-poll"
+name = "sleep_poll"
 version = "0.1.0"
 title = "Sleep"
 description = "Waits for longer than it may."

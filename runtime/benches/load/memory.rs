@@ -46,7 +46,7 @@ async fn idle(scratch: &Path, copies: usize) -> anyhow::Result<()> {
         }
         // The first start compiles; what counts is a server that finds native code in its cache.
         Server::whole(&dir).await?.stop().await?;
-        let server = Server::whole(&dir).await?;
+        let server = Server::whole_and_frugal(&dir).await?;
         let kib = still(server.pid()?).await?;
         println!("  {count:>4} idle tools{kib:>34}");
         found.push((count, kib));
@@ -66,7 +66,7 @@ async fn in_flight(scratch: &Path) -> anyhow::Result<()> {
     let tools = common::tools_dir(&dir);
     common::echo(&tools.join("echo.wasm")).await?;
     common::sleep(&tools.join("sleep.wasm")).await?;
-    let server = Server::whole(&dir).await?;
+    let server = Server::whole_and_frugal(&dir).await?;
     let pid = server.pid()?;
     let mut idle = Vec::new();
     for _ in 0..CALLS {
@@ -105,7 +105,7 @@ fn asleep(
     let mut tasks = tokio::task::JoinSet::new();
     for mut connection in idle.drain(..count.min(idle.len())) {
         tasks.spawn(async move {
-            let reply = connection.call("sleep-poll", json!({})).await?;
+            let reply = connection.call("sleep_poll", json!({})).await?;
             let text = reply
                 .pointer("/result/content/0/text")
                 .and_then(|text| text.as_str());

@@ -33,8 +33,13 @@ pub struct Server {
 impl Server {
     /// Starts this program as one of its children and waits until it serves.
     pub async fn start(child: &[&str]) -> anyhow::Result<Self> {
+        Self::start_in(child, &[]).await
+    }
+
+    async fn start_in(child: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(child)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -54,6 +59,12 @@ impl Server {
     /// The whole server on a folder.
     pub async fn whole(dir: &Path) -> anyhow::Result<Self> {
         Self::start(&["whole", &dir.display().to_string()]).await
+    }
+
+    /// The same, with an allocator that gives back at once what is freed: what is left is what is held.
+    pub async fn whole_and_frugal(dir: &Path) -> anyhow::Result<Self> {
+        let dir = dir.display().to_string();
+        Self::start_in(&["whole", &dir], &[("MIMALLOC_PURGE_DELAY", "0")]).await
     }
 
     /// Its process.
