@@ -21,6 +21,7 @@ mod folder;
 mod isolation;
 mod law;
 mod layers;
+mod offers;
 mod outage;
 mod outsider;
 mod reach;

@@ -37,7 +37,7 @@ fn optional_needs(subset: Subset) -> Vec<toml::Table> {
     some.map(|(text, _)| need(text)).collect()
 }
 
-/// What makes the server ask at all: a question is raised by what a tool cannot do without.
+/// What the tool cannot do without, so that no call goes on before all of it is decided.
 fn required_need() -> toml::Table {
     need(
         "id = \"always\"\nkind = \"files\"\nmount = \"always\"\naccess = \"write\"\noptional = false",

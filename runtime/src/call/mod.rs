@@ -18,13 +18,14 @@ use crate::audit::{Audit, End, Entry, Stage};
 use crate::catalog::manifest::canonical_digest;
 use crate::catalog::{Catalog, Tool};
 use crate::clock::SharedClock;
-use crate::consent::{ConsentError, Consents, Needed, RequestStates, StateError};
+use crate::consent::{ConsentError, Consents, Needed, Offer, RequestStates, StateError};
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
 use crate::mcp::{Answer, Call, Era, Said};
 use crate::policy::{Refusal, Rules};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
+use crate::store::StoreError;
 use ended::Ended;
 use facts::{caller_facts, state_facts, tool_facts};
 
@@ -95,11 +96,12 @@ impl Stages {
         check_arguments(&tool, &call.arguments)?;
         entry.decision(permit.rules(), rules.digest());
         let arguments = canonical_digest(&call.arguments);
-        self.open_state(&call, &caller, &tool, arguments, entry)
+        let offer = self
+            .open_state(&call, &caller, &tool, arguments, entry)
             .await?;
         let consent = self
             .consents
-            .confirm(permit, arguments, self.clock.now())
+            .confirm_with(permit, arguments, offer, self.clock.now())
             .await;
         let consent = consent
             .map_err(|error| self.not_consented(error, &call, &caller, &tool, arguments, entry))?;
@@ -138,7 +140,8 @@ impl Stages {
         Ok(tool)
     }
 
-    /// A state that a client gives back must be ours, for this very call, and unused. It gives no right.
+    /// A state that a client gives back must be ours, for this very call, and unused. It gives no right. What its client
+    /// says of the user can end the call or make it wait, never allow anything.
     async fn open_state(
         &self,
         call: &Call,
@@ -146,48 +149,45 @@ impl Stages {
         tool: &Tool,
         arguments: Digest,
         entry: &Entry,
-    ) -> Result<(), Box<Ended>> {
+    ) -> Result<Offer, Box<Ended>> {
         let Some(state) = &call.request_state else {
-            return Ok(());
+            return Ok(Offer::GoesOn);
         };
-        match self
-            .states
-            .open(
-                state,
-                &state_facts(caller, tool, arguments),
-                self.clock.now(),
-            )
-            .await
-        {
-            Ok(_) => {}
-            Err(StateError::Store(error)) => {
-                tracing::error!(%error, event = %entry.id(), "a request state could not be checked");
-                return Err(Ended::failed(
-                    "store",
-                    Answer::Unavailable { id: entry.id() },
-                ));
-            }
+        let refused = |reason: &str, text: String| {
+            Ended::refused(Stage::Consent, reason, Answer::ToolError(text))
+        };
+        let failed = |error: &StoreError| {
+            tracing::error!(%error, event = %entry.id(), "a request state could not be checked");
+            Ended::failed("store", Answer::Unavailable { id: entry.id() })
+        };
+        let facts = state_facts(caller, tool, arguments);
+        let ticket = match self.states.open(state, &facts, self.clock.now()).await {
+            Ok(ticket) => ticket,
+            Err(StateError::Store(error)) => return Err(failed(&error)),
             Err(error) => {
                 let text = format!("{error}; call the tool again without it");
-                return Err(Ended::refused(
-                    Stage::Consent,
-                    "request-state",
-                    Answer::ToolError(text),
-                ));
+                return Err(refused("request-state", text));
             }
-        }
-        match call.said {
+        };
+        let dismissed = match call.said {
+            Some(Said::Accepted) => return Ok(Offer::Waits),
+            None => return Ok(Offer::GoesOn),
+            Some(dismissed @ (Said::Declined | Said::Cancelled)) => dismissed,
+        };
+        let is_offer = self.consents.is_offer(&ticket, caller.user()).await;
+        match (dismissed, is_offer.map_err(|error| failed(&error))?) {
+            // The user does not want to decide, and the tool does not need it.
+            (Said::Declined, true) => Ok(Offer::GoesOn),
+            (_, true) => Err(refused(
+                "dismissed",
+                "the user closed the question, so the tool was not called; called again, it runs without what was asked"
+                    .to_owned(),
+            )),
             // The client's word ends the call; it could not have allowed it.
-            Some(Said::Declined | Said::Cancelled) => {
-                let text =
-                    "the user did not open the consent page, so the tool was not called".to_owned();
-                Err(Ended::refused(
-                    Stage::Consent,
-                    "dismissed",
-                    Answer::ToolError(text),
-                ))
-            }
-            Some(Said::Accepted) | None => Ok(()),
+            (_, false) => Err(refused(
+                "dismissed",
+                "the user did not open the consent page, so the tool was not called".to_owned(),
+            )),
         }
     }
 
@@ -238,11 +238,14 @@ impl Stages {
         let Ok(url) = self.public_url.join(&needed.path) else {
             return failed();
         };
-        let message = format!(
+        let mut message = format!(
             "“{}” asks for your consent: {}.",
             tool.package().manifest().title,
             needed.sentences.join("; ")
         );
+        if needed.optional {
+            message.push_str(" It also runs without.");
+        }
         let answer = match (call.era, call.can_open_urls) {
             (Era::Modern, true) => {
                 let facts = state_facts(caller, tool, arguments);
@@ -258,6 +261,9 @@ impl Stages {
                     }
                 }
             }
+            (Era::Modern | Era::Legacy, _) if needed.optional => Answer::ToolError(format!(
+                "{message} Tell the user to open {url} to allow it or not, then call the tool again. A call before the user has decided goes on without."
+            )),
             (Era::Modern | Era::Legacy, _) => Answer::ToolError(format!(
                 "{message} Ask the user to open {url} and decide there, then call the tool again."
             )),

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::question::Asked;
-use super::{Consents, DENIAL_TTL, Question, T3_TTL, TicketError, TicketId};
+use super::{Consents, Question, T3_TTL, TicketError, TicketId};
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
@@ -145,7 +145,7 @@ impl Context<'_> {
             Choice::Deny => (
                 Scope::Until,
                 ConsentState::Denied,
-                self.now.plus(DENIAL_TTL),
+                self.now.plus(asked.quiet()),
             ),
             Choice::Once => (
                 Scope::Once,

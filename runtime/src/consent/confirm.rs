@@ -1,27 +1,48 @@
 //! The stage of the line: a permit in; a consent out, or a question.
 
-use super::plan::{self, Plan, Wanted};
+use super::plan::{self, Agreed, Plan};
 use super::question::Shown;
 use super::{Consent, ConsentError, Consents, OPEN_QUESTIONS_MAX, TicketId};
 use crate::audit::{Event, EventKind};
 use crate::capability::CapabilitySet;
 use crate::clock::Timestamp;
 use crate::ids::Digest;
-use crate::limits::TICKET_TTL;
 use crate::policy::Permit;
 use crate::store::{Applied, Change, ConsentKey, Pinned, TicketRow, TicketState, random};
 
 /// How often a call looks again when another call used up what it found. Each time, another call went on.
 const LOOKS_MAX: u32 = 8;
 
+/// What becomes of a call while a question is open about nothing that its tool must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// It goes on without: nobody waits for an answer that may never come.
+    GoesOn,
+    /// It waits: its client says that the user is on the page.
+    Waits,
+}
+
 impl Consents {
     /// What the user agreed to of this permit. Consents for one call are used up by exactly one.
     ///
-    /// `arguments` is the digest of the canonical arguments, to which some consents are bound.
+    /// `arguments` is the digest of the canonical arguments, to which some consents are bound. Where only optional
+    /// capabilities are undecided, the first call asks, and those after it go on without until there is an answer.
     pub async fn confirm(
         &self,
         permit: Permit,
         arguments: Digest,
+        now: Timestamp,
+    ) -> Result<Consent, ConsentError> {
+        self.confirm_with(permit, arguments, Offer::GoesOn, now)
+            .await
+    }
+
+    /// The same for a call that may have waited for an answer.
+    pub async fn confirm_with(
+        &self,
+        permit: Permit,
+        arguments: Digest,
+        offer: Offer,
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
         let wanted = plan::wanted(&permit);
@@ -35,21 +56,37 @@ impl Consents {
         let (key, pinned) = (key(&permit), pinned(&permit));
         for _ in 0..LOOKS_MAX {
             let rows = self.store.live_consents(&key, now).await?;
-            match plan::plan(&wanted, &rows, &pinned, arguments, now) {
+            let agreed = match plan::plan(&wanted, &rows, &pinned, arguments, now) {
                 Plan::Denied { again_from } => return Err(ConsentError::Denied { again_from }),
                 Plan::Ask(asked) => {
-                    return Err(self.ask(&permit, key, pinned, &asked, arguments, now).await);
+                    let shown = Shown::of(&permit, &asked);
+                    let asked = self.ask(&shown, key, pinned, arguments, now).await?;
+                    return Err(ConsentError::Needed(
+                        shown.needed(asked.ticket, asked.until),
+                    ));
                 }
-                Plan::Go {
-                    agreed,
-                    records,
-                    consume,
-                } => {
-                    let records: Vec<_> = records.iter().map(ToString::to_string).collect();
-                    if consume.is_empty() || self.consume(&key, consume, now).await? {
-                        return Ok(consent(permit, &agreed, records));
+                Plan::Offer { without, asked } => {
+                    let shown = Shown::of(&permit, &asked);
+                    match self.ask(&shown, key.clone(), pinned, arguments, now).await {
+                        Ok(asked) if asked.is_new || offer == Offer::Waits => {
+                            let needed = shown.needed(asked.ticket, asked.until);
+                            return Err(ConsentError::Needed(needed));
+                        }
+                        // What cannot be asked is not granted; the tool does not need it.
+                        Ok(_) | Err(ConsentError::TooManyQuestions) => without,
+                        Err(error) => return Err(error),
                     }
                 }
+                Plan::Go(agreed) => agreed,
+            };
+            let Agreed {
+                capabilities,
+                records,
+                consume,
+            } = agreed;
+            let records: Vec<_> = records.iter().map(ToString::to_string).collect();
+            if consume.is_empty() || self.consume(&key, consume, now).await? {
+                return Ok(consent(permit, &capabilities, records));
             }
         }
         Err(ConsentError::Contended)
@@ -79,35 +116,20 @@ impl Consents {
     /// Asks the user, or finds the same question open.
     async fn ask(
         &self,
-        permit: &Permit,
-        key: ConsentKey,
-        pinned: Pinned,
-        asked: &[Wanted],
-        arguments: Digest,
-        now: Timestamp,
-    ) -> ConsentError {
-        let shown = Shown::of(permit, asked);
-        match self.ticket_for(&shown, key, pinned, arguments, now).await {
-            Ok((ticket, expires_at)) => ConsentError::Needed(shown.needed(ticket, expires_at)),
-            Err(error) => error,
-        }
-    }
-
-    async fn ticket_for(
-        &self,
         shown: &Shown,
         key: ConsentKey,
         pinned: Pinned,
         arguments: Digest,
         now: Timestamp,
-    ) -> Result<(TicketId, Timestamp), ConsentError> {
+    ) -> Result<AskedAt, ConsentError> {
         let question = shown.digest(&key, &pinned, arguments);
-        let known = |row: &TicketRow| {
-            let ticket = TicketId::derive(&self.tickets, &row.nonce);
-            (ticket, row.expires_at)
+        let known = |row: &TicketRow, is_new: bool| AskedAt {
+            ticket: TicketId::derive(&self.tickets, &row.nonce),
+            until: row.expires_at,
+            is_new,
         };
         if let Some(row) = self.store.open_ticket(&key.tenant, question, now).await? {
-            return Ok(known(&row));
+            return Ok(known(&row, false));
         }
         let nonce = random()?;
         let ticket = TicketId::derive(&self.tickets, &nonce);
@@ -127,19 +149,27 @@ impl Consents {
             shown: shown.to_json(),
             state: TicketState::Open,
             created_at: now,
-            expires_at: now.plus(TICKET_TTL),
+            expires_at: now.plus(shown.open_for()),
         };
-        let asked = known(&row);
+        let asked = known(&row, true);
         let change = Change::OpenTicket {
             ticket: Box::new(row),
             open_max: OPEN_QUESTIONS_MAX,
         };
         match self.audit.commit(change, vec![event]).await? {
             Applied::Done => Ok(asked),
-            Applied::Existing(same) => Ok(known(&same)),
+            Applied::Existing(same) => Ok(known(&same, false)),
             Applied::Refused => Err(ConsentError::TooManyQuestions),
         }
     }
+}
+
+/// A question that is open.
+struct AskedAt {
+    ticket: TicketId,
+    until: Timestamp,
+    /// Whether this call raised it.
+    is_new: bool,
 }
 
 /// Seals what was agreed, and with it what needs no question.

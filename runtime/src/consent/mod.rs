@@ -25,12 +25,19 @@ use crate::policy::Permit;
 use crate::store::{Applied, Change, ConsentRow, ConsentState, SharedStore, StoreError, random};
 
 pub use answer::{Answer, Choice, Decided, SignInFacts};
+pub use confirm::Offer;
 pub use question::{Asked, Question};
 pub use state::{RequestStates, StateError, StateFacts};
 pub use ticket::TicketId;
 
 /// How long a denial is not asked about again.
 pub const DENIAL_TTL: Duration = Duration::from_secs(10 * 60);
+/// How long a denial of something that the tool does not need is not asked about again. Each question costs a call, and
+/// the user can take the denial back.
+pub const OPTIONAL_DENIAL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a question stays open that is about nothing the tool needs. Until then calls go on without, so that a user who
+/// leaves it unanswered is interrupted once in that time.
+pub const OFFER_TTL: Duration = Duration::from_secs(3600);
 /// How long a consent to one call waits for its call.
 pub const ONCE_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long a consent of tier T3 waits for its call, and how fresh the sign-in must be that gives it.
@@ -123,6 +130,8 @@ pub struct Needed {
     pub path: String,
     /// What is asked, in sentences.
     pub sentences: Vec<String>,
+    /// Whether the tool runs without any of it: then the next call does, unless the user has answered.
+    pub optional: bool,
     /// From when on it cannot be answered.
     pub expires_at: Timestamp,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::DENIAL_TTL;
 use crate::capability::{Capability, CapabilitySet, Tier};
 use crate::clock::Timestamp;
 use crate::ids::Digest;
@@ -21,16 +22,22 @@ pub(super) struct Wanted {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// The call goes on, once the records for one call are used up.
-    Go {
-        agreed: CapabilitySet,
-        records: Vec<Uuid>,
-        consume: Vec<Uuid>,
-    },
+    /// The call goes on with this.
+    Go(Agreed),
+    /// The user is asked for these, none of which the tool must have. The call can go on without.
+    Offer { without: Agreed, asked: Vec<Wanted> },
     /// The user refused a short while ago.
     Denied { again_from: Timestamp },
     /// The user is asked for these.
     Ask(Vec<Wanted>),
+}
+
+/// What records agree to. The call goes on with it once the records for one call are used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub(super) capabilities: CapabilitySet,
+    pub(super) records: Vec<Uuid>,
+    pub(super) consume: Vec<Uuid>,
 }
 
 /// The permitted part of the tool's needs that is not free: what policy denies is never asked.
@@ -74,6 +81,16 @@ fn serves(row: &ConsentRow, pinned: &Pinned, arguments: Digest, now: Timestamp) 
         && tier_allows
 }
 
+/// Until when a denial keeps us from asking for this.
+fn quiet_until(denial: &ConsentRow, want: &Wanted) -> Timestamp {
+    if want.optional {
+        denial.expires_at
+    } else {
+        // It was a denial of something optional, for a long time, and now the tool does not run without.
+        denial.expires_at.min(denial.decided_at.plus(DENIAL_TTL))
+    }
+}
+
 /// What these records mean for a call that wants this.
 pub(super) fn plan(
     wanted: &[Wanted],
@@ -104,9 +121,10 @@ pub(super) fn plan(
 
     let denied = |want: &Wanted| {
         rows.iter()
-            .filter(|row| row.state == ConsentState::Denied && row.expires_at > now)
+            .filter(|row| row.state == ConsentState::Denied)
             .filter(|row| row.capability.meet(&want.capability).is_some())
-            .map(|row| row.expires_at)
+            .map(|row| quiet_until(row, want))
+            .filter(|until| *until > now)
             .max()
     };
     let mut ask = false;
@@ -122,9 +140,10 @@ pub(super) fn plan(
     if let Some(again_from) = again_from {
         return Plan::Denied { again_from };
     }
+    let unanswered = open.into_iter().filter(|want| denied(want).is_none());
+    let asked: Vec<_> = unanswered.cloned().collect();
     if ask {
-        let unanswered = open.into_iter().filter(|want| denied(want).is_none());
-        return Plan::Ask(unanswered.cloned().collect());
+        return Plan::Ask(asked);
     }
 
     let matters = |row: &&ConsentRow| {
@@ -133,18 +152,27 @@ pub(super) fn plan(
             .any(|want| row.capability.meet(&want.capability).is_some())
     };
     let consume: Vec<Uuid> = once.iter().map(|row| row.id).collect();
-    Plan::Go {
+    let agreed = Agreed {
         records: serving(Scope::Until)
             .filter(matters)
             .map(|row| row.id)
             .chain(consume.iter().copied())
             .collect(),
-        agreed: standing
+        capabilities: standing
             .iter()
             .chain(once.iter().map(|row| &row.capability))
             .cloned()
             .collect(),
         consume,
+    };
+    if asked.is_empty() {
+        Plan::Go(agreed)
+    } else {
+        // Whatever the tool must have is there, so what is left is optional.
+        Plan::Offer {
+            without: agreed,
+            asked,
+        }
     }
 }
 
@@ -201,7 +229,7 @@ mod tests {
         }];
         let arguments = Digest::of(b"{}");
         let plan = plan(&wanted, rows, &pinned(), arguments, NOW);
-        matches!(plan, Plan::Go { .. })
+        matches!(plan, Plan::Go(_))
     }
 
     #[test]

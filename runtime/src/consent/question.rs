@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::plan::Wanted;
-use super::{Consents, Needed, ONCE_TTL, T3_TTL, TicketError, TicketId};
+use super::{
+    Consents, DENIAL_TTL, Needed, OFFER_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, T3_TTL, TicketError,
+    TicketId,
+};
 use crate::audit::EventKind;
 use crate::capability::{Capability, Tier};
 use crate::catalog::manifest::canonical_digest;
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Tenant, ToolName, User};
-use crate::limits::{CONSENT_T1_MAX, CONSENT_T2_MAX};
+use crate::limits::{CONSENT_T1_MAX, CONSENT_T2_MAX, TICKET_TTL};
 use crate::policy::Permit;
 use crate::store::{ConsentKey, Pinned, StoreError, TicketRow, TicketState};
 
@@ -84,6 +87,20 @@ impl Shown {
             .any(|one| one.capability.tier() == Tier::T3)
     }
 
+    /// Whether the tool runs without any of it.
+    fn is_optional(&self) -> bool {
+        self.asked.iter().all(|one| one.optional)
+    }
+
+    /// How long the question stays open.
+    pub(super) fn open_for(&self) -> Duration {
+        if self.is_optional() {
+            OFFER_TTL
+        } else {
+            TICKET_TTL
+        }
+    }
+
     /// Digest of all that makes it the same question.
     pub(super) fn digest(&self, key: &ConsentKey, pinned: &Pinned, arguments: Digest) -> Digest {
         canonical_digest(&json!({
@@ -105,6 +122,7 @@ impl Shown {
             path: ticket.path(),
             ticket,
             sentences: self.sentences(),
+            optional: self.is_optional(),
             expires_at,
         })
     }
@@ -177,6 +195,15 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// How long a denial is not asked about again.
+    pub fn quiet(&self) -> Duration {
+        match self.tier {
+            Tier::T0 | Tier::T1 | Tier::T2 if self.optional => OPTIONAL_DENIAL_TTL,
+            // A denial of tier T3 is about one set of arguments.
+            Tier::T0 | Tier::T1 | Tier::T2 | Tier::T3 => DENIAL_TTL,
+        }
+    }
+
     /// How long a consent to one call waits for it.
     pub(super) fn waits(&self) -> Duration {
         match self.tier {
@@ -232,6 +259,14 @@ impl Consents {
         Ok(row
             .filter(|row| row.key.user == *user)
             .map(|row| state_at(&row, now)))
+    }
+
+    /// Whether a question of this user is about nothing that its tool must have.
+    pub async fn is_offer(&self, id: &TicketId, user: &User) -> Result<bool, StoreError> {
+        match self.store.ticket(id.hash()).await? {
+            Some(row) if row.key.user == *user => Ok(Shown::from_row(&row)?.is_optional()),
+            Some(_) | None => Ok(false),
+        }
     }
 
     /// The open question of this ticket, if it is for this user.

@@ -1,3 +1,4 @@
+mod offers;
 mod questions;
 mod states;
 
@@ -263,7 +264,11 @@ async fn a_tool_that_wants_more_is_asked_about_the_new_part_and_keeps_the_old() 
             |_| (),
         )
     };
-    // The old part works while the new one is only wished for.
+    // The old part works while the new one is only wished for; the user is asked about it once.
+    assert_eq!(
+        asked(world.confirm(json!({}), &grown(true)).await),
+        sentences(&[GET])
+    );
     let consent = world.confirm(json!({}), &grown(true)).await.unwrap();
     assert_eq!(texts(consent.agreed()), [READ]);
     // A required new part is asked about, and nothing else.

@@ -19,7 +19,8 @@ use super::{WebState, session, sign_in};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::consent::{
-    Answer, Asked, Choice, ONCE_TTL, Question, SignInFacts, T3_TTL, TicketError, TicketId,
+    Answer, Asked, Choice, ONCE_TTL, OPTIONAL_DENIAL_TTL, Question, SignInFacts, T3_TTL,
+    TicketError, TicketId,
 };
 use crate::ids::Digest;
 use crate::store::Session;
@@ -229,6 +230,7 @@ struct AskedView {
     optional: bool,
     tag: &'static str,
     meaning: &'static str,
+    deny: &'static str,
     once: &'static str,
     until: Option<UntilView>,
 }
@@ -272,6 +274,12 @@ impl AskedView {
             "for one call within five minutes",
         );
         const _: () = assert!(ONCE_TTL.as_secs() == 600 && T3_TTL.as_secs() == 300);
+        const _: () = assert!(OPTIONAL_DENIAL_TTL.as_secs() == 30 * 24 * 3600);
+        let deny = if asked.quiet() == OPTIONAL_DENIAL_TTL {
+            "Do not allow, and do not ask again for 30 days"
+        } else {
+            "Do not allow"
+        };
         let (tag, once) = match asked.tier {
             Tier::T0 => ("no effect outside", ONCE.0),
             Tier::T1 => ("reads", ONCE.0),
@@ -286,6 +294,7 @@ impl AskedView {
             optional: asked.optional,
             tag,
             meaning: meaning(&asked.capability, asked.tier),
+            deny,
             once,
             until: asked.longest.map(|longest| {
                 let proposed = match asked.tier {
