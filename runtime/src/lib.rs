@@ -36,4 +36,5 @@ pub mod cli;
 pub mod crypto;
 pub mod demo;
 pub mod dev;
+pub mod follow;
 pub mod server;

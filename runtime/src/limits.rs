@@ -49,6 +49,14 @@ pub const DESCRIPTION_CHARS_MAX: usize = 4_000;
 pub const TOOLS_QUIET: Duration = Duration::from_millis(200);
 /// How often the tools folder is read even when nothing was reported: network file systems report nothing.
 pub const TOOLS_POLL: Duration = Duration::from_secs(30);
+/// How long the rules folder must be quiet before its files count: half of a set of rules may allow more than the whole.
+pub const RULES_QUIET: Duration = Duration::from_millis(200);
+/// How long the rules folder may keep changing before that is called a problem.
+pub const RULES_SETTLE_MAX: Duration = Duration::from_secs(10);
+/// How often the rules folder is read even when nothing was reported.
+pub const RULES_POLL: Duration = Duration::from_secs(30);
+/// Largest file of rules.
+pub const RULES_BYTES_MAX: u64 = 1024 * 1024;
 /// Files in the tools folder that are looked at.
 pub const TOOLS_FILES_MAX: usize = 10_000;
 /// Most packages that are served at once; each costs about 50 KiB and three mappings.

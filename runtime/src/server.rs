@@ -18,18 +18,18 @@ use url::Url;
 
 use crate::audit::{Audit, AuditError, Event, EventKind};
 use crate::call::Stages;
-use crate::catalog::{Catalog, CatalogError, Change, ChangeKind, Compiler};
+use crate::catalog::{Catalog, CatalogError, Change, Compiler};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, KeySource};
 use crate::consent::{Consents, RequestStates};
 use crate::egress::{DnsResolver, Egress, EgressSetupError, NoNames, Resolve};
 use crate::engine::{EngineError, Pool, WasmEngine};
+use crate::follow::{FollowError, Follower, Parts};
 use crate::host::files::{MountError, Mounts};
 use crate::identity::{FetchError, FetchKeys, Identity, IssuerError};
 use crate::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
 use crate::mcp;
 use crate::policy::Rules;
-use crate::problem::Problem;
 use crate::sandbox::{Sandbox, Services};
 use crate::store::{SharedStore, SqliteStore, StoreError};
 use crate::web::{self, WebParts, WebState};
@@ -78,13 +78,9 @@ pub enum StartError {
     /// The way out cannot be built.
     #[error(transparent)]
     Egress(#[from] EgressSetupError),
-    /// The rules cannot be read.
-    #[error("the rules in `{}` cannot be read", dir.display())]
-    Rules {
-        dir: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    /// The rules cannot be read or followed.
+    #[error(transparent)]
+    Rules(#[from] FollowError),
     /// Our own program cannot be found, which compiles packages.
     #[error("our own program cannot be found")]
     Program(#[source] std::io::Error),
@@ -201,15 +197,17 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let rules = Arc::new(ArcSwap::from_pointee(Rules::none()));
     let in_force = Arc::new(AtomicBool::new(false));
     let (epoch, epochs) = watch::channel(0);
-    let follower = Follower {
-        catalog: Arc::clone(&catalog),
-        rules: Arc::clone(&rules),
-        sources: rule_sources(config.policy_dir.as_deref())?,
-        in_force: Arc::clone(&in_force),
-        audit: audit.clone(),
-        epoch,
-    };
-    follower.load_rules().await;
+    let follower = Follower::open(
+        config.policy_dir.clone(),
+        Parts {
+            catalog: Arc::clone(&catalog),
+            rules: Arc::clone(&rules),
+            in_force: Arc::clone(&in_force),
+            audit: audit.clone(),
+            epoch,
+        },
+    )
+    .await?;
     serving.push(tokio::spawn(follower.follow(changed, shutdown.clone())));
     serving.push(tokio::spawn(prune(
         Arc::clone(&store),
@@ -341,34 +339,6 @@ fn trusted_origins(config: &Config) -> Vec<url::Origin> {
     origins
 }
 
-/// The rules of a folder: `(file name, text)`, in the order of their names.
-pub fn rule_sources(dir: Option<&Path>) -> Result<Vec<(String, String)>, StartError> {
-    let Some(dir) = dir else {
-        return Ok(Vec::new());
-    };
-    let failed = |source| StartError::Rules {
-        dir: dir.to_owned(),
-        source,
-    };
-    let mut sources = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "cedar")
-        {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            sources.push((name, std::fs::read_to_string(&path).map_err(failed)?));
-        }
-    }
-    sources.sort();
-    Ok(sources)
-}
-
 /// The way in which a server with this configuration reads keys.
 pub fn keys_over_egress(config: &Config) -> Result<Arc<dyn FetchKeys>, StartError> {
     let egress = Egress::new(
@@ -401,94 +371,6 @@ impl FetchKeys for KeysOverEgress {
                 .map_err(FetchError::new)
         })
     }
-}
-
-/// Keeps rules and log in step with the tools folder.
-struct Follower {
-    catalog: Arc<Catalog>,
-    rules: Arc<ArcSwap<Rules>>,
-    sources: Vec<(String, String)>,
-    in_force: Arc<AtomicBool>,
-    audit: Audit,
-    epoch: watch::Sender<u64>,
-}
-
-impl Follower {
-    async fn follow(
-        self,
-        mut changed: mpsc::UnboundedReceiver<Vec<Change>>,
-        shutdown: CancellationToken,
-    ) {
-        loop {
-            let changes = tokio::select! {
-                changes = changed.recv() => changes,
-                () = shutdown.cancelled() => return,
-            };
-            let Some(changes) = changes else { return };
-            for change in &changes {
-                self.record(change).await;
-            }
-            self.load_rules().await;
-            self.epoch.send_modify(|epoch| *epoch += 1);
-        }
-    }
-
-    async fn record(&self, change: &Change) {
-        let event = match &change.kind {
-            ChangeKind::Admitted { digest, tools } => {
-                tracing::info!(file = change.file, %digest, ?tools, "a package is served");
-                Event::new(EventKind::ToolAdmitted).fact("digest", digest.to_string())
-            }
-            ChangeKind::Retired { digest } => {
-                tracing::info!(file = change.file, %digest, "a package is served no more");
-                Event::new(EventKind::ToolRetired).fact("digest", digest.to_string())
-            }
-            ChangeKind::Refused { reason } => {
-                tracing::warn!(file = change.file, reason, "a package was refused");
-                Event::new(EventKind::ToolRefused).fact("file", change.file.clone())
-            }
-        };
-        let event = match &change.name {
-            Some(name) => event.tool(name),
-            None => event,
-        };
-        if let Err(error) = self.audit.event_soon(event).await {
-            tracing::error!(%error, "a change of the tools could not be recorded");
-        }
-    }
-
-    /// Checks the rules against the tools as they are now. Rules that do not fit leave the old ones in force.
-    async fn load_rules(&self) {
-        let tools: Vec<_> = self.catalog.snapshot().tools.values().cloned().collect();
-        let event = match Rules::load(&self.sources, &tools) {
-            Ok(rules) => {
-                let event =
-                    Event::new(EventKind::PolicyChanged).fact("digest", rules.digest().to_string());
-                self.rules.store(Arc::new(rules));
-                self.in_force.store(true, Ordering::Release);
-                event
-            }
-            Err(error) => {
-                tracing::error!(problems = %listed(&error.problems), "the rules do not fit the tools; those before stay in force");
-                self.in_force.store(false, Ordering::Release);
-                Event::new(EventKind::PolicyRefused).fact(
-                    "problems",
-                    u64::try_from(error.problems.len()).unwrap_or(u64::MAX),
-                )
-            }
-        };
-        if let Err(error) = self.audit.event_soon(event).await {
-            tracing::error!(%error, "a change of the rules could not be recorded");
-        }
-    }
-}
-
-fn listed(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 async fn prune(store: SharedStore, clock: SharedClock, shutdown: CancellationToken) {

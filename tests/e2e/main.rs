@@ -25,3 +25,4 @@ mod offers;
 mod outage;
 mod outsider;
 mod reach;
+mod rules;

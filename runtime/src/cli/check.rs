@@ -10,6 +10,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::dev;
 use crate::engine::{Pool, WasmEngine};
+use crate::follow;
 use crate::host::files::Mounts;
 use crate::identity::Identity;
 use crate::policy::Rules;
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|refused| format!("{}: {}", refused.file, refused.reason)),
     );
-    let rules = check_rules(&config, &snapshot, &mut problems)?;
+    let rules = check_rules(&config, &snapshot, &mut problems);
     for problem in &problems {
         println!("{problem}");
     }
@@ -86,23 +87,25 @@ pub(super) async fn packages(config: &Config) -> anyhow::Result<Arc<Snapshot>> {
     )
 }
 
-fn check_rules(
-    config: &Config,
-    snapshot: &Snapshot,
-    problems: &mut Vec<String>,
-) -> anyhow::Result<usize> {
-    let sources = server::rule_sources(config.policy_dir.as_deref())?;
+fn check_rules(config: &Config, snapshot: &Snapshot, problems: &mut Vec<String>) -> usize {
+    let sources = match follow::rule_sources(config.policy_dir.as_deref()) {
+        Ok(sources) => sources,
+        Err(error) => {
+            problems.extend(error.problems.iter().map(ToString::to_string));
+            return 0;
+        }
+    };
     let tools: Vec<_> = snapshot.tools.values().cloned().collect();
     match Rules::load(&sources, &tools) {
         Ok(rules) => {
             if rules.is_empty() {
                 println!("note: there are no rules, so nothing is allowed");
             }
-            Ok(rules.len())
+            rules.len()
         }
         Err(error) => {
             problems.extend(error.problems.iter().map(ToString::to_string));
-            Ok(0)
+            0
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{ExplainArgs, check};
 use crate::clock::{Clock, SystemClock};
 use crate::dev;
+use crate::follow;
 use crate::identity::{BearerToken, Identity};
 use crate::idp::{DEFAULT_SCOPE, DevIdp};
 use crate::policy::Rules;
@@ -49,7 +50,7 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let all: Vec<_> = snapshot.tools.values().cloned().collect();
-    let rules = Rules::load(&server::rule_sources(config.policy_dir.as_deref())?, &all)?;
+    let rules = Rules::load(&follow::rule_sources(config.policy_dir.as_deref())?, &all)?;
 
     println!(
         "caller   {} of {}",
