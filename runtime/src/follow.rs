@@ -19,7 +19,7 @@ use crate::audit::{Audit, Event, EventKind};
 use crate::catalog::{Catalog, Change, ChangeKind};
 use crate::limits::{RULES_BYTES_MAX, RULES_POLL, RULES_QUIET, RULES_SETTLE_MAX};
 use crate::policy::Rules;
-use crate::problem::Problem;
+use crate::problem::{Problem, by_line};
 
 /// The rules of a folder: `(file name, text)`, in the order of their names.
 pub type Sources = Vec<(String, String)>;
@@ -304,7 +304,7 @@ impl Follower {
         for problem in problems {
             tracing::error!(%problem, "the rules are refused; those before stay in force");
         }
-        let count = u64::try_from(problems.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(by_line(problems).len()).unwrap_or(u64::MAX);
         let event = Event::new(EventKind::PolicyRefused).fact("problems", count);
         self.tell(event).await;
     }

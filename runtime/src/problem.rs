@@ -28,6 +28,22 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The same problems by what they are about: several about one line of one file are one to mend.
+pub fn by_line(problems: &[Problem]) -> Vec<Vec<&Problem>> {
+    let mut all: Vec<Vec<&Problem>> = Vec::new();
+    for problem in problems {
+        let same = |group: &&mut Vec<&Problem>| {
+            let first = group.first().filter(|_| problem.line.is_some());
+            first.is_some_and(|first| (&first.file, first.line) == (&problem.file, problem.line))
+        };
+        match all.iter_mut().find(same) {
+            Some(group) => group.push(problem),
+            None => all.push(vec![problem]),
+        }
+    }
+    all
+}
+
 /// The line, from 1, of a byte offset in a text.
 pub fn line_at(text: &str, offset: usize) -> usize {
     text.bytes()
@@ -35,4 +51,29 @@ pub fn line_at(text: &str, offset: usize) -> usize {
         .filter(|byte| *byte == b'\n')
         .count()
         + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_of_one_line_are_one_and_those_without_a_line_are_each_their_own() {
+        let problem = |file: &str, line| Problem {
+            file: file.to_owned(),
+            line,
+            message: String::new(),
+            help: None,
+        };
+        let all = [
+            problem("a", Some(1)),
+            problem("b", Some(1)),
+            problem("a", Some(1)),
+            problem("a", None),
+            problem("a", None),
+            problem("a", Some(2)),
+        ];
+        let sizes: Vec<_> = by_line(&all).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1, 1, 1, 1]);
+    }
 }

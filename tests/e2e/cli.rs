@@ -134,6 +134,47 @@ fn every_problem_is_told_at_once_with_file_and_line() {
 }
 
 #[test]
+fn what_the_server_would_stumble_over_is_told_before_it_starts() {
+    run(async {
+        let folder = folder(&["hello"], USERS).await;
+        let check = || bailiwick(folder.path(), &["check", "--config", "bailiwick.toml"]);
+        let config = folder.path().join("bailiwick.toml");
+        let good = std::fs::read_to_string(&config).unwrap();
+
+        let host = "[[egress.host]]\nname = \"api.test\"\naddress = \"127.0.0.1:9\"\n";
+        std::fs::write(&config, format!("{good}{host}{host}")).unwrap();
+        let out = check().ends(1);
+        assert!(out.contains("`api.test` is bound twice"), "{out}");
+        assert!(out.contains("bailiwick.toml:"), "{out}");
+
+        let issuer = "[[issuer]]\nissuer = \"https://as.test\"\njwks_file = \"keys.json\"\nalgorithms = [\"ES256\"]\n[sign_in]\nissuer = \"https://as.test\"\nclient_id = \"b\"\nclient_secret_file = \"secret\"\n";
+        std::fs::write(&config, format!("{good}{issuer}")).unwrap();
+        let out = check().ends(1);
+        assert!(out.contains("keys.json: "), "{out}");
+        assert!(
+            out.contains("secret: the client secret cannot be used"),
+            "{out}"
+        );
+        assert!(out.contains("2 problem(s)"), "{out}");
+        // Keys that are there and are none are told as well.
+        std::fs::write(folder.path().join("secret"), "s3cret\n").unwrap();
+        for keys in ["{}", "no JSON", "{\"keys\":[]}"] {
+            std::fs::write(folder.path().join("keys.json"), keys).unwrap();
+            let out = check().ends(1);
+            assert!(out.contains("keys.json: "), "{keys}: {out}");
+            assert!(out.contains("1 problem(s)"), "{keys}: {out}");
+        }
+
+        // One rule that is wrong in several ways is one to mend.
+        std::fs::write(&config, good).unwrap();
+        let rule = "permit (principal, action == Action::\"call:nothing\", resource) when { resource.nothing };\n";
+        std::fs::write(folder.path().join("policy.d/rules.cedar"), rule).unwrap();
+        let out = check().ends(1);
+        assert!(out.contains("1 problem(s)"), "{out}");
+    });
+}
+
+#[test]
 fn the_rule_that_decides_is_named() {
     run(async {
         let rules = format!(

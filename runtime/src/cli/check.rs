@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use super::ConfigArgs;
 use crate::catalog::{Catalog, Compiler, Snapshot};
-use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, KeySource};
 use crate::dev;
 use crate::engine::{Pool, WasmEngine};
 use crate::follow;
 use crate::host::files::Mounts;
 use crate::identity::Identity;
 use crate::policy::Rules;
+use crate::problem::{Problem, by_line};
 use crate::server;
+use crate::web;
 
 pub(super) async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let (mut config, dev) = match args.read() {
@@ -29,7 +31,8 @@ pub(super) async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         dev::add_idp(&mut config, Arc::new(SystemClock))?;
     }
     let mut problems = Vec::new();
-    if let Err(error) = Identity::new(config.issuers.clone(), Arc::new(server::NoKeys)) {
+    problems.extend(key_files(&config).await);
+    if let Err(error) = server::keys_over_egress(&config) {
         problems.push(error.to_string());
     }
     if config.issuers.is_empty() {
@@ -65,6 +68,62 @@ pub(super) async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What is wrong with the issuers, and with the files of keys and secrets. Nothing is fetched.
+async fn key_files(config: &Config) -> Vec<String> {
+    let no_keys = || Arc::new(server::NoKeys);
+    let mut problems = Vec::new();
+    if let Err(error) = Identity::new(config.issuers.clone(), no_keys()) {
+        problems.push(error.to_string());
+    }
+    for issuer in &config.issuers {
+        let KeySource::File(file) = &issuer.keys else {
+            continue;
+        };
+        // What is wrong with the issuer itself was told above.
+        let Ok(identity) = Identity::new(vec![issuer.clone()], no_keys()) else {
+            continue;
+        };
+        let unread = identity.load(SystemClock.now()).await;
+        problems.extend(unread.iter().map(|error| told(file, error)));
+        if unread.is_empty() && !identity.ready() {
+            problems.push(format!("{}: there is no key in it", file.display()));
+        }
+    }
+    let sign_in = config.sign_in.as_ref();
+    if let Some(file) = sign_in.and_then(|sign_in| sign_in.client_secret_file.as_deref())
+        && let Err(error) = web::client_secret(file).await
+    {
+        let text = format!(
+            "{}: the client secret cannot be used: {error}",
+            file.display()
+        );
+        problems.push(text);
+    }
+    problems
+}
+
+/// An error about a file, with its causes.
+fn told(file: &Path, error: &dyn std::error::Error) -> String {
+    let mut text = format!("{}: {error}", file.display());
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+/// Problems of rules as they are told: those of one rule together, for they are mended together.
+fn mended_together(problems: &[Problem]) -> Vec<String> {
+    let groups = by_line(problems).into_iter();
+    groups
+        .map(|group| {
+            let texts: Vec<_> = group.iter().map(ToString::to_string).collect();
+            texts.join("\n  and ")
+        })
+        .collect()
+}
+
 /// Admits what lies in the tools folder, as the server would.
 pub(super) async fn packages(config: &Config) -> anyhow::Result<Arc<Snapshot>> {
     if !Path::new(&config.tools.dir).is_dir() {
@@ -91,7 +150,7 @@ fn check_rules(config: &Config, snapshot: &Snapshot, problems: &mut Vec<String>)
     let sources = match follow::rule_sources(config.policy_dir.as_deref()) {
         Ok(sources) => sources,
         Err(error) => {
-            problems.extend(error.problems.iter().map(ToString::to_string));
+            problems.extend(mended_together(&error.problems));
             return 0;
         }
     };
@@ -104,7 +163,7 @@ fn check_rules(config: &Config, snapshot: &Snapshot, problems: &mut Vec<String>)
             rules.len()
         }
         Err(error) => {
-            problems.extend(error.problems.iter().map(ToString::to_string));
+            problems.extend(mended_together(&error.problems));
             0
         }
     }

@@ -195,12 +195,17 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
         .iter()
         .filter_map(|raw| mount(&mut check, raw))
         .collect();
-    let egress_hosts = raw
-        .egress
-        .host
-        .iter()
-        .filter_map(|raw| egress_host(&mut check, raw))
-        .collect();
+    let mut egress_hosts: Vec<EgressHost> = Vec::new();
+    for raw in &raw.egress.host {
+        let Some(host) = egress_host(&mut check, raw) else {
+            continue;
+        };
+        if egress_hosts.iter().any(|known| known.name == host.name) {
+            let help = "keep one `[[egress.host]]` of that name";
+            check.wrong(&raw.name, format!("`{}` is bound twice", host.name), help);
+        }
+        egress_hosts.push(host);
+    }
     let state_file = state(&mut check, &raw.state.url);
     let tools = Tools {
         dir: check.path(&raw.tools.dir),

@@ -4,6 +4,7 @@
 //! who signed in, not to act for anybody.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,6 +144,16 @@ pub(super) struct IssuerClient {
 struct Known {
     metadata: Option<(Arc<Metadata>, Timestamp)>,
     failed_at: Option<Timestamp>,
+}
+
+/// Reads our secret at the issuer.
+pub async fn client_secret(file: &Path) -> std::io::Result<Zeroizing<String>> {
+    let text = tokio::fs::read_to_string(file).await.map(Zeroizing::new)?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() || secret.len() > SECRET_BYTES_MAX {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    Ok(Zeroizing::new(secret.to_owned()))
 }
 
 impl IssuerClient {
@@ -286,17 +297,14 @@ impl IssuerClient {
     }
 
     async fn client_secret(&self) -> Result<Option<Zeroizing<String>>, IssuerFault> {
-        let Some(file) = &self.config.client_secret_file else {
-            return Ok(None);
-        };
-        // Read each time: a secret that was renewed is used from then on.
-        let text = tokio::fs::read_to_string(file).await.map(Zeroizing::new);
-        let text = text.map_err(IssuerFault::Secret)?;
-        let secret = text.trim_end_matches(['\r', '\n']);
-        if secret.is_empty() || secret.len() > SECRET_BYTES_MAX {
-            return Err(IssuerFault::Secret(std::io::ErrorKind::InvalidData.into()));
+        match &self.config.client_secret_file {
+            // Read each time: a secret that was renewed is used from then on.
+            Some(file) => client_secret(file)
+                .await
+                .map(Some)
+                .map_err(IssuerFault::Secret),
+            None => Ok(None),
         }
-        Ok(Some(Zeroizing::new(secret.to_owned())))
     }
 
     fn basic(&self, secret: &str) -> Result<HeaderValue, IssuerFault> {

@@ -29,7 +29,7 @@ use axum::routing::{get, post};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use url::Url;
 
-pub use issuer::{Exchange, ExchangeError};
+pub use issuer::{Exchange, ExchangeError, client_secret};
 
 use crate::audit::Audit;
 use crate::clock::SharedClock;
