@@ -3,7 +3,7 @@
 use bailiwick::consent::Choice;
 use serde_json::json;
 
-use crate::harness::{Browser, Era, Setup, for_an_hour, run};
+use crate::harness::{Answer, Browser, Era, Setup, for_an_hour, http, run};
 
 const NOTE: &str = "milk";
 
@@ -92,6 +92,40 @@ fn nobody_else_can_answer_the_question() {
         let foreign = server.records().await.into_iter();
         let foreign = foreign.filter(|stored| stored.record.kind == "consent.foreign-user");
         assert_eq!(foreign.count(), 1);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_page_answers_under_no_name_but_ours() {
+    run(async {
+        let server = Setup::new().tools(&["notes"]).await.start().await;
+        let alice = server.caller("alice");
+        let link = alice.call("notes_write", note()).await.link().unwrap();
+        let mut links = vec![link];
+        links.extend(
+            ["/consents", "/sign-in", "/sign-in/callback"]
+                .map(|path| format!("{}{path}", server.url)),
+        );
+        for link in links {
+            let foreign = http().get(&link).header("host", "rebound.test");
+            let refused = Answer::read(foreign).await;
+            assert_eq!(refused.status, 403, "{link}: {refused:?}");
+            assert!(
+                refused.header("set-cookie").is_none(),
+                "{link}: {refused:?}"
+            );
+            assert!(refused.header("location").is_none(), "{link}: {refused:?}");
+            assert!(refused.header("content-security-policy").is_some());
+            let ours = Answer::read(http().get(&link)).await;
+            assert_ne!(ours.status, 403, "{link}: {ours:?}");
+        }
+        let form = http().post(format!("{}/consents/revoke-all", server.url));
+        let foreign = form
+            .header("host", "rebound.test")
+            .header("origin", "http://rebound.test")
+            .header("sec-fetch-site", "same-origin");
+        assert_eq!(Answer::read(foreign).await.status, 403);
         server.stop().await;
     });
 }

@@ -9,6 +9,7 @@ mod consents;
 mod cookie;
 mod fault;
 mod form;
+mod host;
 mod issuer;
 mod next;
 mod pace;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{get, post};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use url::Url;
@@ -107,6 +109,7 @@ impl WebState {
 /// All pages.
 pub fn router(state: WebState) -> Router {
     let forgery = forgery(&state.public_url);
+    let hosts = host::Hosts::of(&state.public_url);
     let routes = Router::new()
         .route("/sign-in", get(sign_in::start))
         .route("/sign-in/callback", get(sign_in::finish))
@@ -120,6 +123,7 @@ pub fn router(state: WebState) -> Router {
         .route("/consents/{id}/revoke", post(consents::revoke))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(forgery.with_rejection_response(forged))
+        .layer(middleware::from_fn_with_state(hosts, host::check))
         .with_state(state);
     page::secure(routes, "")
 }
