@@ -65,8 +65,8 @@ pub struct Egress {
 /// A request that a capability allows: evidence for [`Egress::send`].
 ///
 /// ```compile_fail,E0451
-/// fn forge(target: bailiwick::egress::Target) -> bailiwick::egress::Admitted {
-///     bailiwick::egress::Admitted { target, method: Default::default(), route: unimplemented!() }
+/// fn forge(target: bailiwick::egress::Target, one: bailiwick::egress::Admitted) -> bailiwick::egress::Admitted {
+///     bailiwick::egress::Admitted { target, ..one }
 /// }
 /// ```
 #[derive(Debug)]

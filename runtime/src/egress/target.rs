@@ -12,7 +12,9 @@ use crate::limits::HTTP_URL_BYTES_MAX;
 /// Where a request goes: a web origin by name, a path and a query.
 ///
 /// ```compile_fail,E0451
-/// let forged = bailiwick::egress::Target { url: unimplemented!(), host: unimplemented!(), secure: true, port: 1 };
+/// fn forge(one: bailiwick::egress::Target) -> bailiwick::egress::Target {
+///     bailiwick::egress::Target { port: 1, ..one }
+/// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct Target {
