@@ -279,3 +279,18 @@ fn a_log_that_looks_like_records_stays_one_line_for_each_message() {
         server.stop().await;
     });
 }
+
+#[test]
+fn a_reply_against_its_own_schema_is_not_shown_and_is_named() {
+    run(async {
+        let server = Setup::new().guests(&["reply_schema"]).await.start().await;
+        let alice = server.caller("alice");
+        let answer = alice.call("reply_schema", json!({})).await;
+        assert!(answer.is_tool_error(), "{answer:?}");
+        assert!(!answer.body.contains("many"), "{answer:?}");
+        assert!(answer.result()["structuredContent"].is_null(), "{answer:?}");
+        let outcome = server.outcomes("reply_schema").await.pop().unwrap();
+        assert_eq!(outcome.result.unwrap().status, "reply-invalid");
+        server.stop().await;
+    });
+}
