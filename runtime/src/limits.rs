@@ -57,6 +57,10 @@ pub const RULES_SETTLE_MAX: Duration = Duration::from_secs(10);
 pub const RULES_POLL: Duration = Duration::from_secs(30);
 /// Largest file of rules.
 pub const RULES_BYTES_MAX: u64 = 1024 * 1024;
+/// How long native code is kept whose package is served no more: a package that comes back needs no compilation.
+pub const CACHE_UNUSED_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Native code that is kept in all, unless packages that are served need more; a small tool in Rust needs 300 KiB.
+pub const CACHE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Files in the tools folder that are looked at.
 pub const TOOLS_FILES_MAX: usize = 10_000;
 /// Most packages that are served at once; each costs about 50 KiB and three mappings.

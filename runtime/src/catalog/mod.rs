@@ -5,6 +5,7 @@
 
 pub mod admit;
 pub mod cache;
+mod cache_prune;
 pub mod check;
 pub mod compile;
 mod folder;

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
@@ -13,6 +14,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::admit::{AdmissionError, Admitter};
 use super::cache::{Cache, CacheError};
+use super::cache_prune;
 use super::compile::Compiler;
 use super::folder;
 use super::state::{Change, ChangeKind, Job, Snapshot, State};
@@ -93,11 +95,13 @@ impl Catalog {
         compiler: Compiler,
         on_change: impl Fn(&[Change]) + Send + Sync + 'static,
     ) -> Result<Self, CatalogError> {
+        let cache_dir = tools.cache_dir.clone();
         let mut catalog = Self::unwatched(tools, engine, compiler, on_change)?;
         // Watched first, then read: nothing falls in between.
         let watcher = watch_folder(&catalog.inner)?;
         catalog.rescan().await?;
         catalog._watcher = Some(watcher);
+        catalog.forget_unused(cache_dir).await;
         Ok(catalog)
     }
 
@@ -123,6 +127,29 @@ impl Catalog {
             inner: Arc::new(inner),
             _watcher: None,
         })
+    }
+
+    /// Forgets native code that nobody uses any more. What cannot be removed takes room and does no harm.
+    async fn forget_unused(&self, cache_dir: PathBuf) {
+        let snapshot = self.snapshot();
+        let packages = snapshot.tools.values().map(Tool::package);
+        let served: Vec<_> = packages.map(|one| one.component_digest()).collect();
+        let now = SystemTime::now();
+        let pruned =
+            tokio::task::spawn_blocking(move || cache_prune::prune(&cache_dir, &served, now));
+        match pruned.await {
+            Ok(Ok(forgotten)) if forgotten.entries > 0 => {
+                let (entries, bytes) = (forgotten.entries, forgotten.bytes);
+                tracing::info!(
+                    entries,
+                    bytes,
+                    "native code that was long unused is forgotten"
+                );
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "native code could not be forgotten"),
+            Err(error) => tracing::warn!(%error, "native code could not be forgotten"),
+        }
     }
 
     /// The tool that is served under this name.
