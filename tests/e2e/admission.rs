@@ -102,6 +102,13 @@ fn a_name_belongs_to_the_package_that_had_it_first() {
             .call("hello", json!({"name": "Ada"}))
             .await;
         assert_eq!(answer.text(), "Hello, Ada!");
+
+        // Also over a restart, where its file is the first to be found.
+        let server = server.restart("").await;
+        assert!(server.refusal("aaa.wasm").is_some());
+        let alice = server.caller("alice");
+        let answer = alice.call("hello", json!({"name": "Ada"})).await;
+        assert_eq!(answer.text(), "Hello, Ada!");
         server.stop().await;
     });
 }

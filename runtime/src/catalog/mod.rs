@@ -11,6 +11,7 @@ pub mod compile;
 mod folder;
 pub mod manifest;
 mod mismatch;
+mod names;
 pub mod package;
 mod pattern;
 pub mod schema;

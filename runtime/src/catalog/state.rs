@@ -3,14 +3,15 @@
 //! Pure: it is told what was found and what became of it, and answers what to serve and what changed. The file is the
 //! truth: a file that is gone, or whose new contents are refused, serves nothing.
 //!
-//! A name belongs to the file that first served it, until that file is gone or serves something else. While the file is
-//! refused its names serve nothing, and nobody else gets them.
+//! A name belongs to the file that first served it, until that file is gone or serves something else, also from one start
+//! to the next. While the file is refused its names serve nothing, and nobody else gets them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::admit::AdmissionError;
 use super::folder::{Found, Stamp};
+use super::names::Owned;
 use super::tool::{Package, Tool};
 use crate::ids::{Digest, ToolName};
 use crate::limits::PACKAGES_MAX;
@@ -136,6 +137,43 @@ pub(super) struct State {
 }
 
 impl State {
+    /// With the names that files had when the server ended. A file that is gone by now loses them at the first look.
+    pub(super) fn remembering(owned: Vec<Owned>) -> Self {
+        let mut state = Self::default();
+        for Owned {
+            file,
+            package,
+            tools,
+        } in owned
+        {
+            let entry = Entry {
+                place: Some(state.places),
+                held: Some(Held { package, tools }),
+                ..Entry::default()
+            };
+            state.files.insert(file, entry);
+            state.places = state.places.saturating_add(1);
+        }
+        state
+    }
+
+    /// The names that files have, in the order in which the files came.
+    pub(super) fn owned(&self) -> Vec<Owned> {
+        let mut all: Vec<_> = self
+            .files
+            .iter()
+            .filter_map(|(file, entry)| Some((entry.place, file, entry.held.as_ref()?)))
+            .collect();
+        all.sort_by_key(|(place, ..)| *place);
+        all.into_iter()
+            .map(|(_, file, held)| Owned {
+                file: file.clone(),
+                package: held.package.clone(),
+                tools: held.tools.clone(),
+            })
+            .collect()
+    }
+
     /// The stamps that tell a known file.
     pub(super) fn stamps(&self) -> BTreeMap<String, Stamp> {
         let all = self.files.iter();

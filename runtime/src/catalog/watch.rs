@@ -17,6 +17,7 @@ use super::cache::{Cache, CacheError};
 use super::cache_prune;
 use super::compile::Compiler;
 use super::folder;
+use super::names::Names;
 use super::state::{Change, ChangeKind, Job, Snapshot, State};
 use super::tool::Tool;
 use crate::config;
@@ -49,6 +50,13 @@ pub enum CatalogError {
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// Who has which names is not known.
+    #[error("the names of the tools, in a file `names-*.json` of `{}`, cannot be read; with the file removed, names are given anew in the order of the file names", .dir.display())]
+    Names {
+        dir: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     /// The task that looked was stopped.
     #[error("the look at the tools folder was stopped")]
     Stopped,
@@ -80,6 +88,7 @@ struct Inner {
     /// Held while the folder is looked at, so that an older look never comes after a newer one.
     looking: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    names: Names,
     served: ArcSwap<Snapshot>,
     epoch: watch::Sender<u64>,
     on_change: Box<OnChange>,
@@ -112,13 +121,18 @@ impl Catalog {
         on_change: impl Fn(&[Change]) + Send + Sync + 'static,
     ) -> Result<Self, CatalogError> {
         let cache = Cache::open(&tools.cache_dir)?;
+        let (names, owned) = Names::open(&tools.cache_dir, &tools.dir).map_err(|source| {
+            let dir = tools.cache_dir.clone();
+            CatalogError::Names { dir, source }
+        })?;
         let inner = Inner {
             dir: tools.dir,
             prefixes: tools.prefix,
             admitter: Admitter::new(engine, compiler, cache),
             compilations: Semaphore::new(COMPILE_AT_ONCE_MAX),
             looking: tokio::sync::Mutex::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State::remembering(owned)),
+            names,
             served: ArcSwap::default(),
             epoch: watch::Sender::new(0),
             on_change: Box::new(on_change),
@@ -189,6 +203,10 @@ impl Inner {
         let Some((snapshot, changes)) = state.publish(&self.prefixes) else {
             return Vec::new();
         };
+        // Before it is served: whose name is served keeps it.
+        if let Err(error) = self.names.keep(state.owned()) {
+            tracing::error!(%error, "who has which names could not be kept; after a start the order of file names may decide");
+        }
         self.served.store(Arc::new(snapshot));
         self.epoch
             .send_modify(|epoch| *epoch = epoch.wrapping_add(1));

@@ -194,3 +194,59 @@ async fn without_a_folder_there_is_no_catalog() {
         Err(CatalogError::Watch { .. } | CatalogError::Folder { .. })
     ));
 }
+
+#[tokio::test]
+async fn a_name_stays_with_its_file_over_a_start() {
+    let place = Place::new();
+    place.put("b.wasm", "same", "1");
+    place.unwatched().rescan().await.unwrap();
+    // While nobody looked, a file came whose name is before.
+    place.put("a.wasm", "same", "2");
+    let catalog = place.unwatched();
+    let changes = catalog.rescan().await.unwrap();
+    assert_eq!(
+        kinds(&changes),
+        [("a.wasm", "refused"), ("b.wasm", "admitted")]
+    );
+    assert_eq!(version(&catalog, "same").as_deref(), Some("1"));
+    drop(catalog);
+
+    // While its file is broken the name serves nothing, also after a start.
+    std::fs::write(place.path("b.wasm"), "broken").unwrap();
+    let catalog = place.unwatched();
+    catalog.rescan().await.unwrap();
+    assert_eq!(version(&catalog, "same"), None);
+    drop(catalog);
+
+    // With the file its names go, also while nobody looked.
+    std::fs::remove_file(place.path("b.wasm")).unwrap();
+    let catalog = place.unwatched();
+    catalog.rescan().await.unwrap();
+    assert_eq!(version(&catalog, "same").as_deref(), Some("2"));
+    drop(catalog);
+    place.put("0.wasm", "same", "3");
+    let catalog = place.unwatched();
+    catalog.rescan().await.unwrap();
+    assert_eq!(version(&catalog, "same").as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_read_stop_the_start() {
+    let place = Place::new();
+    place.put("a.wasm", "a", "1");
+    place.unwatched().rescan().await.unwrap();
+    let cache = place.dir.path().join("cache");
+    let all = std::fs::read_dir(cache).unwrap();
+    let names = all
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|ext| ext == "json"))
+        .unwrap();
+    std::fs::write(names, "[{").unwrap();
+    let opened = Catalog::unwatched(
+        place.tools(),
+        engine(),
+        compile::testing::compiler(),
+        |_| (),
+    );
+    assert!(matches!(opened, Err(CatalogError::Names { .. })));
+}
