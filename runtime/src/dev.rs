@@ -164,7 +164,10 @@ pub fn add_idp(
             groups: claim("groups"),
             tenant: claim("tenant"),
             default_tenant: "dev".parse::<Tenant>()?,
+            extra: Default::default(),
         },
+        acr: Vec::new(),
+        scopes: Default::default(),
         allow_without_user: false,
     });
     if config.sign_in.is_none() {

@@ -10,6 +10,11 @@ pub const REQUEST_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const ARGUMENTS_DEPTH_MAX: usize = 64;
 /// Tolerated difference between our clock and an issuer's, in seconds. RFC 7519 §4.1.4: "no more than a few minutes".
 pub const TOKEN_LEEWAY_SECS: i64 = 30;
+/// Strings of one claim: roles, groups, scopes. Microsoft Entra puts at most 200 groups into a token, and each one is
+/// looked at for every decision.
+pub const CLAIM_STRINGS_MAX: usize = 256;
+/// Further claims of one issuer that rules can read. Each one is copied into every decision.
+pub const EXTRA_CLAIMS_MAX: usize = 32;
 
 /// Largest package file, in bytes: interpreters compiled to components reach 19 MB.
 pub const PACKAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;

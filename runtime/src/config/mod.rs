@@ -2,17 +2,23 @@
 //!
 //! Parsed once from TOML; an unknown key is refused and nothing defaults to a grant.
 
+mod issuer;
 mod parse;
+mod scopes;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Deserialize;
 use url::Url;
 
 use crate::capability::HostName;
 use crate::ids::{Issuer, MountName, Tenant};
 use crate::problem::Problem;
+
+pub use scopes::ScopeMap;
 
 /// A configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +119,10 @@ pub struct IssuerConfig {
     pub client_claim: String,
     /// Where roles, groups and tenant stand in the token.
     pub claims: ClaimMap,
+    /// Values of `acr`, the weakest first. A token reaches its own and those before it.
+    pub acr: Vec<String>,
+    /// What a scope implies.
+    pub scopes: ScopeMap,
     /// Whether a token without a user (client credentials) is accepted.
     pub allow_without_user: bool,
 }
@@ -139,6 +149,33 @@ pub struct ClaimMap {
     pub tenant: Vec<String>,
     /// The tenant of a token that names none.
     pub default_tenant: Tenant,
+    /// Further claims, by the name under which rules read them.
+    pub extra: BTreeMap<String, ExtraClaim>,
+}
+
+/// A further claim that rules can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraClaim {
+    /// Member names from the root down.
+    pub path: Vec<String>,
+    /// What it must be; a token in which it is something else is refused.
+    pub kind: ClaimType,
+    /// Whether a token without it is refused.
+    pub required: bool,
+}
+
+/// What a claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClaimType {
+    /// One string.
+    String,
+    /// A whole number of 64 bits.
+    Integer,
+    /// True or false.
+    Boolean,
+    /// An array of strings, or one space-separated string.
+    Strings,
 }
 
 /// How a browser signs in: OpenID Connect code flow with PKCE.

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::{Host, Url};
 
-use super::{ClaimMap, Config, EgressHost, IssuerConfig, KeySource, Mount, Server, SignIn, Tools};
+use super::issuer::{self, RawIssuer};
+use super::{Config, EgressHost, IssuerConfig, Mount, Server, SignIn, Tools};
 use crate::capability::HostName;
-use crate::ids::{Issuer, MountName, Tenant};
+use crate::ids::{Issuer, MountName};
 use crate::limits;
 use crate::problem::{Problem, line_at};
 
@@ -39,27 +40,6 @@ struct RawServer {
     allowed_origins: Vec<String>,
     calls_in_flight_max: Option<Spanned<u32>>,
     call_timeout_ms: Option<Spanned<u64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawIssuer {
-    issuer: Spanned<String>,
-    jwks_file: Option<PathBuf>,
-    jwks_url: Option<Spanned<Url>>,
-    audience: Option<Spanned<Vec<String>>>,
-    #[serde(default)]
-    other_audiences: bool,
-    algorithms: Spanned<Vec<String>>,
-    #[serde(default)]
-    required_scopes: Vec<String>,
-    client_claim: Option<Spanned<String>>,
-    roles_claim: Option<String>,
-    groups_claim: Option<String>,
-    tenant_claim: Option<String>,
-    default_tenant: Option<Spanned<String>>,
-    #[serde(default)]
-    allow_without_user: bool,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +95,7 @@ struct RawEgressHost {
 }
 
 /// Collects what is wrong while the rest is still checked.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     file: String,
     text: &'a str,
     base: &'a Path,
@@ -123,7 +103,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn wrong<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, help: &str) {
+    pub(super) fn wrong<T>(&mut self, at: &Spanned<T>, message: impl Into<String>, help: &str) {
         self.problems.push(Problem {
             file: self.file.clone(),
             line: Some(line_at(self.text, at.span().start)),
@@ -132,7 +112,7 @@ impl Checker<'_> {
         });
     }
 
-    fn name<T>(&mut self, raw: &Spanned<String>, help: &str) -> Option<T>
+    pub(super) fn name<T>(&mut self, raw: &Spanned<String>, help: &str) -> Option<T>
     where
         T: std::str::FromStr,
         T::Err: std::fmt::Display,
@@ -143,7 +123,7 @@ impl Checker<'_> {
             .ok()
     }
 
-    fn path(&self, path: &Path) -> PathBuf {
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
         self.base.join(path)
     }
 }
@@ -169,7 +149,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
     let issuers: Vec<_> = raw
         .issuer
         .iter()
-        .filter_map(|raw| issuer(&mut check, raw, audience.as_deref()))
+        .filter_map(|raw| issuer::issuer(&mut check, raw, audience.as_deref()))
         .collect();
     for (at, raw) in raw.issuer.iter().enumerate() {
         if issuers
@@ -186,6 +166,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             );
         }
     }
+    issuer::check_types(&mut check, &raw.issuer);
     let sign_in = raw
         .sign_in
         .as_ref()
@@ -293,111 +274,6 @@ fn server(check: &mut Checker<'_>, raw: &RawServer) -> Option<Server> {
         calls_in_flight_max,
         call_timeout,
     })
-}
-
-fn issuer(check: &mut Checker<'_>, raw: &RawIssuer, ours: Option<&str>) -> Option<IssuerConfig> {
-    let issuer: Option<Issuer> = check.name(&raw.issuer, "write the `iss` of its tokens, exactly");
-    let keys = match (&raw.jwks_file, &raw.jwks_url) {
-        (Some(_), Some(url)) => {
-            check.wrong(
-                url,
-                "keys come from a file and from a URL",
-                "keep one of `jwks_file` and `jwks_url`",
-            );
-            None
-        }
-        (Some(file), None) => Some(KeySource::File(check.path(file))),
-        (None, Some(url)) => Some(KeySource::Url(url.get_ref().clone())),
-        (None, None) => Some(KeySource::Discovery),
-    };
-    let audience = match &raw.audience {
-        Some(list) if list.get_ref().is_empty() || list.get_ref().iter().any(String::is_empty) => {
-            check.wrong(
-                list,
-                "the list of audiences is empty",
-                "name our URL, or leave `audience` out",
-            );
-            None
-        }
-        Some(list) => Some(list.get_ref().clone()),
-        None => ours.map(|ours| vec![ours.to_owned()]),
-    };
-    let algorithms = algorithms(check, &raw.algorithms);
-    let client_claim = match &raw.client_claim {
-        Some(claim) if !matches!(claim.get_ref().as_str(), "client_id" | "azp") => {
-            check.wrong(
-                claim,
-                format!("`{}` cannot name the client", claim.get_ref()),
-                "use `client_id` or `azp`",
-            );
-            None
-        }
-        Some(claim) => Some(claim.get_ref().clone()),
-        None => Some("client_id".to_owned()),
-    };
-    let default_tenant: Option<Tenant> = match &raw.default_tenant {
-        Some(tenant) => check.name(tenant, "write a short name"),
-        // Two issuers never share a tenant unless someone writes so.
-        None => raw.issuer.get_ref().parse().ok(),
-    };
-    let path = |claim: &Option<String>, default: &str| -> Vec<String> {
-        claim
-            .as_deref()
-            .unwrap_or(default)
-            .split('.')
-            .map(str::to_owned)
-            .collect()
-    };
-    Some(IssuerConfig {
-        issuer: issuer?,
-        keys: keys?,
-        audience: audience?,
-        other_audiences: raw.other_audiences,
-        algorithms: algorithms?,
-        required_scopes: raw.required_scopes.clone(),
-        client_claim: client_claim?,
-        claims: ClaimMap {
-            roles: path(&raw.roles_claim, "roles"),
-            groups: path(&raw.groups_claim, "groups"),
-            tenant: path(&raw.tenant_claim, "tenant"),
-            default_tenant: default_tenant?,
-        },
-        allow_without_user: raw.allow_without_user,
-    })
-}
-
-fn algorithms(
-    check: &mut Checker<'_>,
-    raw: &Spanned<Vec<String>>,
-) -> Option<Vec<jsonwebtoken::Algorithm>> {
-    use jsonwebtoken::Algorithm as A;
-    const HELP: &str = "choose from ES256, ES384, EdDSA, PS256, RS256, or HS256 for an issuer that has nothing else";
-    let mut known = Vec::new();
-    for name in raw.get_ref() {
-        match name.as_str() {
-            "ES256" => known.push(A::ES256),
-            "ES384" => known.push(A::ES384),
-            "EdDSA" => known.push(A::EdDSA),
-            "PS256" => known.push(A::PS256),
-            "RS256" => known.push(A::RS256),
-            "HS256" => known.push(A::HS256),
-            other => check.wrong(
-                raw,
-                format!("`{other}` is not an algorithm that we accept"),
-                HELP,
-            ),
-        }
-    }
-    if known.is_empty() {
-        check.wrong(raw, "the list of algorithms is empty", HELP);
-        return None;
-    }
-    // RFC 8725 §3.1 and §3.2: a public key must never pass as an HMAC secret.
-    if known.contains(&A::HS256) && known.iter().any(|one| *one != A::HS256) {
-        check.wrong(raw, "HMAC stands beside public keys", HELP);
-        return None;
-    }
-    Some(known)
 }
 
 fn sign_in(check: &mut Checker<'_>, raw: &RawSignIn, issuers: &[IssuerConfig]) -> Option<SignIn> {

@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use super::error::{IdentityError, shown};
 use super::jws::{Audience, Registered};
 use crate::clock::Timestamp;
+use crate::config::{ClaimType, ExtraClaim};
 use crate::ids::{ClientId, IDENTIFIER_BYTES_MAX, Issuer, NameError, Subject, User};
-use crate::limits::TOKEN_LEEWAY_SECS;
+use crate::limits::{CLAIM_STRINGS_MAX, TOKEN_LEEWAY_SECS};
 
 /// Most actors of a delegation chain (RFC 8693 §4.1). Chains of two are usual; each one is stored with every call.
 pub(super) const ACTORS_MAX: usize = 10;
@@ -27,6 +28,19 @@ pub struct Actor {
     pub who: User,
     /// The actor's OAuth client, if named.
     pub client: Option<ClientId>,
+}
+
+/// The value of a further claim, of the type that the operator gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum ClaimValue {
+    /// One string.
+    String(String),
+    /// A whole number.
+    Integer(i64),
+    /// True or false.
+    Boolean(bool),
+    /// A set of strings.
+    Strings(BTreeSet<String>),
 }
 
 /// When a token holds.
@@ -160,7 +174,8 @@ impl<'a> Claims<'a> {
         match self.0.get("scope") {
             None => Ok(BTreeSet::new()),
             Some(Value::String(text)) => words(text, is_scope_byte)
-                .ok_or_else(|| IdentityError::claim("scope", "is not a list of scopes")),
+                .ok_or_else(|| IdentityError::claim("scope", "is not a list of scopes"))
+                .and_then(|scopes| bounded("scope", scopes)),
             Some(_) => Err(IdentityError::claim("scope", "is not one string")),
         }
     }
@@ -205,12 +220,52 @@ impl<'a> Claims<'a> {
                 .collect(),
             Some(_) => None,
         };
-        strings.ok_or_else(|| {
+        let strings = strings.ok_or_else(|| {
             IdentityError::claim(
                 path.join("."),
                 "is neither an array of strings nor a list of words",
             )
-        })
+        })?;
+        bounded(&path.join("."), strings)
+    }
+
+    /// `amr` (RFC 8176 §1): an array of strings. Missing means none.
+    pub(super) fn amr(self) -> Result<BTreeSet<String>, IdentityError> {
+        match self.0.get("amr") {
+            Some(Value::Array(_)) => self.strings_at(&["amr".to_owned()]),
+            Some(_) => Err(IdentityError::claim("amr", "is not an array of strings")),
+            None => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// A further claim, of the one type that it may have. A value of another type never counts as absent.
+    pub(super) fn extra(self, claim: &ExtraClaim) -> Result<Option<ClaimValue>, IdentityError> {
+        let wrong = |problem| IdentityError::claim(claim.path.join("."), problem);
+        let Some(value) = self.at(&claim.path)? else {
+            return match claim.required {
+                true => Err(wrong("is missing")),
+                false => Ok(None),
+            };
+        };
+        let value = match claim.kind {
+            ClaimType::String => {
+                let text = value.as_str().ok_or_else(|| wrong("is not one string"))?;
+                if text.len() > IDENTIFIER_BYTES_MAX {
+                    return Err(wrong("is too long"));
+                }
+                ClaimValue::String(text.to_owned())
+            }
+            ClaimType::Integer => {
+                let number = value.as_i64();
+                ClaimValue::Integer(number.ok_or_else(|| wrong("is not a whole number"))?)
+            }
+            ClaimType::Boolean => {
+                let truth = value.as_bool();
+                ClaimValue::Boolean(truth.ok_or_else(|| wrong("is neither true nor false"))?)
+            }
+            ClaimType::Strings => ClaimValue::Strings(self.strings_at(&claim.path)?),
+        };
+        Ok(Some(value))
     }
 
     /// One name at a path.
@@ -272,6 +327,14 @@ impl<'a> Claims<'a> {
             Err(IdentityError::Disagreement)
         }
     }
+}
+
+/// At most as many strings as a decision can look at.
+fn bounded(name: &str, strings: BTreeSet<String>) -> Result<BTreeSet<String>, IdentityError> {
+    if strings.len() > CLAIM_STRINGS_MAX {
+        return Err(IdentityError::claim(name, "holds too many strings"));
+    }
+    Ok(strings)
 }
 
 /// RFC 6749 §3.3 `NQCHAR`.

@@ -29,7 +29,7 @@ use moka::sync::Cache;
 use url::Url;
 
 pub use bearer::BearerToken;
-pub use claims::Actor;
+pub use claims::{Actor, ClaimValue};
 pub use discovery::{Metadata, discover};
 pub use error::{IdentityError, PublicError};
 pub use id_token::SignedIn;

@@ -59,7 +59,10 @@ pub fn self_test() -> Result<(), SelfTestError> {
             groups: Vec::new(),
             tenant: Vec::new(),
             default_tenant: "self-test".parse()?,
+            extra: Default::default(),
         },
+        acr: Vec::new(),
+        scopes: Default::default(),
         allow_without_user: false,
     };
     let keys = KeySet::parse(KEYS.as_bytes(), &issuer.algorithms)?;

@@ -184,7 +184,10 @@ pub(crate) fn issuer() -> IssuerConfig {
             groups: path("groups"),
             tenant: path("tenant"),
             default_tenant: "default".parse().unwrap(),
+            extra: Default::default(),
         },
+        acr: Vec::new(),
+        scopes: Default::default(),
         allow_without_user: true,
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Never reads a clock, a file or the network: keys and the time are parameters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bearer::BearerToken;
-use super::claims::{Actor, Claims, Times};
+use super::claims::{Actor, ClaimValue, Claims, Times};
 use super::error::{IdentityError, shown};
 use super::jws::Unverified;
 use super::keys::KeySet;
@@ -52,6 +52,9 @@ pub struct Caller {
     roles: BTreeSet<String>,
     scopes: BTreeSet<String>,
     groups: BTreeSet<String>,
+    claims: BTreeMap<String, ClaimValue>,
+    acr_reached: BTreeSet<String>,
+    scopes_always: Vec<String>,
     actors: Vec<Actor>,
     has_user: bool,
     token: TokenFacts,
@@ -72,6 +75,8 @@ pub struct TokenFacts {
     pub expires: Timestamp,
     /// `acr`, if the token has one.
     pub acr: Option<String>,
+    /// `amr`: how the user signed in (RFC 8176).
+    pub amr: BTreeSet<String>,
     /// `auth_time`, if the token has one.
     pub auth_time: Option<Timestamp>,
 }
@@ -97,7 +102,7 @@ impl Caller {
         &self.roles
     }
 
-    /// OAuth scopes.
+    /// OAuth scopes, and those that they imply at their issuer.
     pub fn scopes(&self) -> &BTreeSet<String> {
         &self.scopes
     }
@@ -105,6 +110,21 @@ impl Caller {
     /// Groups, by the issuer's claim mapping.
     pub fn groups(&self) -> &BTreeSet<String> {
         &self.groups
+    }
+
+    /// Further claims that are there, by the names that the operator gave them.
+    pub fn claims(&self) -> &BTreeMap<String, ClaimValue> {
+        &self.claims
+    }
+
+    /// Whether the sign-in was of this `acr` or, by the issuer's order, a stronger one.
+    pub fn reaches_acr(&self, wanted: &str) -> bool {
+        self.acr_reached.contains(wanted)
+    }
+
+    /// Scopes without which the issuer's tokens are good for nothing here; this token has them.
+    pub fn scopes_always(&self) -> &[String] {
+        &self.scopes_always
     }
 
     /// Who acts for the user; none when the client acts itself. The only actor that counts for decisions (RFC 8693 §4.1).
@@ -141,6 +161,9 @@ impl Caller {
             roles,
             scopes,
             groups,
+            claims,
+            acr_reached,
+            scopes_always,
             actors,
             has_user,
             token,
@@ -153,6 +176,7 @@ impl Caller {
             key_id,
             expires,
             acr,
+            amr,
             auth_time,
         } = token;
         let all = (
@@ -162,6 +186,7 @@ impl Caller {
             (
                 jti_hash, algorithm, key_id, expires, acr, auth_time, not_before,
             ),
+            (claims, acr_reached, scopes_always, amr),
         );
         #[expect(
             clippy::expect_used,
@@ -257,20 +282,25 @@ fn caller(
     if !has_user && !issuer.allow_without_user {
         return Err(IdentityError::WithoutUser);
     }
-    let scopes = claims.scopes()?;
+    let scopes = issuer.scopes.expand(claims.scopes()?);
+    let acr = claims.text_if_any("acr")?.map(str::to_owned);
     let mut caller = Caller {
         tenant: claims
             .name_at(&issuer.claims.tenant)?
             .unwrap_or_else(|| issuer.claims.default_tenant.clone()),
         roles: claims.strings_at(&issuer.claims.roles)?,
         groups: claims.strings_at(&issuer.claims.groups)?,
+        claims: extra(claims, issuer)?,
+        acr_reached: acr_reached(&issuer.acr, acr.as_deref()),
+        scopes_always: issuer.required_scopes.clone(),
         actors: claims.actors(&user.issuer)?,
         token: TokenFacts {
             jti_hash: Digest::of(claims.text("jti")?.as_bytes()),
             algorithm: read.header.algorithm.clone(),
             key_id: read.header.key_id.clone(),
             expires: times.expires,
-            acr: claims.text_if_any("acr")?.map(str::to_owned),
+            acr,
+            amr: claims.amr()?,
             auth_time: claims.time_if_any("auth_time")?,
         },
         not_before: times.not_before,
@@ -283,6 +313,29 @@ fn caller(
     caller.fingerprint = caller.digest_of_all();
     require_scopes(&caller, &issuer.required_scopes)?;
     Ok(caller)
+}
+
+/// The further claims that are there.
+fn extra(
+    claims: Claims<'_>,
+    issuer: &IssuerConfig,
+) -> Result<BTreeMap<String, ClaimValue>, IdentityError> {
+    let read = issuer.claims.extra.iter();
+    let read = read.filter_map(|(name, claim)| {
+        let value = claims.extra(claim).transpose()?;
+        Some(value.map(|value| (name.clone(), value)))
+    });
+    read.collect()
+}
+
+/// What a sign-in of this `acr` is good for: its own value, and the weaker ones of the issuer's order.
+fn acr_reached(order: &[String], acr: Option<&str>) -> BTreeSet<String> {
+    let Some(acr) = acr else {
+        return BTreeSet::new();
+    };
+    let up_to = order.iter().position(|one| one == acr).unwrap_or(0);
+    let weaker = order.iter().take(up_to).cloned();
+    weaker.chain([acr.to_owned()]).collect()
 }
 
 /// A token of the client itself says so: by `sub` (RFC 9068 §2.2), or by the mark of an issuer that names the client otherwise there.

@@ -1,5 +1,6 @@
 mod claims;
 mod header;
+mod mapped;
 mod shape;
 
 use jsonwebtoken::Algorithm;

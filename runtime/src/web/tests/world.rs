@@ -250,7 +250,10 @@ fn issuer_config(issuer: &str, ours: &str) -> IssuerConfig {
             groups: vec!["groups".to_owned()],
             tenant: vec!["tenant".to_owned()],
             default_tenant: "default".parse::<Tenant>().unwrap(),
+            extra: Default::default(),
         },
+        acr: Vec::new(),
+        scopes: Default::default(),
         allow_without_user: false,
     }
 }

@@ -297,6 +297,7 @@ fn claims_that_decide_are_read_from_the_configured_path() {
             groups: path("groups"),
             tenant: path("org/id"),
             default_tenant: "nobody".parse().unwrap(),
+            extra: Default::default(),
         },
         ..testing::issuer()
     };
