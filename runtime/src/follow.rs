@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{Audit, Event, EventKind};
 use crate::catalog::{Catalog, Change, ChangeKind};
 use crate::limits::{RULES_BYTES_MAX, RULES_POLL, RULES_QUIET, RULES_SETTLE_MAX};
-use crate::policy::Rules;
+use crate::policy::{PolicyError, Rules, Vocabulary};
 use crate::problem::{Problem, by_line};
 
 /// The rules of a folder: `(file name, text)`, in the order of their names.
@@ -114,6 +114,8 @@ fn text(path: &Path) -> std::io::Result<String> {
 pub(crate) struct Parts {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) rules: Arc<ArcSwap<Rules>>,
+    /// The words of the configuration that rules may use.
+    pub(crate) vocabulary: Vocabulary,
     /// Whether the rules in force are those of the folder.
     pub(crate) in_force: Arc<AtomicBool>,
     pub(crate) audit: Audit,
@@ -281,13 +283,24 @@ impl Follower {
     /// Checks the rules against the tools as they are now. Rules that do not fit leave the old ones in force.
     async fn judge(&self) {
         let sources = match &self.judged {
-            Ok(sources) => sources,
+            Ok(sources) => sources.clone(),
             Err(unread) => return self.refuse(&unread.problems).await,
         };
         let parts = &self.parts;
         let tools: Vec<_> = parts.catalog.snapshot().tools.values().cloned().collect();
-        match Rules::load(sources, &tools) {
+        let vocabulary = parts.vocabulary.clone();
+        // Many rules about many tools take seconds to check; calls go on meanwhile.
+        let loading =
+            tokio::task::spawn_blocking(move || Rules::load_with(&sources, &tools, vocabulary));
+        let loaded = loading.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "checking the rules panicked");
+            Err(PolicyError::unreadable())
+        });
+        match loaded {
             Ok(rules) => {
+                for warning in rules.warnings() {
+                    tracing::warn!(%warning, "a rule says what has no effect");
+                }
                 let digest = rules.digest().to_string();
                 tracing::info!(digest, rules = rules.len(), "rules are in force");
                 let event = Event::new(EventKind::PolicyChanged).fact("digest", digest);

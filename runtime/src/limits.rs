@@ -16,6 +16,14 @@ pub const CLAIM_STRINGS_MAX: usize = 256;
 /// Further claims of one issuer that rules can read. Each one is copied into every decision.
 pub const EXTRA_CLAIMS_MAX: usize = 32;
 
+/// Scopes that the rules about one tool may name for a refusal to say which would do: each one is another decision.
+pub const STEP_UP_SCOPES_MAX: usize = 32;
+
+/// Levels of expressions in one rule. Each chained `&&` or `||` is one, and what rewrites rules recurses through them.
+pub const RULE_DEPTH_MAX: usize = 100;
+/// Stack on which rules are loaded, in bytes: about 200 KiB for each level in a debug build.
+pub const RULE_STACK_BYTES: usize = 64 * 1024 * 1024;
+
 /// Largest package file, in bytes: interpreters compiled to components reach 19 MB.
 pub const PACKAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest manifest section, in bytes. The largest shipped one has 4 KiB.

@@ -29,7 +29,7 @@ use crate::host::files::{MountError, Mounts};
 use crate::identity::{FetchError, FetchKeys, Identity, IssuerError};
 use crate::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
 use crate::mcp;
-use crate::policy::Rules;
+use crate::policy::{Rules, Vocabulary};
 use crate::sandbox::{Sandbox, Services};
 use crate::store::{SharedStore, SqliteStore, StoreError};
 use crate::web::{self, WebParts, WebState};
@@ -202,6 +202,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         Parts {
             catalog: Arc::clone(&catalog),
             rules: Arc::clone(&rules),
+            vocabulary: vocabulary(&config),
             in_force: Arc::clone(&in_force),
             audit: audit.clone(),
             epoch,
@@ -239,6 +240,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         clock: Arc::clone(&clock),
         public_url: config.server.public_url.clone(),
         call_timeout: config.server.call_timeout,
+        anonymous_discovery: config.anonymous_discovery,
         changed: epochs,
     });
     let (known, log) = (Arc::clone(&identity), audit.clone());
@@ -337,6 +339,15 @@ fn trusted_origins(config: &Config) -> Vec<url::Origin> {
     origins.sort_by_key(url::Origin::ascii_serialization);
     origins.dedup();
     origins
+}
+
+/// The words of the configuration that rules may use.
+pub fn vocabulary(config: &Config) -> Vocabulary {
+    Vocabulary::new(
+        &config.issuers,
+        &config.tools.tags,
+        config.anonymous_discovery,
+    )
 }
 
 /// The way in which a server with this configuration reads keys.

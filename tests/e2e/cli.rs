@@ -167,7 +167,7 @@ fn what_the_server_would_stumble_over_is_told_before_it_starts() {
 
         // One rule that is wrong in several ways is one to mend.
         std::fs::write(&config, good).unwrap();
-        let rule = "permit (principal, action == Action::\"call:nothing\", resource) when { resource.nothing };\n";
+        let rule = "permit (principal, action == Action::\"call:hello\", resource) when { resource.nothing && context.nothing };\n";
         std::fs::write(folder.path().join("policy.d/rules.cedar"), rule).unwrap();
         let out = check().ends(1);
         assert!(out.contains("1 problem(s)"), "{out}");

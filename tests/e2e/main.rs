@@ -24,5 +24,6 @@ mod layers;
 mod offers;
 mod outage;
 mod outsider;
+mod policy;
 mod reach;
 mod rules;

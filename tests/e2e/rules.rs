@@ -10,8 +10,11 @@ use crate::harness::{
 };
 
 const NOBODY: &str = r#"@id("nobody") forbid (principal, action, resource);"#;
-const NO_HELLO: &str =
-    r#"@id("no-hello") forbid (principal, action == Action::"call:hello", resource);"#;
+/// Shown on purpose, for a tool that cannot be called is not listed otherwise.
+const NO_HELLO: &str = r#"
+@id("no-hello") forbid (principal, action == Action::"call:hello", resource);
+@id("show-hello") permit (principal, action == Action::"list", resource == Tool::"hello");
+"#;
 
 fn path(server: &Server, file: &str) -> PathBuf {
     server.dir().join("policy.d").join(file)
@@ -91,12 +94,14 @@ fn rules_that_cannot_be_used_are_refused_by_name_and_those_before_stay_in_force(
         let (server, alice) = serve().await;
         for (n, (text, told)) in [
             ("permit (principal, action, resource)", "broken.cedar:1"),
-            // A tool that is not admitted: nobody can say what the rule would be about.
             (
-                "\n@id(\"ghost\")\nforbid (principal, action == Action::\"call:ghost-of-e2e\", resource);",
-                "ghost-of-e2e",
+                "@no_such_word(\"x\") permit (principal, action, resource);",
+                "no_such_word",
             ),
-            ("permit (principal, action, resource) when { context.no_such_fact };", "no_such_fact"),
+            (
+                "permit (principal, action, resource) when { context.no_such_fact };",
+                "no_such_fact",
+            ),
         ]
         .into_iter()
         .enumerate()
@@ -110,7 +115,10 @@ fn rules_that_cannot_be_used_are_refused_by_name_and_those_before_stay_in_force(
             let line = log
                 .lines()
                 .find(|line| line.contains("the rules are refused") && line.contains(told));
-            assert!(line.is_some_and(|line| line.contains("broken.cedar")), "{told}");
+            assert!(
+                line.is_some_and(|line| line.contains("broken.cedar")),
+                "{told}"
+            );
             assert!(count(&server, "policy.refused").await > n);
 
             std::fs::remove_file(path(&server, "broken.cedar")).unwrap();

@@ -275,6 +275,13 @@ impl fmt::Display for Package {
                 )?;
             }
         }
+        if let Some(acr) = &self.requires.acr {
+            writeln!(
+                out,
+                "  and that the caller's sign-in reaches the `acr`: {}",
+                shown(acr)
+            )?;
+        }
         writeln!(out, "\nIt serves")?;
         for tool in &self.tools {
             let title = tool

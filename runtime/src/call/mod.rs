@@ -22,7 +22,7 @@ use crate::consent::{ConsentError, Consents, Needed, Offer, RequestStates, State
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
-use crate::mcp::{Answer, Call, Era, Said};
+use crate::mcp::{Answer, Call, Era, NotScoped, Said};
 use crate::policy::{Refusal, Rules};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
 use crate::store::StoreError;
@@ -51,6 +51,8 @@ pub struct Stages {
     pub public_url: Url,
     /// Longest call when a manifest says nothing.
     pub call_timeout: Duration,
+    /// Whether whoever has no token may list.
+    pub anonymous_discovery: bool,
     /// Counts up when what callers may see may have changed.
     pub changed: watch::Receiver<u64>,
 }
@@ -88,9 +90,12 @@ impl Stages {
         caller: Arc<Caller>,
         entry: &mut Entry,
     ) -> Result<Ended, Box<Ended>> {
-        let tool = self.find(&call, entry)?;
         let rules = self.rules.load_full();
+        let tool = self.find(&call, &caller, &rules, entry)?;
         let permit = rules.permit(&caller, &tool, &call.arguments);
+        for seen in rules.observe(&caller, &tool, &call.arguments) {
+            tracing::info!(tool = %tool.name(), question = seen.question, rules = ?seen.rules, would = %seen.would, event = %entry.id(), "a rule under trial would have decided otherwise");
+        }
         let permit = permit
             .map_err(|refusal| not_permitted(&rules, &caller, &tool, &call.arguments, &refusal))?;
         check_arguments(&tool, &call.arguments)?;
@@ -127,8 +132,19 @@ impl Stages {
     }
 
     /// What for. An unknown tool answers as a hidden one.
-    fn find(&self, call: &Call, entry: &mut Entry) -> Result<Tool, Box<Ended>> {
+    fn find(
+        &self,
+        call: &Call,
+        caller: &Arc<Caller>,
+        rules: &Rules,
+        entry: &mut Entry,
+    ) -> Result<Tool, Box<Ended>> {
         let Some(tool) = self.catalog.find(call.tool.as_str()) else {
+            // The same questions as about a hidden tool, about some other: the time shall not tell the two apart.
+            if let Some(other) = self.catalog.snapshot().tools.values().next() {
+                let _ = rules.permit(caller, other, &call.arguments);
+                rules.lists(caller, other);
+            }
             return Err(Ended::refused(
                 Stage::Catalog,
                 "unknown-tool",
@@ -320,6 +336,14 @@ fn not_permitted(
     // Arguments that do not fit their schema cannot fit a rule about them either: say what can be mended.
     if let Err(ended) = check_arguments(tool, arguments) {
         return ended;
+    }
+    if let Some(needed) = rules.step_up(caller, tool, Some(arguments)) {
+        let answer = Answer::NotScoped(NotScoped { needed });
+        return Ended::refused(Stage::Policy, "missing-scopes", answer);
+    }
+    if let Refusal::WeakSignIn { .. } = refusal {
+        let text = "this tool asks for a stronger sign-in than that of your token".to_owned();
+        return Ended::refused(Stage::Policy, refusal.name(), Answer::ToolError(text));
     }
     Ended::refused(Stage::Policy, refusal.name(), Answer::Denied)
 }

@@ -47,6 +47,18 @@ impl Line for Stages {
             .collect()
     }
 
+    fn is_open(&self) -> bool {
+        self.anonymous_discovery
+    }
+
+    fn list_anonymous(&self) -> Vec<Listed> {
+        let rules = self.rules.load();
+        let snapshot = self.catalog.snapshot();
+        let open = snapshot.tools.values();
+        let open = open.filter(|tool| self.anonymous_discovery && rules.lists_anonymous(tool));
+        open.map(Listed::of).collect()
+    }
+
     fn header_schema(&self, caller: &Caller, tool: &str) -> Option<Arc<Map<String, Value>>> {
         let tool = self.catalog.find(tool)?;
         let schema = tool.definition().input_schema.as_object()?;

@@ -145,6 +145,9 @@ fn requires(requires: &Requires) -> Result<(), ManifestError> {
             line(&format!("{field} in `requires`"), one, TITLE_CHARS_MAX)?;
         }
     }
+    if let Some(acr) = &requires.acr {
+        line("the `acr` in `requires`", acr, TITLE_CHARS_MAX)?;
+    }
     Ok(())
 }
 

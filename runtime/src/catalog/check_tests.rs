@@ -62,6 +62,7 @@ fn what_cannot_be_seen_is_refused_in_every_text() {
                     json!({"type": "object", "properties": {text.clone(): {}}})
             }),
             with(|m| m.tools[0].output_schema = Some(json!({"enum": [text]}))),
+            with(|m| m.requires.acr = Some(text.clone())),
             with(|m| m.requires.roles = vec![text.clone()]),
         ] {
             assert!(

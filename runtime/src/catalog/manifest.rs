@@ -76,6 +76,9 @@ pub struct Requires {
     /// Scopes that the token must all have.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// The `acr` that the sign-in must reach, by the order of the caller's issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
 }
 
 /// One tool, as a client sees it.

@@ -23,6 +23,7 @@ impl Place {
         config::Tools {
             dir: self.dir.path().join("tools"),
             cache_dir: self.dir.path().join("cache"),
+            tags: Default::default(),
             prefix: Vec::new(),
         }
     }

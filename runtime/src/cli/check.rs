@@ -13,7 +13,8 @@ use crate::engine::{Pool, WasmEngine};
 use crate::follow;
 use crate::host::files::Mounts;
 use crate::identity::Identity;
-use crate::policy::Rules;
+use crate::ids::ToolName;
+use crate::policy::{Rules, Unreadable};
 use crate::problem::{Problem, by_line};
 use crate::server;
 use crate::web;
@@ -155,8 +156,18 @@ fn check_rules(config: &Config, snapshot: &Snapshot, problems: &mut Vec<String>)
         }
     };
     let tools: Vec<_> = snapshot.tools.values().cloned().collect();
-    match Rules::load(&sources, &tools) {
+    match Rules::load_with(&sources, &tools, server::vocabulary(config)) {
         Ok(rules) => {
+            for warning in rules.warnings() {
+                println!("warning: {warning}");
+            }
+            for tool in &tools {
+                let hidden = rules
+                    .unreadable()
+                    .iter()
+                    .filter(|one| one.tool == *tool.name());
+                tell_hidden(tool.name(), hidden);
+            }
             if rules.is_empty() {
                 println!("note: there are no rules, so nothing is allowed");
             }
@@ -166,5 +177,14 @@ fn check_rules(config: &Config, snapshot: &Snapshot, problems: &mut Vec<String>)
             problems.extend(mended_together(&error.problems));
             0
         }
+    }
+}
+
+/// The arguments of a tool that rules cannot read, on one line.
+fn tell_hidden<'a>(tool: &ToolName, hidden: impl Iterator<Item = &'a Unreadable>) {
+    let named = hidden.map(|one| format!("`{}` ({})", one.argument, one.why));
+    let named: Vec<_> = named.collect();
+    if !named.is_empty() {
+        println!("note: rules cannot read of `{tool}`: {}", named.join(", "));
     }
 }

@@ -50,7 +50,8 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let all: Vec<_> = snapshot.tools.values().cloned().collect();
-    let rules = Rules::load(&follow::rule_sources(config.policy_dir.as_deref())?, &all)?;
+    let sources = follow::rule_sources(config.policy_dir.as_deref())?;
+    let rules = Rules::load_with(&sources, &all, server::vocabulary(&config))?;
 
     println!(
         "caller   {} of {}",

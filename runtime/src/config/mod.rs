@@ -6,7 +6,7 @@ mod issuer;
 mod parse;
 mod scopes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub struct Config {
     pub tools: Tools,
     /// Folder of the Cedar rules; none means that nothing is allowed.
     pub policy_dir: Option<PathBuf>,
+    /// Whether whoever has no token may list the tools that rules open to everybody. Nobody without a token calls one.
+    pub anonymous_discovery: bool,
     /// Where state is kept: the file of the SQLite database.
     pub state_file: PathBuf,
     /// Directories that tools may ask for by name.
@@ -198,6 +200,8 @@ pub struct Tools {
     pub cache_dir: PathBuf,
     /// Prefix for the tools of a package, by package name.
     pub prefix: Vec<(String, String)>,
+    /// The operator's tags, by the name under which a tool is served. Rules read them.
+    pub tags: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A directory under a name.

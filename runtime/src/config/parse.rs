@@ -1,5 +1,6 @@
 //! TOML to a checked [`Config`]: every problem at once, each with its line.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use url::{Host, Url};
 use super::issuer::{self, RawIssuer};
 use super::{Config, EgressHost, IssuerConfig, Mount, Server, SignIn, Tools};
 use crate::capability::HostName;
-use crate::ids::{Issuer, MountName};
+use crate::ids::{Issuer, MountName, ToolName};
 use crate::limits;
 use crate::problem::{Problem, line_at};
 
@@ -24,6 +25,8 @@ struct File {
     sign_in: Option<RawSignIn>,
     tools: RawTools,
     policy: Option<RawPolicy>,
+    #[serde(default)]
+    discovery: RawDiscovery,
     state: RawState,
     #[serde(default)]
     mount: Vec<RawMount>,
@@ -56,13 +59,22 @@ struct RawTools {
     dir: PathBuf,
     cache_dir: Option<PathBuf>,
     #[serde(default)]
-    prefix: std::collections::BTreeMap<String, Spanned<String>>,
+    prefix: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    tags: BTreeMap<ToolName, BTreeSet<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPolicy {
     dir: PathBuf,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawDiscovery {
+    #[serde(default)]
+    anonymous: bool,
 }
 
 #[derive(Deserialize)]
@@ -197,6 +209,12 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             .iter()
             .map(|(name, prefix)| (name.clone(), prefix.get_ref().clone()))
             .collect(),
+        tags: raw
+            .tools
+            .tags
+            .iter()
+            .map(|(name, tags)| (name.to_string(), tags.clone()))
+            .collect(),
     };
     let policy_dir = raw.policy.as_ref().map(|policy| check.path(&policy.dir));
     match (server, state_file) {
@@ -206,6 +224,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             sign_in,
             tools,
             policy_dir,
+            anonymous_discovery: raw.discovery.anonymous,
             state_file,
             mounts,
             egress_hosts,

@@ -1,14 +1,17 @@
 //! The stage of the line: a permit in; a consent out, or a question.
 
 use super::plan::{self, Agreed, Plan};
-use super::question::Shown;
+use super::question::{DAY, Shown};
 use super::{Consent, ConsentError, Consents, OPEN_QUESTIONS_MAX, TicketId};
 use crate::audit::{Event, EventKind};
 use crate::capability::CapabilitySet;
 use crate::clock::Timestamp;
 use crate::ids::Digest;
 use crate::policy::Permit;
-use crate::store::{Applied, Change, ConsentKey, Pinned, TicketRow, TicketState, random};
+use crate::store::{
+    Applied, Change, ConsentKey, ConsentRow, ConsentState, Pinned, Scope, TicketRow, TicketState,
+    random,
+};
 
 /// How often a call looks again when another call used up what it found. Each time, another call went on.
 const LOOKS_MAX: u32 = 8;
@@ -55,7 +58,8 @@ impl Consents {
         }
         let (key, pinned) = (key(&permit), pinned(&permit));
         for _ in 0..LOOKS_MAX {
-            let rows = self.store.live_consents(&key, now).await?;
+            let mut rows = self.store.live_consents(&key, now).await?;
+            rows.retain(|row| within_bounds(&permit, row, now));
             let agreed = match plan::plan(&wanted, &rows, &pinned, arguments, now) {
                 Plan::Denied { again_from } => return Err(ConsentError::Denied { again_from }),
                 Plan::Ask(asked) => {
@@ -180,6 +184,13 @@ fn consent(permit: Permit, agreed: &CapabilitySet, records: Vec<String>) -> Cons
         permit,
         records,
     }
+}
+
+/// Whether an agreement is as young as the rules want it now, whatever they said when it was given. A denial always holds.
+fn within_bounds(permit: &Permit, row: &ConsentRow, now: Timestamp) -> bool {
+    let agreed = row.state == ConsentState::Active && row.scope == Scope::Until;
+    let longest = permit.ceilings(&row.capability).consent_days;
+    !agreed || longest.is_none_or(|days| row.decided_at.plus(DAY.saturating_mul(days)) > now)
 }
 
 /// Whose records serve this permit.

@@ -19,6 +19,9 @@ use crate::limits::{CONSENT_T1_MAX, CONSENT_T2_MAX, TICKET_TTL};
 use crate::policy::Permit;
 use crate::store::{ConsentKey, Pinned, StoreError, TicketRow, TicketState};
 
+/// Rules bound consents by whole days.
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// What the page shows of the tool and of each capability; kept as it was when the question was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shown {
@@ -33,6 +36,9 @@ struct ShownCapability {
     capability: Capability,
     reason: String,
     optional: bool,
+    /// Days that the rules allow at most; zero is one call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    days_max: Option<u32>,
 }
 
 impl Shown {
@@ -50,6 +56,7 @@ impl Shown {
                     capability: want.capability.clone(),
                     reason: want.reason.clone(),
                     optional: want.optional,
+                    days_max: permit.ceilings(&want.capability).consent_days,
                 })
                 .collect(),
         }
@@ -221,7 +228,12 @@ impl From<ShownCapability> for Asked {
             reason: shown.reason,
             optional: shown.optional,
             tier,
-            longest: longest(tier),
+            longest: longest(tier)
+                .map(|longest| match shown.days_max {
+                    Some(days) => longest.min(DAY.saturating_mul(days)),
+                    None => longest,
+                })
+                .filter(|longest| !longest.is_zero()),
             capability: shown.capability,
         }
     }

@@ -1,3 +1,4 @@
+mod bounds;
 mod offers;
 mod questions;
 mod states;
@@ -16,7 +17,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::identity::testing::{NOW, caller};
 use crate::ids::Digest;
 use crate::limits::{CONSENT_T1_MAX, CONSENT_T2_MAX, REQUEST_STATE_TTL, TICKET_TTL};
-use crate::policy::testing::permit;
+use crate::policy::testing::{bounded_permit, permit};
 use crate::store::{Scope, SqliteStore, Store, TicketState};
 
 const READ: &str = "files read notes";

@@ -38,12 +38,15 @@ pub use self_test::{SelfTestError, self_test};
 pub use strict::StrictError;
 pub use token::{Caller, TokenFacts};
 
+pub use crate::config::{ClaimType, ExtraClaim, ScopeMap};
+
 use error::shown;
 use jws::Unverified;
 use source::{IssuerKeys, Loaded};
 
 use crate::clock::Timestamp;
-use crate::config::{IssuerConfig, KeySource};
+pub use crate::config::IssuerConfig;
+use crate::config::KeySource;
 use crate::ids::{Digest, Issuer};
 
 #[cfg(test)]

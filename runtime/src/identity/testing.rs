@@ -234,6 +234,14 @@ pub(crate) fn caller(changes: Value) -> Arc<Caller> {
     Arc::new(token::verify(&token, &issuer(), &keys(), NOW).unwrap())
 }
 
+/// A verified caller of [`issuer`] as `change` left it, so that further claims are read.
+pub(crate) fn caller_of(change: impl FnOnce(&mut IssuerConfig), changes: Value) -> Arc<Caller> {
+    let mut issuer = issuer();
+    change(&mut issuer);
+    let token = BearerToken::new(token(changes));
+    Arc::new(token::verify(&token, &issuer, &keys(), NOW).unwrap())
+}
+
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

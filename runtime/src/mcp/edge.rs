@@ -29,11 +29,20 @@ use crate::limits::REQUEST_BODY_BYTES_MAX;
 /// Longest time in which a body must arrive whole: a megabyte over a slow line.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(15);
 
+/// What is answered without a token, where the operator opened the door: all that a listing needs, and no call.
+const ANONYMOUS_METHODS: [&str; 5] = [
+    "initialize",
+    "notifications/initialized",
+    "ping",
+    "server/discover",
+    "tools/list",
+];
+
 /// What the edge found out about an admitted request; handlers read it from the request's extensions.
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
-    /// Who calls.
-    pub caller: Arc<Caller>,
+    /// Who calls; none without a token, and then nothing but a listing is asked.
+    pub caller: Option<Arc<Caller>>,
     /// What is known of the request.
     pub facts: RequestFacts,
     /// Where a handler leaves a refusal that needs a status of its own (trap R11).
@@ -50,8 +59,8 @@ pub(super) type Refused = (EdgeRefusal, Option<RequestId>);
 pub(super) struct Ready {
     /// The request, its body read and its token gone.
     pub request: http::Request<Full<Bytes>>,
-    /// Who sent it.
-    pub caller: Arc<Caller>,
+    /// Who sent it, unless it came without a token.
+    pub caller: Option<Arc<Caller>>,
     /// Its JSON-RPC id.
     pub id: Option<RequestId>,
     /// The request that it cancels.
@@ -124,18 +133,24 @@ impl Edge {
         self.check_origin(&parts.headers)
             .map_err(|e| self.note(facts, e))?;
         check_length(&parts.headers).map_err(|e| self.note(facts, e))?;
-        let caller = self.authenticate(&mut parts, facts).await?;
+        let caller = match self.is_anonymous(&parts) {
+            true => None,
+            false => Some(self.authenticate(&mut parts, facts).await?),
+        };
+        // Nothing behind the edge sees a cookie of the consent page (A10), nor the token, which `authenticate` takes.
+        parts.headers.remove(COOKIE);
         check_shape(&parts).map_err(|e| self.note(facts, e))?;
         let body = read_body(body).await.map_err(|e| self.note(facts, e))?;
         let message = Message::read(&body).map_err(|(e, id)| (self.note(facts, e).0, id))?;
-        self.check_message(&message, &parts.headers, &caller)
+        self.check_message(&message, &parts.headers, caller.as_deref())
             .map_err(|e| (self.note(facts, e).0, message.id.clone()))?;
 
         let verdict = Arc::new(OnceLock::new());
-        let known = (message.operation.method == "subscriptions/listen")
-            .then(|| listing::ordered(self.line.list(&caller)).into());
+        let listens = message.operation.method == "subscriptions/listen";
+        let known = caller.as_ref().filter(|_| listens);
+        let known = known.map(|caller| listing::ordered(self.line.list(caller)).into());
         parts.extensions.insert(Admitted {
-            caller: Arc::clone(&caller),
+            caller: caller.clone(),
             facts: facts.clone(),
             verdict: Arc::clone(&verdict),
             known,
@@ -183,15 +198,21 @@ impl Edge {
         all_allowed.then_some(()).ok_or(EdgeRefusal::Origin)
     }
 
+    /// Whether a request shows no sign of a token, where such requests are answered. A token that is bad, in the wrong
+    /// place or of another scheme is refused as ever.
+    fn is_anonymous(&self, parts: &Parts) -> bool {
+        !parts.headers.contains_key(AUTHORIZATION)
+            && parts.uri.query().is_none()
+            && self.line.is_open()
+    }
+
     async fn authenticate(
         &self,
         parts: &mut Parts,
         facts: &RequestFacts,
     ) -> Result<Arc<Caller>, Refused> {
         let token = BearerToken::from_headers(&parts.headers, parts.uri.query());
-        // Nothing behind the edge sees the token, or a cookie of the consent page (A10).
         parts.headers.remove(AUTHORIZATION);
-        parts.headers.remove(COOKIE);
         let token = token.map_err(|error| self.note(facts, unreadable(error.public())))?;
         // The line has recorded its own failures, with their reasons.
         self.line
@@ -208,8 +229,15 @@ impl Edge {
         &self,
         message: &Message,
         headers: &HeaderMap,
-        caller: &Caller,
+        caller: Option<&Caller>,
     ) -> Result<(), EdgeRefusal> {
+        let Some(caller) = caller else {
+            // Without a token nothing else is answered, not even that the message is bad.
+            return match ANONYMOUS_METHODS.contains(&message.operation.method.as_str()) {
+                true => message.check_version(headers),
+                false => Err(EdgeRefusal::NoToken),
+            };
+        };
         message.check_version(headers)?;
         self.line
             .check_scopes(caller, &message.operation)

@@ -73,8 +73,14 @@ tokio::task_local! {
 }
 
 /// Runs what the SDK does with a request on behalf of this caller.
-pub(super) async fn on_behalf_of<T>(caller: Arc<Caller>, handled: impl Future<Output = T>) -> T {
-    CALLER.scope(caller, handled).await
+pub(super) async fn on_behalf_of<T>(
+    caller: Option<Arc<Caller>>,
+    handled: impl Future<Output = T>,
+) -> T {
+    match caller {
+        Some(caller) => CALLER.scope(caller, handled).await,
+        None => handled.await,
+    }
 }
 
 impl Handler {
@@ -107,7 +113,10 @@ impl Handler {
 
     /// The tools of a caller, even if listing them panics.
     fn visible(&self, admitted: &Admitted) -> Result<Vec<Listed>, ErrorData> {
-        let list = AssertUnwindSafe(|| self.0.line.list(&admitted.caller));
+        let list = AssertUnwindSafe(|| match &admitted.caller {
+            Some(caller) => self.0.line.list(caller),
+            None => self.0.line.list_anonymous(),
+        });
         catch_unwind(list).map_err(|panic| {
             let request = admitted.facts.id;
             tracing::error!(%request, panic = panic_text(&*panic), "a listing panicked");
@@ -121,11 +130,10 @@ impl Handler {
     async fn ask(
         &self,
         mut call: Call,
-        admitted: &Admitted,
+        caller: Arc<Caller>,
         progress: Option<(ProgressToken, Peer<RoleServer>)>,
     ) -> Answer {
         let request = call.request.id;
-        let caller = Arc::clone(&admitted.caller);
         let fault = move |panic: Box<dyn Any + Send>| {
             tracing::error!(%request, panic = panic_text(&*panic), "a call panicked");
             Answer::Fault { id: request }
@@ -206,6 +214,7 @@ impl ServerHandler for Handler {
     ) -> Result<CallToolResponse, ErrorData> {
         let admitted = admitted(&context)?;
         let era = era(&context);
+        let caller = verified(admitted)?;
         let can_open_urls = era == Era::Modern && opens_urls(&context);
         let Ok(tool) = request.name.parse::<ToolName>() else {
             let refusal = EdgeRefusal::ToolName;
@@ -215,9 +224,8 @@ impl ServerHandler for Handler {
         // A child, so that a cancelled call still gives its answer to a connection that is open.
         let cancel = context.ct.child_token();
         let _entered = (era == Era::Legacy).then(|| {
-            let (caller, id) = (&admitted.caller, admitted.facts.id);
-            let request = context.id.clone();
-            self.0.running.enter(caller, request, id, cancel.clone())
+            let (request, id) = (context.id.clone(), admitted.facts.id);
+            self.0.running.enter(&caller, request, id, cancel.clone())
         });
         let call = Call {
             tool,
@@ -242,7 +250,7 @@ impl ServerHandler for Handler {
             .meta
             .get_progress_token()
             .map(|token| (token, context.peer.clone()));
-        let answer = self.ask(call, admitted, progress).await;
+        let answer = self.ask(call, caller, progress).await;
         match self.0.wire.answer(answer, era, can_open_urls) {
             Shown::Result(result) => Ok(result),
             Shown::Error(error) => Err(error),
@@ -279,7 +287,7 @@ impl ServerHandler for Handler {
         let Ok(_place) = shared.subscriptions.try_acquire() else {
             return Err(respond::internal("too many subscriptions are open", None));
         };
-        let caller = &admitted.caller;
+        let caller = verified(admitted)?;
         // A stream outlives no token: whoever wants more asks again, with a live one.
         let left = caller.token().expires.since(shared.clock.now());
         let mut expired = pin!(tokio::time::sleep(left));
@@ -335,6 +343,12 @@ fn admitted(context: &RequestContext<RoleServer>) -> Result<&Admitted, ErrorData
         .get::<http::request::Parts>()
         .and_then(|parts| parts.extensions.get::<Admitted>())
         .ok_or_else(|| respond::internal("the request was not verified", None))
+}
+
+/// The caller, where only a caller is served. The edge lets nobody else come this far.
+fn verified(admitted: &Admitted) -> Result<Arc<Caller>, ErrorData> {
+    let caller = admitted.caller.clone();
+    caller.ok_or_else(|| respond::internal("the request was not verified", None))
 }
 
 fn era(context: &RequestContext<RoleServer>) -> Era {

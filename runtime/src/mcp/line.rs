@@ -40,6 +40,16 @@ pub trait Line: Send + Sync + 'static {
     /// The tools that this caller may see, in any order.
     fn list(&self, caller: &Caller) -> Vec<Listed>;
 
+    /// Whether requests without a token are answered at all. They list, they never call.
+    fn is_open(&self) -> bool {
+        false
+    }
+
+    /// The tools that whoever has no token may see, in any order.
+    fn list_anonymous(&self) -> Vec<Listed> {
+        Vec::new()
+    }
+
     /// The schema of a tool that mirrors arguments into headers (`x-mcp-header`), to a caller who may see it; none for any other.
     fn header_schema(&self, caller: &Caller, tool: &str) -> Option<Arc<Map<String, Value>>>;
 

@@ -172,8 +172,8 @@ async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> R
             Err((refusal, id)) => endpoint.wire.refuse(&refusal, id, facts.id),
             Ok(ready) => {
                 // The SDK keeps nothing between two requests, so it cannot know which call is meant.
-                if let Some(request) = &ready.cancels {
-                    endpoint.running.cancel(&ready.caller, request);
+                if let (Some(request), Some(caller)) = (&ready.cancels, &ready.caller) {
+                    endpoint.running.cancel(caller, request);
                 }
                 let handled = on_behalf_of(ready.caller, endpoint.sdk.handle(ready.request));
                 let response = handled.await.map(Body::new);

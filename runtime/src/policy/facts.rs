@@ -1,14 +1,16 @@
 //! The caller, the tool and the arguments as Cedar sees them: typed facts, all of our own making.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression, Schema};
 use serde_json::{Map, Value};
 
-use super::schema::{Shape, shape, uid};
+use super::schema::uid;
+use super::shape::{Shape, shape};
+use super::{Asking, Vocabulary};
 use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
-use crate::identity::Caller;
+use crate::identity::{Caller, ClaimType, ClaimValue};
 use crate::ids::ToolName;
 
 fn text(value: impl Into<String>) -> RestrictedExpression {
@@ -49,84 +51,157 @@ pub(super) fn capability_uid(capability: &Capability) -> Result<EntityUid, Strin
 
 /// The entities of one request.
 pub(super) fn entities(
-    caller: &Caller,
-    tool: &Tool,
+    asking: &Asking<'_>,
     capability: Option<&Capability>,
     schema: &Schema,
 ) -> Result<Entities, String> {
-    let manifest = tool.package().manifest();
-    let package = uid("Package", manifest.name.as_str())?;
-    let tenant = uid("Tenant", caller.tenant().as_str())?;
-    let roles = caller
-        .roles()
-        .iter()
-        .map(|role| uid("Role", role))
-        .collect::<Result<Vec<_>, _>>()?;
-    let needs = manifest.needs();
-    let kinds: Vec<_> = needs.kinds().into_iter().collect();
+    let mut all = user(asking)?;
+    all.extend(served(asking.tool, asking.vocabulary)?);
+    if let Some(capability) = capability {
+        all.push(wanted(asking.tool, capability)?);
+    }
+    Entities::from_entities(all, Some(schema)).map_err(|error| error.to_string())
+}
 
-    let mut all: Vec<Entity> = roles
+/// The user, and everything that the user is in.
+fn user(asking: &Asking<'_>) -> Result<Vec<Entity>, String> {
+    let caller = asking.caller;
+    let named = |kind: &'static str, names: &BTreeSet<String>| {
+        let uids = names.iter().map(|name| uid(kind, name));
+        uids.collect::<Result<Vec<_>, _>>()
+    };
+    let mut parents = named("Role", caller.roles())?;
+    parents.extend(named("Group", caller.groups())?);
+    parents.push(uid("Tenant", caller.tenant().as_str())?);
+    let mut all: Vec<Entity> = parents
         .iter()
-        .map(|role| Entity::new_no_attrs(role.clone(), HashSet::new()))
+        .map(|parent| Entity::new_no_attrs(parent.clone(), HashSet::new()))
         .collect();
-    all.push(Entity::new_no_attrs(tenant.clone(), HashSet::new()));
-    let user = [
+    let attributes = [
         ("issuer", text(caller.user().issuer.as_str())),
         ("subject", text(caller.user().subject.as_str())),
         ("tenant", text(caller.tenant().as_str())),
         ("roles", texts(caller.roles().iter().map(String::as_str))),
         ("groups", texts(caller.groups().iter().map(String::as_str))),
-        ("scopes", texts(caller.scopes().iter().map(String::as_str))),
+        ("scopes", texts(asking.scopes.iter().map(String::as_str))),
         (
             "has_user",
             RestrictedExpression::new_bool(caller.has_user()),
         ),
+        ("claims", claims(asking)?),
     ];
-    all.push(entity(
-        user_uid(caller)?,
-        user,
-        roles.into_iter().chain([tenant]),
-    )?);
-    all.push(entity(
-        package.clone(),
-        [("publisher", text(manifest.publisher.as_str()))],
-        [],
-    )?);
-    let served = [
+    all.push(entity(user_uid(caller)?, attributes, parents)?);
+    Ok(all)
+}
+
+/// The further claims that rules know of, as far as the caller has them.
+fn claims(asking: &Asking<'_>) -> Result<RestrictedExpression, String> {
+    let mut pairs = Vec::new();
+    for (name, (kind, _)) in &asking.vocabulary.claims {
+        let value = match (asking.caller.claims().get(name), kind) {
+            (Some(ClaimValue::String(one)), ClaimType::String) => text(one.clone()),
+            (Some(ClaimValue::Integer(one)), ClaimType::Integer) => {
+                RestrictedExpression::new_long(*one)
+            }
+            (Some(ClaimValue::Boolean(one)), ClaimType::Boolean) => {
+                RestrictedExpression::new_bool(*one)
+            }
+            (Some(ClaimValue::Strings(all)), ClaimType::Strings) => {
+                texts(all.iter().map(String::as_str))
+            }
+            (None, _) => continue,
+            // The caller was verified under another configuration than the rules were checked for.
+            (Some(_), _) => return Err(format!("the claim `{name}` is of another type")),
+        };
+        pairs.push((name.clone(), value));
+    }
+    RestrictedExpression::new_record(pairs).map_err(|error| error.to_string())
+}
+
+/// The tool and its package.
+fn served(tool: &Tool, vocabulary: &Vocabulary) -> Result<[Entity; 2], String> {
+    let manifest = tool.package().manifest();
+    let needs = manifest.needs();
+    let kinds: Vec<_> = needs.kinds().into_iter().collect();
+    let hints = tool.annotations();
+    let truth = RestrictedExpression::new_bool;
+    let package = uid("Package", manifest.name.as_str())?;
+    let attributes = [
         ("name", text(tool.name().as_str())),
         ("package", text(manifest.name.as_str())),
         ("publisher", text(manifest.publisher.as_str())),
         ("tier", tier(needs.tier())),
         ("kinds", texts(kinds.iter().map(|kind| kind.as_str()))),
+        (
+            "digest",
+            text(tool.package().component_digest().to_string()),
+        ),
+        ("tags", texts(vocabulary.tags_of(tool.name()))),
+        ("read_only", truth(hints.read_only)),
+        ("destructive", truth(hints.destructive)),
+        ("idempotent", truth(hints.idempotent)),
+        ("open_world", truth(hints.open_world)),
     ];
-    all.push(entity(tool_uid(tool.name())?, served, [package])?);
-    if let Some(capability) = capability {
-        let mut fields = vec![
-            ("kind", text(capability.kind().as_str())),
-            ("text", text(capability.to_string())),
-            ("tier", tier(capability.tier())),
-        ];
-        match capability {
-            Capability::Http(http) => fields.extend([
+    let served = entity(tool_uid(tool.name())?, attributes, [package.clone()])?;
+    let publisher = [("publisher", text(manifest.publisher.as_str()))];
+    Ok([served, entity(package, publisher, [])?])
+}
+
+/// The entities of a request without a token.
+pub(super) fn anonymous_entities(
+    principal: EntityUid,
+    tool: &Tool,
+    vocabulary: &Vocabulary,
+    schema: &Schema,
+) -> Result<Entities, String> {
+    let anonymous = Entity::new_no_attrs(principal, HashSet::new());
+    let all = [anonymous].into_iter().chain(served(tool, vocabulary)?);
+    Entities::from_entities(all, Some(schema)).map_err(|error| error.to_string())
+}
+
+/// The context of a request without a token: no client, no sign-in, no actor.
+pub(super) fn anonymous_context(tool: &Tool) -> Result<Context, String> {
+    let served = RestrictedExpression::new_entity_uid(tool_uid(tool.name())?);
+    let pairs = [
+        ("client", text("")),
+        ("tier", tier(tool.package().manifest().needs().tier())),
+        ("amr", texts([])),
+        ("actors", RestrictedExpression::new_long(0)),
+        ("tool", served),
+    ];
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), value));
+    Context::from_pairs(pairs).map_err(|error| error.to_string())
+}
+
+/// The capability that is to be used.
+fn wanted(tool: &Tool, capability: &Capability) -> Result<Entity, String> {
+    let mut fields = vec![
+        ("kind", text(capability.kind().as_str())),
+        ("text", text(capability.to_string())),
+        ("tier", tier(capability.tier())),
+    ];
+    match capability {
+        Capability::Http(http) => {
+            fields.extend([
                 ("host", text(http.host.to_string())),
                 ("methods", texts(http.methods.iter())),
                 ("path", text(http.path.as_str())),
-            ]),
-            Capability::Files(files) => {
-                fields.extend([
-                    ("mount", text(files.mount.as_str())),
-                    ("access", text(files.access.to_string())),
-                ]);
-            }
-            Capability::Clock | Capability::Progress => {}
+            ]);
+            let port = http.port.map(i64::from).map(RestrictedExpression::new_long);
+            fields.extend(port.map(|port| ("port", port)));
         }
-        all.push(entity(
-            capability_uid(capability)?,
-            fields,
-            [tool_uid(tool.name())?],
-        )?);
+        Capability::Files(files) => fields.extend([
+            ("mount", text(files.mount.as_str())),
+            ("access", text(files.access.to_string())),
+            ("folder", text(files.path.to_string())),
+        ]),
+        Capability::Clock | Capability::Progress => {}
     }
-    Entities::from_entities(all, Some(schema)).map_err(|error| error.to_string())
+    entity(
+        capability_uid(capability)?,
+        fields,
+        [tool_uid(tool.name())?],
+    )
 }
 
 fn entity(
@@ -143,41 +218,52 @@ fn entity(
 
 /// What rules may know beside the entities.
 pub(super) fn context(
-    caller: &Caller,
-    tool: &Tool,
+    asking: &Asking<'_>,
     arguments: Option<RestrictedExpression>,
 ) -> Result<Context, String> {
+    let (caller, tool) = (asking.caller, asking.tool);
+    let token = caller.token();
+    let long =
+        |number: usize| RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX));
     let mut pairs = vec![
-        ("client".to_owned(), text(caller.client().as_str())),
+        ("client", text(caller.client().as_str())),
+        ("tier", tier(tool.package().manifest().needs().tier())),
+        ("amr", texts(token.amr.iter().map(String::as_str))),
+        ("actors", long(caller.actors().len())),
         (
-            "tier".to_owned(),
-            tier(tool.package().manifest().needs().tier()),
-        ),
-        (
-            "tool".to_owned(),
+            "tool",
             RestrictedExpression::new_entity_uid(tool_uid(tool.name())?),
         ),
     ];
-    if let Some(acr) = &caller.token().acr {
-        pairs.push(("acr".to_owned(), text(acr.clone())));
+    pairs.extend(token.acr.as_ref().map(|acr| ("acr", text(acr.clone()))));
+    let signed_in = token
+        .auth_time
+        .map(|at| RestrictedExpression::new_long(at.secs()));
+    pairs.extend(signed_in.map(|at| ("auth_time", at)));
+    if let Some(actor) = caller.actor() {
+        let client = actor.client.as_ref().map(|client| text(client.as_str()));
+        let fields = [
+            ("issuer", Some(text(actor.who.issuer.as_str()))),
+            ("subject", Some(text(actor.who.subject.as_str()))),
+            ("client", client),
+        ];
+        let fields = fields.into_iter();
+        let fields = fields.filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let actor = RestrictedExpression::new_record(fields).map_err(|error| error.to_string())?;
+        pairs.push(("actor", actor));
     }
-    if let Some(at) = caller.token().auth_time {
-        pairs.push((
-            "auth_time".to_owned(),
-            RestrictedExpression::new_long(at.secs()),
-        ));
-    }
-    if let Some(arguments) = arguments {
-        pairs.push(("args".to_owned(), arguments));
-    }
+    pairs.extend(arguments.map(|arguments| ("args", arguments)));
+    let pairs = pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
     Context::from_pairs(pairs).map_err(|error| error.to_string())
 }
 
 /// The arguments, as far as the tool's input schema types them for Cedar.
 pub(super) fn arguments(schema: &Value, arguments: &Map<String, Value>) -> RestrictedExpression {
-    let typed = match shape(schema, 0) {
-        Some(Shape::Record(fields)) => record(&fields, arguments),
-        Some(Shape::String | Shape::Long | Shape::Bool | Shape::Set(_)) | None => None,
+    let typed = match shape(schema) {
+        Ok(Shape::Record(fields)) => record(&fields, arguments),
+        Ok(Shape::String | Shape::Long | Shape::Bool | Shape::Set(_)) | Err(_) => None,
     };
     // Without a required field the request does not fit the generated schema, and that refuses the call.
     typed.unwrap_or_else(|| {
@@ -192,8 +278,8 @@ fn record(
     let mut pairs = Vec::new();
     for (name, shape, required) in fields {
         match (object.get(name), required) {
+            (None | Some(Value::Null), false) => {}
             (Some(value), _) => pairs.push((name.clone(), typed(shape, value)?)),
-            (None, false) => {}
             (None, true) => return None,
         }
     }
@@ -229,8 +315,9 @@ fn record_fits(fields: &[(String, Shape, bool)], object: &Map<String, Value>) ->
     fields
         .iter()
         .all(|(name, shape, required)| match object.get(name) {
+            None | Some(Value::Null) if !required => true,
             Some(value) => value_fits(shape, value),
-            None => !required,
+            None => false,
         })
 }
 

@@ -3,15 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Policy, PolicyId, PolicySet, ValidationMode, Validator,
+    ActionConstraint, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
 use miette::Diagnostic;
 
+use super::anonymous::{self, Part};
+use super::ceilings::{self, Ceilings};
+use super::known::{self, Left};
 use super::memo::Memo;
-use super::{Rules, schema};
+use super::shape::unreadable;
+use super::trial::Trial;
+use super::{Rules, Vocabulary, could, reads, schema, step_up};
 use crate::catalog::Tool;
-use crate::ids::Digest;
+use crate::ids::{Digest, ToolName};
+use crate::limits::{RULE_DEPTH_MAX, RULE_STACK_BYTES};
 use crate::problem::{Problem, line_at};
+use crate::stack::with_room;
 
 /// The rules cannot be used. What was in force before stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -21,36 +28,45 @@ pub struct PolicyError {
     pub problems: Vec<Problem>,
 }
 
-pub(super) fn load(sources: &[(String, String)], tools: &[Tool]) -> Result<Rules, PolicyError> {
-    let mut problems = Vec::new();
-    let mut policies = PolicySet::new();
-    let mut places = BTreeMap::new();
-    for (file, text) in sources {
-        match text.parse::<PolicySet>() {
-            Ok(parsed) => {
-                if parsed.templates().next().is_some() {
-                    problems.push(problem(
-                        file,
-                        None,
-                        "a rule with a slot such as `?principal` decides nothing",
-                        "write the rule out",
-                    ));
-                }
-                for (policy, line) in in_order(&parsed, text) {
-                    add(
-                        &mut policies,
-                        &mut places,
-                        &mut problems,
-                        file,
-                        &policy,
-                        line,
-                    );
-                }
-            }
-            Err(error) => problems.extend(rendered(file, text, &error)),
+/// Loads on a stack of its own: rules nest, and what reads them recurses.
+pub(super) fn on_a_large_stack(
+    sources: &[(String, String)],
+    tools: &[Tool],
+    vocabulary: Vocabulary,
+) -> Result<Rules, PolicyError> {
+    with_room(RULE_STACK_BYTES, || load(sources, tools, vocabulary))
+        .unwrap_or_else(|| Err(PolicyError::unreadable()))
+}
+
+impl PolicyError {
+    /// Reading the rules came to no end of its own.
+    pub(crate) fn unreadable() -> Self {
+        Self {
+            problems: vec![problem(
+                &("rules".to_owned(), None),
+                "the rules could not be read",
+                "the log says more",
+            )],
         }
     }
-    let schema = schema::schema(tools).map_err(|message| PolicyError {
+}
+
+/// Levels of expressions: an operator in the JSON form is an object in an object.
+fn depth(value: &serde_json::Value) -> usize {
+    let deepest = match value {
+        serde_json::Value::Object(members) => members.values().map(depth).max(),
+        serde_json::Value::Array(all) => all.iter().map(depth).max(),
+        _ => return 0,
+    };
+    deepest.unwrap_or(0) + 1
+}
+
+fn load(
+    sources: &[(String, String)],
+    tools: &[Tool],
+    vocabulary: Vocabulary,
+) -> Result<Rules, PolicyError> {
+    let schema = schema::schema(tools, &vocabulary).map_err(|message| PolicyError {
         problems: vec![Problem {
             file: "generated schema".to_owned(),
             line: None,
@@ -58,36 +74,28 @@ pub(super) fn load(sources: &[(String, String)], tools: &[Tool]) -> Result<Rules
             help: None,
         }],
     })?;
-    let validator = Validator::new(schema.clone());
-    let outcome = validator.validate(&policies, ValidationMode::Strict);
-    let mut said = BTreeSet::new();
-    // A warning here means a rule that can never apply, or text made to look like other text: no rule may be so.
-    let errors = outcome
-        .validation_errors()
-        .map(|error| (error.policy_id().clone(), error.to_string(), help(error)));
-    let warnings = outcome.validation_warnings().map(|warning| {
-        (
-            warning.policy_id().clone(),
-            warning.to_string(),
-            help(warning),
-        )
-    });
-    for (id, message, help) in errors.chain(warnings) {
-        if said.insert((id.clone(), message.clone())) {
-            let (file, line) = places
-                .get(&id)
-                .cloned()
-                .unwrap_or_else(|| (id.to_string(), None));
-            problems.push(Problem {
-                file,
-                line,
-                message,
-                help,
-            });
-        }
+    let mut loader = Loader {
+        tools,
+        vocabulary: &vocabulary,
+        policies: PolicySet::new(),
+        all: PolicySet::new(),
+        anonymous: PolicySet::new(),
+        on_trial: BTreeSet::new(),
+        places: BTreeMap::new(),
+        ceilings: BTreeMap::new(),
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    for (file, text) in sources {
+        loader.file(file, text);
     }
-    if !problems.is_empty() {
-        return Err(PolicyError { problems });
+    loader.tags();
+    loader.validate(&loader.all.clone(), &schema);
+    let open = loader.anonymous();
+    if !loader.problems.is_empty() {
+        return Err(PolicyError {
+            problems: loader.problems,
+        });
     }
     let whole: Vec<u8> = sources
         .iter()
@@ -96,69 +104,274 @@ pub(super) fn load(sources: &[(String, String)], tools: &[Tool]) -> Result<Rules
     let checked = tools
         .iter()
         .map(|tool| (tool.name().clone(), tool.definition_digest()));
+    let could = could::without_arguments(&loader.policies).map_err(|message| PolicyError {
+        problems: vec![problem(
+            &("rules".to_owned(), None),
+            &message,
+            "tell its author",
+        )],
+    })?;
+    let shown = loader
+        .policies
+        .policies()
+        .filter(|policy| ceilings::is_about_listing(policy));
+    let scopes = tools.iter().map(|tool| {
+        let about = loader.policies.policies();
+        let about = about.filter(|policy| may_concern(policy, tool));
+        let named: BTreeSet<String> = about.flat_map(step_up::named).collect();
+        (tool.name().clone(), named)
+    });
+    let unreadable = tools
+        .iter()
+        .flat_map(|tool| unreadable(tool.name(), &tool.definition().input_schema));
     Ok(Rules {
         checked: checked.collect(),
-        memo: Memo::of(&policies),
-        policies,
+        unreadable: unreadable.collect(),
+        memo: Memo::of(&loader.policies),
+        shown: shown.map(|policy| policy.id().to_string()).collect(),
+        could,
+        open,
+        scopes: scopes.collect(),
+        trial: (!loader.on_trial.is_empty()).then_some(Trial {
+            policies: loader.all,
+            rules: loader.on_trial,
+        }),
+        ceilings: loader.ceilings,
+        count: loader.places.len(),
+        warnings: loader.warnings,
+        policies: loader.policies,
         schema,
-        authorizer: Authorizer::new(),
+        vocabulary,
         digest: Digest::of(&whole),
     })
 }
 
-/// Adds one rule under the id that its author gave it, or `file:line`.
-fn add(
-    policies: &mut PolicySet,
-    places: &mut BTreeMap<PolicyId, (String, Option<usize>)>,
-    problems: &mut Vec<Problem>,
-    file: &str,
-    policy: &Policy,
-    line: Option<usize>,
-) {
-    if let Some((unknown, _)) = policy
-        .annotations()
-        .find(|(key, _)| !matches!(*key, "id" | "description"))
-    {
-        let message = format!("the annotation `@{unknown}` is unknown");
-        problems.push(problem(
-            file,
-            line,
-            &message,
-            "use `@id` and `@description`",
-        ));
+/// Whether a rule may have a part in a decision about a call of this tool: all but those about calls of other tools.
+fn may_concern(policy: &Policy, tool: &Tool) -> bool {
+    let of_calls = match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(action) => is_call(&action),
+        ActionConstraint::In(actions) => actions.iter().all(is_call),
+    };
+    !of_calls || reads::concerns(policy, tool)
+}
+
+fn is_call(action: &EntityUid) -> bool {
+    schema::action_name(action)
+        .is_some_and(|name| name == schema::CALL || name.starts_with("call:"))
+}
+
+/// Where a rule stands.
+type Place = (String, Option<usize>);
+
+/// Collects rules, and what is wrong with them while the rest is still read.
+struct Loader<'a> {
+    tools: &'a [Tool],
+    vocabulary: &'a Vocabulary,
+    /// The rules that decide.
+    policies: PolicySet,
+    /// Those, and the rules under trial.
+    all: PolicySet,
+    on_trial: BTreeSet<String>,
+    /// What is asked about callers without a token.
+    anonymous: PolicySet,
+    places: BTreeMap<PolicyId, Place>,
+    ceilings: BTreeMap<String, Ceilings>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Loader<'_> {
+    fn file(&mut self, file: &str, text: &str) {
+        let parsed = match text.parse::<PolicySet>() {
+            Ok(parsed) => parsed,
+            Err(error) => return self.problems.extend(rendered(file, text, &error)),
+        };
+        if parsed.templates().next().is_some() {
+            self.problems.push(problem(
+                &(file.to_owned(), None),
+                "a rule with a slot such as `?principal` decides nothing",
+                "write the rule out",
+            ));
+        }
+        for (policy, line) in in_order(&parsed, text) {
+            self.rule(&policy, (file.to_owned(), line));
+        }
     }
-    if let ActionConstraint::Eq(action) = policy.action_constraint()
-        && Ok(action) == schema::action("call")
-    {
-        let message = "`action == Action::\"call\"` never applies, since every tool has an action of its own in that group";
-        problems.push(problem(
-            file,
-            line,
-            message,
-            "write `action in Action::\"call\"`",
-        ));
-        return;
+
+    /// Adds one rule under the id that its author gave it, or `file:line`.
+    fn rule(&mut self, policy: &Policy, place: Place) {
+        let wrong = |message: &str, help: &str| problem(&place, message, help);
+        let (bounds, mistakes) = ceilings::read(policy);
+        let mistakes = mistakes.iter().map(|(message, help)| wrong(message, help));
+        self.problems.extend(mistakes);
+        if let ActionConstraint::Eq(action) = policy.action_constraint()
+            && Ok(action) == schema::action(schema::CALL)
+        {
+            let message = "`action == Action::\"call\"` never applies, since every tool has an action of its own in that group";
+            let help = "write `action in Action::\"call\"`";
+            self.problems.push(wrong(message, help));
+            return;
+        }
+        let name = policy.annotation("id").map_or_else(
+            || format!("{}:{}", place.0, place.1.unwrap_or_default()),
+            str::to_owned,
+        );
+        let id = PolicyId::new(&name);
+        if self.places.insert(id.clone(), place.clone()).is_some() {
+            let message = format!("there is another rule with the id `{name}`");
+            self.problems
+                .push(wrong(&message, "give each rule its own `@id`"));
+            return;
+        }
+        if bounds != Ceilings::default() {
+            self.ceilings.insert(name.clone(), bounds);
+        }
+        let policy = policy.new_id(id);
+        if !policy
+            .to_json()
+            .is_ok_and(|json| depth(&json) < 2 * RULE_DEPTH_MAX)
+        {
+            let message = format!("the rule is nested deeper than {RULE_DEPTH_MAX} levels");
+            self.problems.push(wrong(&message, "write several rules"));
+            return;
+        }
+        for message in reads::unreadable(&policy, self.tools, self.vocabulary) {
+            let help = "decide by what rules can read; `bailiwick check` names the rest";
+            self.problems.push(wrong(&message, help));
+        }
+        let (left, missing) = known::left(&policy, self.tools);
+        if !missing.is_empty() {
+            let message = format!(
+                "the rule `{name}` names what is not admitted: {}",
+                missing.join(", ")
+            );
+            let help = "it has no effect there until it is";
+            self.warnings.push(wrong(&message, help));
+        }
+        let policy = match left {
+            Left::Whole => policy,
+            Left::Part(policy) => *policy,
+            Left::Nothing => return,
+        };
+        let decides = match policy.annotation("log_only") {
+            None => true,
+            Some("true") => {
+                self.on_trial.insert(name.clone());
+                false
+            }
+            Some(_) => {
+                let message = "`@log_only` is neither there nor `@log_only(\"true\")`";
+                self.problems.push(wrong(
+                    message,
+                    "write `@log_only(\"true\")`, or leave it out",
+                ));
+                return;
+            }
+        };
+        let part = anonymous::part(&policy);
+        let own = part == Part::Own;
+        if own {
+            if !decides || !ceilings::is_about_listing(&policy) {
+                let help = "write `action == Action::\"list\"`, and no `@log_only`";
+                self.problems
+                    .push(wrong("whoever has no token lists, and nothing else", help));
+                return;
+            }
+            if !self.vocabulary.anonymous {
+                let message = format!(
+                    "the rule `{name}` is about callers without a token, and none is answered"
+                );
+                self.warnings
+                    .push(wrong(&message, "set `anonymous = true` in `[discovery]`"));
+            }
+        }
+        let mut added = Ok(());
+        if own || (decides && part == Part::Shared) {
+            added = self.anonymous.add(policy.clone());
+        }
+        if !own {
+            added = added.and(self.all.add(policy.clone()));
+        }
+        if decides && !own {
+            added = added.and(self.policies.add(policy));
+        }
+        if let Err(error) = added {
+            self.problems
+                .push(wrong(&error.to_string(), "give each rule its own `@id`"));
+        }
     }
-    let name = policy.annotation("id").map_or_else(
-        || format!("{file}:{}", line.unwrap_or_default()),
-        str::to_owned,
-    );
-    let id = PolicyId::new(&name);
-    places.insert(id.clone(), (file.to_owned(), line));
-    if policies.add(policy.new_id(id)).is_err() {
-        problems.push(problem(
-            file,
-            line,
-            &format!("there is another rule with the id `{name}`"),
-            "give each rule its own `@id`",
-        ));
+
+    /// Tags of tools that are not admitted do nothing, and say so.
+    fn tags(&mut self) {
+        for name in self.vocabulary.tags.keys() {
+            if !self.tools.iter().any(|tool| tool.name().as_str() == name) {
+                let place = ("tools.tags".to_owned(), None);
+                let message = format!("tool `{name}` has tags and is not admitted");
+                self.warnings
+                    .push(problem(&place, &message, "they wait until it is"));
+            }
+        }
+    }
+
+    /// The tools that are open to callers without a token. Rules are checked for them only where the door is open: one
+    /// that reads who the caller is must say `principal is User` then.
+    fn anonymous(&mut self) -> BTreeMap<ToolName, Digest> {
+        let policies = std::mem::take(&mut self.anonymous);
+        let own = policies
+            .policies()
+            .any(|policy| anonymous::part(policy) == Part::Own);
+        if !own && !self.vocabulary.anonymous {
+            return BTreeMap::new();
+        }
+        let Ok(schema) = schema::anonymous(self.tools, self.vocabulary) else {
+            return BTreeMap::new();
+        };
+        let before = self.problems.len();
+        self.validate(&policies, &schema);
+        for problem in self.problems.iter_mut().skip(before) {
+            let help = "a `forbid` closes tools to callers without a token too; begin it with `principal is User` if it is not about them";
+            problem.help = Some(help.to_owned());
+        }
+        match self.vocabulary.anonymous {
+            true => anonymous::open(&policies, &schema, self.tools, self.vocabulary),
+            false => BTreeMap::new(),
+        }
+    }
+
+    /// A warning here means a rule that can never apply, or text made to look like other text: no rule may be so.
+    fn validate(&mut self, policies: &PolicySet, schema: &Schema) {
+        let outcome = Validator::new(schema.clone()).validate(policies, ValidationMode::Strict);
+        let mut said = BTreeSet::new();
+        let errors = outcome
+            .validation_errors()
+            .map(|error| (error.policy_id().clone(), error.to_string(), help(error)));
+        let warnings = outcome.validation_warnings().map(|warning| {
+            (
+                warning.policy_id().clone(),
+                warning.to_string(),
+                help(warning),
+            )
+        });
+        for (id, message, help) in errors.chain(warnings) {
+            if said.insert((id.clone(), message.clone())) {
+                let place = self.places.get(&id).cloned();
+                let (file, line) = place.unwrap_or_else(|| (id.to_string(), None));
+                self.problems.push(Problem {
+                    file,
+                    line,
+                    message,
+                    help,
+                });
+            }
+        }
     }
 }
 
-fn problem(file: &str, line: Option<usize>, message: &str, help: &str) -> Problem {
+fn problem((file, line): &Place, message: &str, help: &str) -> Problem {
     Problem {
-        file: file.to_owned(),
-        line,
+        file: file.clone(),
+        line: *line,
         message: message.to_owned(),
         help: Some(help.to_owned()),
     }

@@ -3,16 +3,17 @@
 //! A decision is kept only where no rule reads arguments, and is found again only for everything that it was made from:
 //! the same rules, the same caller down to its token, the same component and the same definition.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cedar_policy::PolicySet;
 use moka::sync::Cache;
 use serde_json::Value;
 
-use super::Refusal;
 use super::facts;
-use super::schema::{Shape, shape};
-use crate::capability::CapabilitySet;
+use super::shape::{Shape, shape};
+use super::{Ceilings, Refusal};
+use crate::capability::Capability;
 use crate::catalog::Tool;
 use crate::identity::Caller;
 use crate::ids::{Digest, ToolName};
@@ -21,7 +22,16 @@ use crate::ids::{Digest, ToolName};
 const DECISIONS_MAX: u64 = 10_000;
 
 /// What is allowed and by which rules, or why nothing is.
-pub(super) type Decided = Result<(CapabilitySet, Vec<String>), Refusal>;
+pub(super) type Decided = Result<Allowed, Refusal>;
+
+/// What is allowed, how far, and by which rules.
+#[derive(Clone)]
+pub(super) struct Allowed {
+    /// The capabilities, each with its bounds.
+    pub(super) ceilings: BTreeMap<Capability, Ceilings>,
+    /// The rules that decided, by id.
+    pub(super) rules: Vec<String>,
+}
 
 /// All that a decision is made from, beside the rules, in which the memory lives.
 #[derive(PartialEq, Eq, Hash)]
@@ -42,6 +52,8 @@ struct Known {
 pub(super) struct Memo {
     /// None where a rule reads arguments.
     known: Option<Cache<Key, Arc<Known>>>,
+    /// Who sees which tool. No argument has a part in that.
+    listed: Cache<Key, bool>,
 }
 
 impl Memo {
@@ -53,7 +65,23 @@ impl Memo {
         });
         Self {
             known: (!reads).then(|| Cache::new(DECISIONS_MAX)),
+            listed: Cache::new(DECISIONS_MAX),
         }
+    }
+
+    /// Whether the caller sees the tool: as was found before, or as `decide` says.
+    pub(super) fn listed(
+        &self,
+        caller: &Caller,
+        tool: &Tool,
+        decide: impl FnOnce() -> bool,
+    ) -> bool {
+        let key = key(caller, tool);
+        self.listed.get(&key).unwrap_or_else(|| {
+            let listed = decide();
+            self.listed.insert(key, listed);
+            listed
+        })
     }
 
     /// The decision for this call: the one that was made before, or what `decide` says.
@@ -67,12 +95,7 @@ impl Memo {
         let Some(known) = &self.known else {
             return decide();
         };
-        let key = Key {
-            caller: caller.fingerprint(),
-            tool: tool.name().clone(),
-            component: tool.package().component_digest(),
-            definition: tool.definition_digest(),
-        };
+        let key = key(caller, tool);
         match known.get(&key) {
             Some(found) if facts::fits(found.arguments.as_ref(), arguments) => {
                 found.decided.clone()
@@ -80,7 +103,7 @@ impl Memo {
             // Arguments that do not fit the generated schema are refused whatever the rules say.
             Some(_) => decide(),
             None => {
-                let shape = shape(&tool.definition().input_schema, 0);
+                let shape = shape(&tool.definition().input_schema).ok();
                 let decided = decide();
                 if facts::fits(shape.as_ref(), arguments) {
                     let kept = Known {
@@ -103,8 +126,17 @@ impl Memo {
     }
 }
 
+fn key(caller: &Caller, tool: &Tool) -> Key {
+    Key {
+        caller: caller.fingerprint(),
+        tool: tool.name().clone(),
+        component: tool.package().component_digest(),
+        definition: tool.definition_digest(),
+    }
+}
+
 /// Whether a rule, in Cedar's JSON form, reads `context.args`, or the context in a way that could.
-fn reads_arguments(rule: &Value) -> bool {
+pub(super) fn reads_arguments(rule: &Value) -> bool {
     match rule {
         Value::Object(members) => {
             is_context(rule)

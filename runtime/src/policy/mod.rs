@@ -3,33 +3,51 @@
 //! Never reads a clock, a file or the network: a decision can be replayed from the audit log. Nothing is allowed that no
 //! rule allows, a rule that fails to evaluate refuses the call, and a rule that cannot apply is refused when it is loaded.
 
+mod anonymous;
+mod ask;
+mod ceilings;
+mod could;
 mod facts;
+mod known;
 mod load;
 mod memo;
+mod reads;
+mod refusal;
 mod schema;
+mod shape;
+mod step_up;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod vocabulary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{
-    Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request, Schema,
-};
+use cedar_policy::{PolicySet, Schema};
 use serde_json::{Map, Value};
 
 use crate::capability::{Capability, CapabilitySet};
 use crate::catalog::Tool;
 use crate::identity::Caller;
 use crate::ids::{Digest, ToolName};
+use crate::problem::Problem;
 
+pub use ask::Step;
+pub use ceilings::Ceilings;
 pub use load::PolicyError;
+pub use refusal::Refusal;
+pub use shape::{Unreadable, Why};
+pub use trial::{Observation, Would};
+pub use vocabulary::Vocabulary;
+
+use ask::{Asking, Question};
 
 /// What the operator's rules allow this caller on this tool with these arguments.
 ///
 /// ```compile_fail,E0451
 /// fn forge(caller: std::sync::Arc<bailiwick::identity::Caller>, tool: bailiwick::catalog::Tool) -> bailiwick::policy::Permit {
-///     bailiwick::policy::Permit { caller, tool, allowed: bailiwick::capability::CapabilitySet::none(), rules: vec![] }
+///     bailiwick::policy::Permit { caller, tool, allowed: bailiwick::capability::CapabilitySet::none(), rules: vec![], ceilings: Default::default() }
 /// }
 /// ```
 pub struct Permit {
@@ -37,6 +55,7 @@ pub struct Permit {
     tool: Tool,
     allowed: CapabilitySet,
     rules: Vec<String>,
+    ceilings: BTreeMap<Capability, Ceilings>,
 }
 
 impl Permit {
@@ -59,77 +78,35 @@ impl Permit {
     pub fn rules(&self) -> &[String] {
         &self.rules
     }
-}
 
-/// Why a call is not permitted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The caller lacks a role that the tool's author demands.
-    #[error("the tool's author demands the role `{role}`")]
-    MissingRole { role: String },
-    /// The token lacks scopes that the tool's author demands.
-    #[error("the tool's author demands the scopes {}", scopes.join(", "))]
-    MissingScopes { scopes: Vec<String> },
-    /// No rule permits the call, or a rule forbids it.
-    #[error("{}", if rules.is_empty() { "no rule permits it".to_owned() } else { format!("forbidden by {}", rules.join(", ")) })]
-    Denied { rules: Vec<String> },
-    /// A required capability is denied by the rules, so asking the user for it would be in vain.
-    #[error("no rule permits `{capability}`, which the tool needs")]
-    CapabilityDenied {
-        capability: Capability,
-        rules: Vec<String>,
-    },
-    /// The rules in force were checked against another definition of the tool, or against none.
-    #[error("the rules were not checked against this definition of the tool")]
-    Unchecked,
-    /// A rule could not be evaluated; that refuses.
-    #[error("a rule could not be evaluated: {}", errors.join("; "))]
-    Evaluation { errors: Vec<String> },
-}
-
-impl Refusal {
-    /// Its name in the audit log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::MissingRole { .. } => "missing-role",
-            Self::MissingScopes { .. } => "missing-scopes",
-            Self::Denied { .. } => "denied",
-            Self::CapabilityDenied { .. } => "capability-denied",
-            Self::Unchecked => "unchecked-definition",
-            Self::Evaluation { .. } => "evaluation-error",
-        }
+    /// The bounds of all that this capability has to do with: the strictest of them.
+    pub fn ceilings(&self, capability: &Capability) -> Ceilings {
+        let touched = self.ceilings.iter();
+        let touched = touched.filter(|(one, _)| one.meet(capability).is_some());
+        touched.fold(Ceilings::default(), |all, (_, one)| all.meet(one))
     }
-
-    /// The rules that refused, by id.
-    pub fn rules(&self) -> &[String] {
-        match self {
-            Self::Denied { rules } | Self::CapabilityDenied { rules, .. } => rules,
-            Self::MissingRole { .. }
-            | Self::MissingScopes { .. }
-            | Self::Unchecked
-            | Self::Evaluation { .. } => &[],
-        }
-    }
-}
-
-/// One step of a decision, for `bailiwick explain`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What was asked: `list`, `call` or `use …`.
-    pub question: String,
-    /// Whether it is allowed.
-    pub allowed: bool,
-    /// The rules that decided; none when no rule permits it.
-    pub rules: Vec<String>,
-    /// What went wrong while deciding; anything here refuses.
-    pub errors: Vec<String>,
 }
 
 /// The operator's rules, checked against a schema that was made from the admitted tools.
 pub struct Rules {
     policies: PolicySet,
+    /// The same rules without what they say of arguments.
+    could: PolicySet,
+    /// Rules about listing alone, by id.
+    shown: BTreeSet<String>,
+    /// What rules bound, by id.
+    ceilings: BTreeMap<String, Ceilings>,
+    /// The scopes that rules about a tool name.
+    scopes: BTreeMap<ToolName, BTreeSet<String>>,
+    /// The tools that callers without a token see, each at its build.
+    open: BTreeMap<ToolName, Digest>,
+    /// Rules that decide nothing yet.
+    trial: Option<trial::Trial>,
     schema: Schema,
-    authorizer: Authorizer,
+    vocabulary: Vocabulary,
+    count: usize,
+    warnings: Vec<Problem>,
+    unreadable: Vec<Unreadable>,
     digest: Digest,
     /// The definitions that the rules were checked against.
     checked: BTreeMap<ToolName, Digest>,
@@ -139,7 +116,16 @@ pub struct Rules {
 impl Rules {
     /// Loads rules from `(file name, text)` and checks them strictly against the admitted tools.
     pub fn load(sources: &[(String, String)], tools: &[Tool]) -> Result<Self, PolicyError> {
-        load::load(sources, tools)
+        Self::load_with(sources, tools, Vocabulary::default())
+    }
+
+    /// Loads rules that may use the words of the configuration as well.
+    pub fn load_with(
+        sources: &[(String, String)],
+        tools: &[Tool],
+        vocabulary: Vocabulary,
+    ) -> Result<Self, PolicyError> {
+        load::on_a_large_stack(sources, tools, vocabulary)
     }
 
     /// The rules that allow nothing.
@@ -158,19 +144,44 @@ impl Rules {
 
     /// How many rules there are.
     pub fn len(&self) -> usize {
-        self.policies.policies().count()
+        self.count
     }
 
     /// Whether there are no rules, so that nothing is allowed.
     pub fn is_empty(&self) -> bool {
-        self.policies.is_empty()
+        self.count == 0
     }
 
-    /// Whether the caller may see the tool. One who lacks scopes alone sees it, to learn by calling which they are.
+    /// What the operator should know of rules that are in force, such as names of tools that are not admitted.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// The arguments that rules cannot read.
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
+    }
+
+    /// Whether the caller may see the tool: a rule lists it, and some call of it could be permitted, or the rule is about
+    /// listing alone. One who lacks scopes alone sees it, to learn by calling which they are.
     pub fn lists(&self, caller: &Caller, tool: &Tool) -> bool {
         self.is_checked(tool)
             && missing_role(caller, tool).is_none()
-            && self.list_step(caller, tool).allowed
+            && self.memo.listed(caller, tool, || {
+                let step = self.list_step(caller, tool);
+                let shown = step.rules.iter().any(|rule| self.shown.contains(rule));
+                let callable = || {
+                    self.would(caller, tool, caller.scopes(), None)
+                        || self.step_up(caller, tool, None).is_some()
+                };
+                step.allowed && (shown || callable())
+            })
+    }
+
+    /// Whether whoever has no token may see the tool. Nobody without a token calls one.
+    pub fn lists_anonymous(&self, tool: &Tool) -> bool {
+        self.is_checked(tool)
+            && self.open.get(tool.name()) == Some(&tool.package().component_digest())
     }
 
     /// Whether the rules were checked against this very definition. A tool that changed meanwhile could have arguments that
@@ -179,15 +190,17 @@ impl Rules {
         self.checked.get(tool.name()) == Some(&tool.definition_digest())
     }
 
-    /// Whether the token has the scopes that the tool's author demands; else all of them, to a caller who may see the tool.
+    /// Whether the token has the scopes that the tool's author demands; else those that would do, whatever the arguments, to
+    /// a caller who may see the tool.
     pub fn check_scopes(&self, caller: &Caller, tool: &Tool) -> Result<(), Vec<String>> {
-        let needed = &tool.package().manifest().requires.scopes;
-        let lacking = needed.iter().any(|scope| !caller.scopes().contains(scope));
-        if lacking && self.lists(caller, tool) {
-            Err(needed.clone())
-        } else {
-            Ok(())
+        let demanded = &tool.package().manifest().requires.scopes;
+        let lacking = demanded
+            .iter()
+            .any(|scope| !caller.scopes().contains(scope));
+        if !lacking || !self.lists(caller, tool) {
+            return Ok(());
         }
+        self.step_up(caller, tool, None).map_or(Ok(()), Err)
     }
 
     /// Whether the caller may call the tool with these arguments, and what the tool may do then.
@@ -202,12 +215,13 @@ impl Rules {
         }
         demanded(caller, tool)?;
         let decide = || self.decided(caller, tool, arguments);
-        let (allowed, rules) = self.memo.decided(caller, tool, arguments, decide)?;
+        let allowed = self.memo.decided(caller, tool, arguments, decide)?;
         Ok(Permit {
             caller: Arc::clone(caller),
             tool: tool.clone(),
-            allowed,
-            rules,
+            allowed: allowed.ceilings.keys().cloned().collect(),
+            rules: allowed.rules,
+            ceilings: allowed.ceilings,
         })
     }
 
@@ -227,7 +241,8 @@ impl Rules {
         if !call.allowed {
             return Err(Refusal::Denied { rules: call.rules });
         }
-        let (mut rules, mut allowed) = (call.rules, Vec::new());
+        let of_call = self.bounds(&call.rules);
+        let (mut rules, mut ceilings) = (call.rules, BTreeMap::new());
         for need in &tool.package().manifest().needs {
             for capability in need.capabilities.iter() {
                 let step = self.use_step(caller, tool, capability);
@@ -236,9 +251,12 @@ impl Rules {
                         errors: step.errors,
                     });
                 }
-                match (step.allowed, need.optional) {
+                let bounds = of_call.meet(&self.bounds(&step.rules));
+                // What is above the highest tier is as if no rule had allowed it.
+                let allowed = step.allowed && bounds.allows(capability.tier());
+                match (allowed, need.optional) {
                     (true, _) => {
-                        allowed.push(capability.clone());
+                        ceilings.insert(capability.clone(), bounds);
                         rules.extend(step.rules);
                     }
                     (false, true) => {}
@@ -253,7 +271,13 @@ impl Rules {
         }
         rules.sort();
         rules.dedup();
-        Ok((allowed.into_iter().collect(), rules))
+        Ok(memo::Allowed { ceilings, rules })
+    }
+
+    /// The strictest of what these rules bound.
+    fn bounds(&self, rules: &[String]) -> Ceilings {
+        let bounds = rules.iter().filter_map(|rule| self.ceilings.get(rule));
+        bounds.fold(Ceilings::default(), |all, one| all.meet(one))
     }
 
     /// Every step of the decision, whatever the earlier ones say.
@@ -289,103 +313,33 @@ impl Rules {
     }
 
     fn list_step(&self, caller: &Caller, tool: &Tool) -> Step {
-        self.step(
-            "list".to_owned(),
-            caller,
-            tool,
-            None,
-            schema::action("list"),
-            facts::context(caller, tool, None),
-        )
+        self.step(caller, tool, Question::List)
     }
 
     fn call_step(&self, caller: &Caller, tool: &Tool, arguments: &Map<String, Value>) -> Step {
-        let action = schema::call_action(tool.name());
-        let typed = facts::arguments(&tool.definition().input_schema, arguments);
-        self.step(
-            "call".to_owned(),
-            caller,
-            tool,
-            None,
-            action,
-            facts::context(caller, tool, Some(typed)),
-        )
+        self.step(caller, tool, Question::Call(arguments))
     }
 
     fn use_step(&self, caller: &Caller, tool: &Tool, capability: &Capability) -> Step {
-        let context = facts::context(caller, tool, None);
-        self.step(
-            format!("use {capability}"),
+        self.step(caller, tool, Question::Use(capability))
+    }
+
+    fn step(&self, caller: &Caller, tool: &Tool, question: Question<'_>) -> Step {
+        ask::ask(
+            &self.policies,
+            &self.schema,
+            &self.asking(caller, tool),
+            question,
+        )
+    }
+
+    fn asking<'a>(&'a self, caller: &'a Caller, tool: &'a Tool) -> Asking<'a> {
+        Asking {
             caller,
+            scopes: caller.scopes(),
             tool,
-            Some(capability),
-            schema::action("use"),
-            context,
-        )
-    }
-
-    fn step(
-        &self,
-        question: String,
-        caller: &Caller,
-        tool: &Tool,
-        capability: Option<&Capability>,
-        action: Result<EntityUid, String>,
-        context: Result<Context, String>,
-    ) -> Step {
-        let decided = (|| {
-            let entities = facts::entities(caller, tool, capability, &self.schema)?;
-            let resource = match capability {
-                Some(capability) => facts::capability_uid(capability)?,
-                None => facts::tool_uid(tool.name())?,
-            };
-            let request = Request::new(
-                facts::user_uid(caller)?,
-                action?,
-                resource,
-                context?,
-                Some(&self.schema),
-            )
-            .map_err(|error| error.to_string())?;
-            Ok::<_, String>(self.decide(&request, &entities))
-        })();
-        match decided {
-            Ok((allowed, rules, errors)) => Step {
-                question,
-                allowed: allowed && errors.is_empty(),
-                rules,
-                errors,
-            },
-            Err(error) => Step {
-                question,
-                allowed: false,
-                rules: Vec::new(),
-                errors: vec![error],
-            },
+            vocabulary: &self.vocabulary,
         }
-    }
-
-    fn decide(&self, request: &Request, entities: &Entities) -> (bool, Vec<String>, Vec<String>) {
-        let response = self
-            .authorizer
-            .is_authorized(request, &self.policies, entities);
-        let mut rules: Vec<_> = response
-            .diagnostics()
-            .reason()
-            .map(ToString::to_string)
-            .collect();
-        rules.sort();
-        // Cedar skips a rule that errs, a `forbid` among them: an error must refuse.
-        let errors = response
-            .diagnostics()
-            .errors()
-            .map(ToString::to_string)
-            .collect();
-        (
-            matches!(response.decision(), Decision::Allow),
-            rules,
-            errors,
-        )
     }
 }
 
@@ -396,8 +350,15 @@ fn demanded(caller: &Caller, tool: &Tool) -> Result<(), Refusal> {
             role: role.to_owned(),
         });
     }
-    let scopes = tool.package().manifest().requires.scopes.iter();
-    let scopes: Vec<_> = scopes
+    let requires = &tool.package().manifest().requires;
+    if let Some(wanted) = requires.acr.as_ref().filter(|acr| !caller.reaches_acr(acr)) {
+        return Err(Refusal::WeakSignIn {
+            wanted: wanted.clone(),
+        });
+    }
+    let scopes: Vec<_> = requires
+        .scopes
+        .iter()
         .filter(|scope| !caller.scopes().contains(*scope))
         .cloned()
         .collect();
@@ -421,9 +382,14 @@ pub(crate) mod testing {
 
     /// A permit through the real maker: rules that allow this caller everything that the tool asks for.
     pub(crate) fn permit(caller: &Arc<Caller>, tool: &Tool) -> Permit {
+        bounded_permit("", caller, tool)
+    }
+
+    /// The same, under a rule with these annotations.
+    pub(crate) fn bounded_permit(bounds: &str, caller: &Arc<Caller>, tool: &Tool) -> Permit {
         let all = (
             "all.cedar".to_owned(),
-            "permit(principal, action, resource);".to_owned(),
+            format!("{bounds} permit(principal, action, resource);"),
         );
         Rules::load(&[all], std::slice::from_ref(tool))
             .unwrap()

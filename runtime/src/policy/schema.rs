@@ -6,85 +6,12 @@
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, Schema};
 use serde_json::{Map, Value, json};
 
+use super::Vocabulary;
+use super::anonymous::ANONYMOUS;
+use super::shape::{Shape, cedar_type, shape};
 use crate::catalog::Tool;
+use crate::identity::ClaimType;
 use crate::ids::ToolName;
-
-/// Deepest nesting of arguments that rules can read.
-const ARGUMENT_DEPTH_MAX: usize = 4;
-
-/// What rules can see of one JSON Schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shape {
-    String,
-    Long,
-    Bool,
-    Set(Box<Shape>),
-    Record(Vec<(String, Shape, /* required */ bool)>),
-}
-
-/// The shape of a JSON Schema in Cedar's types; none for what they cannot express (numbers with fractions, unions, maps
-/// with free keys), which rules then cannot read.
-pub(super) fn shape(schema: &Value, depth: usize) -> Option<Shape> {
-    if depth > ARGUMENT_DEPTH_MAX {
-        return None;
-    }
-    match schema.get("type")?.as_str()? {
-        "string" => Some(Shape::String),
-        "integer" => Some(Shape::Long),
-        "boolean" => Some(Shape::Bool),
-        "array" => Some(Shape::Set(Box::new(shape(
-            schema.get("items")?,
-            depth + 1,
-        )?))),
-        "object" => {
-            let required: Vec<&str> = schema
-                .get("required")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
-            let fields = schema
-                .get("properties")
-                .and_then(Value::as_object)
-                .into_iter()
-                .flatten();
-            let fields = fields.filter_map(|(name, field)| {
-                Some((
-                    name.clone(),
-                    shape(field, depth + 1)?,
-                    required.contains(&name.as_str()),
-                ))
-            });
-            Some(Shape::Record(fields.collect()))
-        }
-        _ => None,
-    }
-}
-
-fn cedar_type(shape: &Shape) -> Map<String, Value> {
-    let named = |name: &str| Map::from_iter([("type".to_owned(), json!(name))]);
-    match shape {
-        Shape::String => named("String"),
-        Shape::Long => named("Long"),
-        Shape::Bool => named("Boolean"),
-        Shape::Set(element) => {
-            let mut set = named("Set");
-            set.insert("element".to_owned(), Value::Object(cedar_type(element)));
-            set
-        }
-        Shape::Record(fields) => {
-            let attributes = fields.iter().map(|(name, shape, required)| {
-                let mut field = cedar_type(shape);
-                field.insert("required".to_owned(), json!(required));
-                (name.clone(), Value::Object(field))
-            });
-            let mut record = named("Record");
-            record.insert("attributes".to_owned(), Value::Object(attributes.collect()));
-            record
-        }
-    }
-}
 
 /// The uid of an action.
 pub(super) fn action(name: &str) -> Result<EntityUid, String> {
@@ -105,20 +32,25 @@ pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
 }
 
 /// The schema for these tools, as Cedar's JSON form.
-pub(super) fn document(tools: &[Tool]) -> Value {
+fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Value {
     let strings = json!({"type": "Set", "element": {"type": "String"}});
     let optional = |kind: &str| json!({"type": kind, "required": false});
-    let context = |arguments: Option<&Tool>| {
+    let context = |arguments: Option<Shape>| {
         let mut attributes = json!({
             "client": {"type": "String"},
             "tier": {"type": "Long"},
             "acr": optional("String"),
+            "amr": strings,
             "auth_time": optional("Long"),
+            "actor": {"type": "Record", "required": false, "attributes": {
+                "issuer": {"type": "String"},
+                "subject": {"type": "String"},
+                "client": optional("String"),
+            }},
+            "actors": {"type": "Long"},
             "tool": {"type": "Entity", "name": "Tool"},
         });
-        if let (Some(tool), Some(attributes)) = (arguments, attributes.as_object_mut()) {
-            let shape =
-                shape(&tool.definition().input_schema, 0).unwrap_or(Shape::Record(Vec::new()));
+        if let (Some(shape), Some(attributes)) = (arguments, attributes.as_object_mut()) {
             attributes.insert("args".to_owned(), Value::Object(cedar_type(&shape)));
         }
         json!({"type": "Record", "attributes": attributes})
@@ -128,7 +60,7 @@ pub(super) fn document(tools: &[Tool]) -> Value {
     let mut actions = Map::new();
     actions.insert(
         "list".to_owned(),
-        json!({"appliesTo": applies("Tool", context(None))}),
+        json!({"appliesTo": {"principalTypes": principals, "resourceTypes": ["Tool"], "context": context(None)}}),
     );
     actions.insert(
         "use".to_owned(),
@@ -139,19 +71,23 @@ pub(super) fn document(tools: &[Tool]) -> Value {
     let group = json!([{"id": "call"}]);
     actions.insert(
         "call:".to_owned(),
-        json!({"memberOf": group, "appliesTo": applies("Tool", context(None))}),
+        json!({"memberOf": group, "appliesTo": applies("Tool", context(Some(Shape::Record(Vec::new()))))}),
     );
     for tool in tools {
-        let entry = json!({"memberOf": group, "appliesTo": applies("Tool", context(Some(tool)))});
+        let shape = shape(&tool.definition().input_schema);
+        let shape = shape.unwrap_or(Shape::Record(Vec::new()));
+        let entry = json!({"memberOf": group, "appliesTo": applies("Tool", context(Some(shape)))});
         actions.insert(format!("call:{}", tool.name()), entry);
     }
     json!({"": {
         "entityTypes": {
+            "Anonymous": {},
             "Role": {},
+            "Group": {},
             "Tenant": {},
             "Package": {"shape": {"type": "Record", "attributes": {"publisher": {"type": "String"}}}},
             "User": {
-                "memberOfTypes": ["Role", "Tenant"],
+                "memberOfTypes": ["Role", "Group", "Tenant"],
                 "shape": {"type": "Record", "attributes": {
                     "issuer": {"type": "String"},
                     "subject": {"type": "String"},
@@ -160,6 +96,7 @@ pub(super) fn document(tools: &[Tool]) -> Value {
                     "groups": strings,
                     "scopes": strings,
                     "has_user": {"type": "Boolean"},
+                    "claims": claims(vocabulary),
                 }},
             },
             "Tool": {
@@ -170,6 +107,12 @@ pub(super) fn document(tools: &[Tool]) -> Value {
                     "publisher": {"type": "String"},
                     "tier": {"type": "Long"},
                     "kinds": strings,
+                    "digest": {"type": "String"},
+                    "tags": strings,
+                    "read_only": {"type": "Boolean"},
+                    "destructive": {"type": "Boolean"},
+                    "idempotent": {"type": "Boolean"},
+                    "open_world": {"type": "Boolean"},
                 }},
             },
             "Capability": {
@@ -179,10 +122,12 @@ pub(super) fn document(tools: &[Tool]) -> Value {
                     "text": {"type": "String"},
                     "tier": {"type": "Long"},
                     "host": optional("String"),
+                    "port": optional("Long"),
                     "methods": {"type": "Set", "element": {"type": "String"}, "required": false},
                     "path": optional("String"),
                     "mount": optional("String"),
                     "access": optional("String"),
+                    "folder": optional("String"),
                 }},
             },
         },
@@ -190,7 +135,52 @@ pub(super) fn document(tools: &[Tool]) -> Value {
     }})
 }
 
-/// The schema for these tools.
-pub(super) fn schema(tools: &[Tool]) -> Result<Schema, String> {
-    Schema::from_json_value(document(tools)).map_err(|error| error.to_string())
+/// The further claims, as one record.
+fn claims(vocabulary: &Vocabulary) -> Value {
+    let claims = vocabulary.claims.iter().map(|(name, (kind, always))| {
+        let mut claim = match kind {
+            ClaimType::String => json!({"type": "String"}),
+            ClaimType::Integer => json!({"type": "Long"}),
+            ClaimType::Boolean => json!({"type": "Boolean"}),
+            ClaimType::Strings => json!({"type": "Set", "element": {"type": "String"}}),
+        };
+        if let Some(claim) = claim.as_object_mut() {
+            claim.insert("required".to_owned(), json!(always));
+        }
+        (name.clone(), claim)
+    });
+    json!({"type": "Record", "attributes": Map::from_iter(claims)})
 }
+
+/// The schema for these tools and words.
+pub(super) fn schema(tools: &[Tool], vocabulary: &Vocabulary) -> Result<Schema, String> {
+    Schema::from_json_value(document(tools, vocabulary, &["User"]))
+        .map_err(|error| error.to_string())
+}
+
+/// The schema in which whoever lists may have no token.
+pub(super) fn anonymous(tools: &[Tool], vocabulary: &Vocabulary) -> Result<Schema, String> {
+    let document = document(tools, vocabulary, &["User", ANONYMOUS]);
+    Schema::from_json_value(document).map_err(|error| error.to_string())
+}
+
+/// The group in which every tool has an action of its own.
+pub(super) const CALL: &str = "call";
+
+/// The name of an action.
+pub(super) fn action_name(action: &EntityUid) -> Option<&str> {
+    (action.type_name().to_string() == "Action").then(|| action.id().as_ref())
+}
+
+/// All that `context` can have.
+pub(super) const CONTEXT: [&str; 9] = [
+    "client",
+    "tier",
+    "acr",
+    "amr",
+    "auth_time",
+    "actor",
+    "actors",
+    "tool",
+    "args",
+];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bailiwick::audit::{self, Filter, Phase, Record, Stored};
 use bailiwick::clock::{Clock, SharedClock, SystemClock, Timestamp};
-use bailiwick::config::Config;
+use bailiwick::config::{Config, IssuerConfig};
 use bailiwick::consent::{Answer as Decision, Choice, SignInFacts, TicketId};
 use bailiwick::egress::Resolve;
 use bailiwick::ids::{Digest, User};
@@ -28,12 +28,16 @@ unless { resource in Package::"whoami-admin" };
 permit (principal in Role::"admin", action, resource);
 "#;
 
+/// What a test makes of the configuration of its issuer.
+type ChangeIssuer = Box<dyn Fn(&mut IssuerConfig) + Send + Sync>;
+
 /// A server that is not yet started.
 pub struct Setup {
     dir: TempDir,
     rules: String,
     config: String,
     resolver: Option<Arc<dyn Resolve>>,
+    issuer: Option<ChangeIssuer>,
 }
 
 impl Setup {
@@ -48,6 +52,7 @@ impl Setup {
             rules: RULES.to_owned(),
             config: "[[mount]]\nname = \"notes\"\npath = \"notes/{tenant}/{sub}\"\n".to_owned(),
             resolver: None,
+            issuer: None,
         }
     }
 
@@ -84,6 +89,18 @@ impl Setup {
     /// With these rules beside the usual ones.
     pub fn more_rules(mut self, rules: &str) -> Self {
         self.rules.push_str(rules);
+        self
+    }
+
+    /// With these rules and no others.
+    pub fn only_rules(mut self, rules: &str) -> Self {
+        rules.clone_into(&mut self.rules);
+        self
+    }
+
+    /// With an identity provider of which the configuration says this.
+    pub fn issuer(mut self, change: impl Fn(&mut IssuerConfig) + Send + Sync + 'static) -> Self {
+        self.issuer = Some(Box::new(change));
         self
     }
 
@@ -144,6 +161,9 @@ impl Setup {
         // Native code is the same for every server of this build.
         config.tools.cache_dir = cache();
         let (address, provider) = dev::add_idp(&mut config, clock()).unwrap();
+        if let Some(change) = &self.issuer {
+            change(&mut config.issuers[0]);
+        }
         let options = Options {
             compiler: Some(program().to_owned()),
             resolver: Some(

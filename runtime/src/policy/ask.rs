@@ -1,0 +1,120 @@
+//! One question to the rules: its facts, and what the rules say.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{Authorizer, Context, Decision, EntityUid, PolicySet, Request, Schema};
+use serde_json::{Map, Value};
+
+use super::{Vocabulary, facts, schema};
+use crate::capability::Capability;
+use crate::catalog::Tool;
+use crate::identity::Caller;
+
+/// One step of a decision, for `bailiwick explain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What was asked: `list`, `call` or `use …`.
+    pub question: String,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// The rules that decided; none when no rule permits it.
+    pub rules: Vec<String>,
+    /// What went wrong while deciding; anything here refuses.
+    pub errors: Vec<String>,
+}
+
+/// Who asks about which tool.
+pub(super) struct Asking<'a> {
+    pub(super) caller: &'a Caller,
+    /// The caller's scopes, or those that the caller might have.
+    pub(super) scopes: &'a BTreeSet<String>,
+    pub(super) tool: &'a Tool,
+    pub(super) vocabulary: &'a Vocabulary,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Question<'a> {
+    /// Whether the caller sees the tool.
+    List,
+    /// Whether the caller may call it with these arguments.
+    Call(&'a Map<String, Value>),
+    /// Whether some arguments could be permitted; asked of the rules without arguments.
+    CouldCall,
+    /// Whether the tool may have this capability.
+    Use(&'a Capability),
+}
+
+impl Question<'_> {
+    fn text(self) -> String {
+        match self {
+            Self::List => "list".to_owned(),
+            Self::Call(_) | Self::CouldCall => "call".to_owned(),
+            Self::Use(capability) => format!("use {capability}"),
+        }
+    }
+}
+
+/// What these rules say. Whatever goes wrong refuses.
+pub(super) fn ask(
+    policies: &PolicySet,
+    schema: &Schema,
+    asking: &Asking<'_>,
+    question: Question<'_>,
+) -> Step {
+    let answered = request(schema, asking, question).and_then(|request| {
+        let capability = match question {
+            Question::Use(capability) => Some(capability),
+            Question::List | Question::Call(_) | Question::CouldCall => None,
+        };
+        let entities = facts::entities(asking, capability, schema)?;
+        Ok(Authorizer::new().is_authorized(&request, policies, &entities))
+    });
+    let (allowed, rules, errors) = match answered {
+        Ok(response) => {
+            let diagnostics = response.diagnostics();
+            let mut rules: Vec<_> = diagnostics.reason().map(ToString::to_string).collect();
+            rules.sort();
+            // Cedar skips a rule that errs, a `forbid` among them: an error must refuse.
+            let errors: Vec<_> = diagnostics.errors().map(ToString::to_string).collect();
+            let allowed = matches!(response.decision(), Decision::Allow) && errors.is_empty();
+            (allowed, rules, errors)
+        }
+        Err(error) => (false, Vec::new(), vec![error]),
+    };
+    Step {
+        question: question.text(),
+        allowed,
+        rules,
+        errors,
+    }
+}
+
+fn request(
+    schema: &Schema,
+    asking: &Asking<'_>,
+    question: Question<'_>,
+) -> Result<Request, String> {
+    let tool = asking.tool.name();
+    let (action, resource, arguments): (EntityUid, EntityUid, _) = match question {
+        Question::List => (schema::action("list")?, facts::tool_uid(tool)?, None),
+        Question::Call(arguments) => {
+            let typed = facts::arguments(&asking.tool.definition().input_schema, arguments);
+            (
+                schema::call_action(tool)?,
+                facts::tool_uid(tool)?,
+                Some(typed),
+            )
+        }
+        Question::CouldCall => (schema::call_action(tool)?, facts::tool_uid(tool)?, None),
+        Question::Use(capability) => {
+            let resource = facts::capability_uid(capability)?;
+            (schema::action("use")?, resource, None)
+        }
+    };
+    let principal = facts::user_uid(asking.caller)?;
+    let context: Context = facts::context(asking, arguments)?;
+    // Without its arguments a call does not fit the schema; the rules that are asked then read none.
+    let schema = (!matches!(question, Question::CouldCall)).then_some(schema);
+    Request::new(principal, action, resource, context, schema).map_err(|error| error.to_string())
+}

@@ -1,0 +1,236 @@
+//! What annotations of deciding rules bound: how long a consent lasts, how high a tier goes, how fast, which data.
+//!
+//! Every permit that holds for a call sets its bounds; together the strictest counts. A bound never allows anything.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{ActionConstraint, Effect, Policy};
+
+use super::schema::action_name;
+use crate::capability::Tier;
+
+/// Longest consent that a rule can name: longer than any tier may last, and short enough to count with.
+const CONSENT_DAYS_MAX: u32 = 3_650;
+
+/// The bounds of one or several rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Days that a consent lasts at most; zero is one call.
+    pub consent_days: Option<u32>,
+    /// The highest tier of a capability.
+    pub tier: Option<Tier>,
+    /// Classes of rate limits, all of which count.
+    pub rates: BTreeSet<String>,
+    /// Classes of data that may be touched, where a rule names them.
+    pub data: Option<BTreeSet<String>>,
+}
+
+impl Ceilings {
+    /// The strictest of both.
+    pub fn meet(&self, other: &Self) -> Self {
+        let both =
+            |a: &BTreeSet<String>, b: &BTreeSet<String>| a.intersection(b).cloned().collect();
+        Self {
+            consent_days: strictest(self.consent_days, other.consent_days),
+            tier: strictest(self.tier, other.tier),
+            rates: self.rates.union(&other.rates).cloned().collect(),
+            data: match (&self.data, &other.data) {
+                (Some(a), Some(b)) => Some(both(a, b)),
+                (one, other) => one.as_ref().or(other.as_ref()).cloned(),
+            },
+        }
+    }
+
+    /// Whether a capability of this tier stays below.
+    pub fn allows(&self, tier: Tier) -> bool {
+        self.tier.is_none_or(|highest| tier <= highest)
+    }
+}
+
+fn strictest<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What is wrong with an annotation, and how to mend it.
+pub(super) type Wrong = (String, &'static str);
+
+/// The bounds that a rule sets, and what is wrong with its annotations.
+pub(super) fn read(policy: &Policy) -> (Ceilings, Vec<Wrong>) {
+    let (mut ceilings, mut wrong) = (Ceilings::default(), Vec::new());
+    let mut bounds = false;
+    for (name, value) in policy.annotations() {
+        let read = match name {
+            "max_consent" => consent(value).map(|longest| ceilings.consent_days = Some(longest)),
+            "max_tier" => tier(value).map(|highest| ceilings.tier = Some(highest)),
+            "rate" => classes(value).and_then(|all| {
+                ceilings.rates = all;
+                Err("rate classes are not enforced yet, and a bound that nobody keeps is none; remove it")
+            }),
+            "data" => classes(value).and_then(|all| {
+                ceilings.data = Some(all);
+                Err("data classes are not enforced yet, and a bound that nobody keeps is none; remove it")
+            }),
+            "id" | "description" | "log_only" => continue,
+            unknown => {
+                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier` and `@log_only`";
+                wrong.push((format!("the annotation `@{unknown}` is unknown"), help));
+                continue;
+            }
+        };
+        bounds = true;
+        if let Err(help) = read {
+            wrong.push((
+                format!("`@{name}(\"{value}\")` is not a bound that we keep"),
+                help,
+            ));
+        }
+    }
+    if bounds && policy.effect() == Effect::Forbid {
+        let message = "a `forbid` allows nothing that could be bounded".to_owned();
+        wrong.push((message, "put the bound on the `permit`"));
+    }
+    if bounds && is_about_listing(policy) {
+        let message = "a rule about listing allows nothing that could be bounded".to_owned();
+        wrong.push((message, "put the bound on a rule about `call` or `use`"));
+    }
+    (ceilings, wrong)
+}
+
+/// Whether a rule is about listing and nothing else.
+pub(super) fn is_about_listing(policy: &Policy) -> bool {
+    match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(action) => action_name(&action) == Some("list"),
+        ActionConstraint::In(actions) => actions.iter().all(|one| action_name(one) == Some("list")),
+    }
+}
+
+fn consent(text: &str) -> Result<u32, &'static str> {
+    const HELP: &str = "write whole days, `P30D` or `30`, at most 3650, or `once`";
+    if text == "once" {
+        return Ok(0);
+    }
+    let iso = text
+        .strip_prefix('P')
+        .and_then(|rest| rest.strip_suffix('D'));
+    let digits = iso.unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let days = digits.parse::<u32>().ok().filter(|_| plain);
+    match days.filter(|days| (1..=CONSENT_DAYS_MAX).contains(days)) {
+        Some(days) => Ok(days),
+        None => Err(HELP),
+    }
+}
+
+fn tier(text: &str) -> Result<Tier, &'static str> {
+    match text {
+        "T0" => Ok(Tier::T0),
+        "T1" => Ok(Tier::T1),
+        "T2" => Ok(Tier::T2),
+        "T3" => Ok(Tier::T3),
+        _ => Err("write `T0`, `T1`, `T2` or `T3`"),
+    }
+}
+
+fn classes(text: &str) -> Result<BTreeSet<String>, &'static str> {
+    let word = |word: &str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let all: Vec<&str> = text.split(',').map(str::trim).collect();
+    if all.iter().all(|one| word(one)) {
+        Ok(all.into_iter().map(str::to_owned).collect())
+    } else {
+        Err("write names with commas between them")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(annotations: &str) -> (Ceilings, Vec<Wrong>) {
+        let text = format!("{annotations} permit(principal, action, resource);");
+        read(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn bounds_are_read_and_anything_else_is_wrong() {
+        let consent = |text: &str| of(&format!("@max_consent(\"{text}\")"));
+        assert_eq!(consent("P30D").0.consent_days, Some(30));
+        assert_eq!(consent("7").0.consent_days, Some(7));
+        assert_eq!(consent("once").0.consent_days, Some(0));
+        for bad in [
+            "",
+            "P",
+            "PD",
+            "0",
+            "P0D",
+            "P1M",
+            "PT1H",
+            "-1",
+            "+1",
+            "P1.5D",
+            "1 day",
+            "99999999999",
+            "3651",
+            "p1d",
+            "¹",
+        ] {
+            assert!(!consent(bad).1.is_empty(), "{bad}");
+        }
+        assert_eq!(of("@max_tier(\"T1\")").0.tier, Some(Tier::T1));
+        for bad in ["", "1", "t1", "T4", "T1 "] {
+            assert!(!of(&format!("@max_tier(\"{bad}\")")).1.is_empty(), "{bad}");
+        }
+        for unkept in ["@rate(\"writes\")", "@data(\"card,iban\")"] {
+            assert!(of(unkept).1[0].1.contains("not enforced yet"), "{unkept}");
+        }
+        assert!(of("@rate(\"a b\")").1[0].1.contains("commas"));
+        assert!(of("@max_teir(\"T1\")").1[0].0.contains("unknown"));
+        assert!(of("@id(\"a\") @description(\"b\")").1.is_empty());
+        for useless in [
+            "@max_tier(\"T1\") forbid(principal, action, resource);",
+            "@max_tier(\"T1\") permit(principal, action == Action::\"list\", resource);",
+        ] {
+            assert_eq!(read(&useless.parse().unwrap()).1.len(), 1, "{useless}");
+        }
+    }
+
+    #[test]
+    fn together_the_strictest_counts() {
+        let set = |all: &[&str]| {
+            all.iter()
+                .map(|one| (*one).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let a = Ceilings {
+            consent_days: Some(1),
+            tier: Some(Tier::T2),
+            rates: set(&["a"]),
+            data: Some(set(&["x", "y"])),
+        };
+        let b = Ceilings {
+            consent_days: Some(2),
+            tier: Some(Tier::T1),
+            rates: set(&["b"]),
+            data: Some(set(&["y", "z"])),
+        };
+        let both = Ceilings {
+            consent_days: Some(1),
+            tier: Some(Tier::T1),
+            rates: set(&["a", "b"]),
+            data: Some(set(&["y"])),
+        };
+        assert_eq!(a.meet(&b), both);
+        assert_eq!(b.meet(&a), both);
+        assert_eq!(a.meet(&Ceilings::default()), a);
+        assert_eq!(a.meet(&a), a);
+        assert!(a.allows(Tier::T2) && !a.allows(Tier::T3) && !both.allows(Tier::T2));
+    }
+}

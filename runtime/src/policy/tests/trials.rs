@@ -1,0 +1,91 @@
+//! A rule under trial tells what it would have changed, and changes nothing.
+
+use super::*;
+
+fn observed(text: &str, tool: &Tool) -> (Vec<(String, Would, String)>, bool, bool) {
+    let rules = rules(text, std::slice::from_ref(tool)).unwrap_or_else(|error| panic!("{error}"));
+    let alice = caller(json!({}));
+    let seen = rules.observe(&alice, tool, &Map::new()).into_iter();
+    let seen = seen.map(|one| (one.question, one.would, one.rules.join(",")));
+    (
+        seen.collect(),
+        rules.lists(&alice, tool),
+        rules.permit(&alice, tool, &Map::new()).is_ok(),
+    )
+}
+
+#[test]
+fn a_rule_under_trial_changes_nothing_and_says_what_it_would_have() {
+    let tool = tool("notes", &[("w", &["files write notes"], true)]);
+    let all = "permit(principal, action, resource);\n";
+    let told = |question: &str, would| (question.to_owned(), would, "trial".to_owned());
+
+    let forbid = format!(
+        "{all}@id(\"trial\") @log_only(\"true\") forbid(principal, action in Action::\"call\", resource);"
+    );
+    assert_eq!(
+        observed(&forbid, &tool),
+        (vec![told("call", Would::Refuse)], true, true)
+    );
+
+    let permit = "@id(\"trial\") @log_only(\"true\") permit(principal, action in Action::\"call\", resource);";
+    assert_eq!(
+        observed(permit, &tool),
+        (vec![told("call", Would::Allow)], false, false)
+    );
+
+    let bound = format!(
+        "{all}@id(\"trial\") @log_only(\"true\") @max_consent(\"7\") permit(principal, action == Action::\"use\", resource);"
+    );
+    assert_eq!(
+        observed(&bound, &tool),
+        (
+            vec![told("use files write notes", Would::Bound)],
+            true,
+            true
+        )
+    );
+
+    let errs = format!(
+        "{all}@id(\"trial\") @log_only(\"true\") forbid(principal, action in Action::\"call\", resource) when {{ context.tier + 9223372036854775807 > 0 }};"
+    );
+    assert_eq!(
+        observed(&errs, &tool),
+        (vec![told("call", Would::Fail)], true, true)
+    );
+
+    // What agrees with what is decided anyway is not worth a word.
+    let same =
+        format!("{all}@id(\"trial\") @log_only(\"true\") permit(principal, action, resource);");
+    assert_eq!(observed(&same, &tool), (vec![], true, true));
+    assert_eq!(observed(all, &tool), (vec![], true, true));
+}
+
+#[test]
+fn a_rule_under_trial_is_checked_like_any_other() {
+    let tool = tool("notes", &[]);
+    for (wrong, says) in [
+        (
+            "@log_only(\"yes\") permit(principal, action, resource);",
+            "log_only",
+        ),
+        ("@log_only permit(principal, action, resource);", "log_only"),
+        (
+            "@log_only(\"true\") permit(principal, action, resource) when { principal.rols };",
+            "rols",
+        ),
+        (
+            "@log_only(\"true\") @max_tier(\"9\") permit(principal, action, resource);",
+            "max_tier",
+        ),
+        (
+            "@id(\"a\") @log_only(\"true\") permit(principal, action, resource);\n@id(\"a\") permit(principal, action, resource);",
+            "another rule",
+        ),
+    ] {
+        let error = rules(wrong, std::slice::from_ref(&tool))
+            .err()
+            .unwrap_or_else(|| panic!("{wrong}"));
+        assert!(error.to_string().contains(says), "{wrong}: {error}");
+    }
+}

@@ -1,0 +1,56 @@
+//! What the configuration adds to the words of rules: claims with their types, and tags of tools.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::identity::{ClaimType, IssuerConfig};
+use crate::ids::ToolName;
+
+/// The operator's own words, which rules are checked against.
+#[derive(Debug, Clone, Default)]
+pub struct Vocabulary {
+    /// Claims by name, and whether every caller has them.
+    pub(super) claims: BTreeMap<String, (ClaimType, bool)>,
+    /// Tags by the name under which a tool is served.
+    pub(super) tags: BTreeMap<String, BTreeSet<String>>,
+    /// Whether callers without a token may list.
+    pub(super) anonymous: bool,
+}
+
+impl Vocabulary {
+    /// The claims of these issuers, these tags, and whether callers without a token may list.
+    pub fn new(
+        issuers: &[IssuerConfig],
+        tags: &BTreeMap<String, BTreeSet<String>>,
+        anonymous: bool,
+    ) -> Self {
+        let mut claims = BTreeMap::new();
+        for (name, claim) in issuers.iter().flat_map(|issuer| &issuer.claims.extra) {
+            // A rule may rely on a claim only if no caller of any issuer can be without it.
+            let always = issuers.iter().all(|issuer| {
+                let same = issuer.claims.extra.get(name);
+                same.is_some_and(|same| same.required)
+            });
+            claims.insert(name.clone(), (claim.kind, always));
+        }
+        Self {
+            claims,
+            tags: tags.clone(),
+            anonymous,
+        }
+    }
+
+    /// The same, with the door open to callers without a token.
+    #[cfg(test)]
+    pub(super) fn open(self) -> Self {
+        Self {
+            anonymous: true,
+            ..self
+        }
+    }
+
+    /// The operator's tags of a tool. An author has no word in them.
+    pub(super) fn tags_of(&self, tool: &ToolName) -> impl Iterator<Item = &str> {
+        let tags = self.tags.get(tool.as_str()).into_iter().flatten();
+        tags.map(String::as_str)
+    }
+}
