@@ -11,7 +11,7 @@ use bailiwick::consent::Consent;
 use bailiwick::grant::GrantSet;
 use bailiwick::identity::{BearerToken, Caller};
 use bailiwick::mcp::{Answer, Call, Era, Line, RequestFacts};
-use bailiwick::policy::Permit;
+use bailiwick::policy::{Circumstances, Permit};
 use bailiwick::sandbox::{Ending, RunContext};
 use bailiwick::server::Running;
 use serde_json::{Map, Value};
@@ -75,7 +75,11 @@ impl OneCall {
     /// The rules.
     pub fn permit(&self) -> anyhow::Result<Permit> {
         let rules = self.running.stages.rules.load_full();
-        Ok(rules.permit(&self.caller, &self.tool, &self.arguments)?)
+        let call = Circumstances {
+            arguments: &self.arguments,
+            now: self.running.stages.clock.now(),
+        };
+        Ok(rules.permit(&self.caller, &self.tool, call)?)
     }
 
     /// The input schema.

@@ -23,7 +23,7 @@ use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
 use crate::mcp::{Answer, Call, Era, NotScoped, Said};
-use crate::policy::{Refusal, Rules};
+use crate::policy::{Circumstances, Refusal, Rules};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
 use crate::store::StoreError;
 use ended::Ended;
@@ -92,12 +92,13 @@ impl Stages {
     ) -> Result<Ended, Box<Ended>> {
         let rules = self.rules.load_full();
         let tool = self.find(&call, &caller, &rules, entry)?;
-        let permit = rules.permit(&caller, &tool, &call.arguments);
-        for seen in rules.observe(&caller, &tool, &call.arguments) {
+        let asked = self.asked(&call);
+        let permit = rules.permit(&caller, &tool, asked);
+        for seen in rules.observe(&caller, &tool, asked) {
             tracing::info!(tool = %tool.name(), question = seen.question, rules = ?seen.rules, would = %seen.would, event = %entry.id(), "a rule under trial would have decided otherwise");
         }
-        let permit = permit
-            .map_err(|refusal| not_permitted(&rules, &caller, &tool, &call.arguments, &refusal))?;
+        let permit =
+            permit.map_err(|refusal| not_permitted(&rules, &caller, &tool, asked, &refusal))?;
         check_arguments(&tool, &call.arguments)?;
         entry.decision(permit.rules(), rules.digest());
         let arguments = canonical_digest(&call.arguments);
@@ -131,6 +132,14 @@ impl Stages {
         Ok(Ended::of(outcome, durable, entry.id()))
     }
 
+    /// What the rules are asked about this call, now.
+    fn asked<'a>(&self, call: &'a Call) -> Circumstances<'a> {
+        Circumstances {
+            arguments: &call.arguments,
+            now: self.clock.now(),
+        }
+    }
+
     /// What for. An unknown tool answers as a hidden one.
     fn find(
         &self,
@@ -142,7 +151,7 @@ impl Stages {
         let Some(tool) = self.catalog.find(call.tool.as_str()) else {
             // The same questions as about a hidden tool, about some other: the time shall not tell the two apart.
             if let Some(other) = self.catalog.snapshot().tools.values().next() {
-                let _ = rules.permit(caller, other, &call.arguments);
+                let _ = rules.permit(caller, other, self.asked(call));
                 rules.lists(caller, other);
             }
             return Err(Ended::refused(
@@ -325,7 +334,7 @@ fn not_permitted(
     rules: &Rules,
     caller: &Caller,
     tool: &Tool,
-    arguments: &Map<String, Value>,
+    asked: Circumstances<'_>,
     refusal: &Refusal,
 ) -> Box<Ended> {
     // The refusal itself may quote arguments that a rule could not use; those stay out of the log.
@@ -334,10 +343,10 @@ fn not_permitted(
         return Ended::refused(Stage::Policy, refusal.name(), Answer::UnknownTool);
     }
     // Arguments that do not fit their schema cannot fit a rule about them either: say what can be mended.
-    if let Err(ended) = check_arguments(tool, arguments) {
+    if let Err(ended) = check_arguments(tool, asked.arguments) {
         return ended;
     }
-    if let Some(needed) = rules.step_up(caller, tool, Some(arguments)) {
+    if let Some(needed) = rules.step_up(caller, tool, Some(asked)) {
         let answer = Answer::NotScoped(NotScoped { needed });
         return Ended::refused(Stage::Policy, "missing-scopes", answer);
     }

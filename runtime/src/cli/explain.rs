@@ -13,7 +13,7 @@ use crate::dev;
 use crate::follow;
 use crate::identity::{BearerToken, Identity};
 use crate::idp::{DEFAULT_SCOPE, DevIdp};
-use crate::policy::Rules;
+use crate::policy::{Circumstances, Rules};
 use crate::server;
 
 pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -77,7 +77,11 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         println!("arguments do not fit the schema: {mismatch}");
     }
     println!();
-    for step in rules.explain(&caller, tool, &arguments) {
+    let call = Circumstances {
+        arguments: &arguments,
+        now: SystemClock.now(),
+    };
+    for step in rules.explain(&caller, tool, call) {
         let verdict = if step.allowed { "allowed" } else { "refused" };
         let by = match (step.rules.is_empty(), step.errors.is_empty()) {
             (_, false) => step.errors.join("; "),
@@ -87,7 +91,7 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         println!("{verdict}  {:<44} {by}", step.question);
     }
     println!();
-    match rules.permit(&caller, tool, &arguments) {
+    match rules.permit(&caller, tool, call) {
         Ok(permit) if permit.allowed().is_empty() => {
             println!("the call is permitted and needs no consent")
         }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{Vocabulary, facts, schema};
 use crate::capability::Capability;
 use crate::catalog::Tool;
+use crate::clock::Timestamp;
 use crate::identity::Caller;
 
 /// One step of a decision, for `bailiwick explain`.
@@ -30,6 +31,8 @@ pub(super) struct Asking<'a> {
     pub(super) scopes: &'a BTreeSet<String>,
     pub(super) tool: &'a Tool,
     pub(super) vocabulary: &'a Vocabulary,
+    /// When; none where it is asked for some time or other.
+    pub(super) now: Option<Timestamp>,
 }
 
 /// What is asked.
@@ -39,18 +42,20 @@ pub(super) enum Question<'a> {
     List,
     /// Whether the caller may call it with these arguments.
     Call(&'a Map<String, Value>),
-    /// Whether some arguments could be permitted; asked of the rules without arguments.
+    /// Whether some call could be permitted; asked of the rules without arguments and time.
     CouldCall,
     /// Whether the tool may have this capability.
     Use(&'a Capability),
+    /// Whether it may have it at some time; asked of the rules without the time.
+    CouldUse(&'a Capability),
 }
 
 impl Question<'_> {
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         match self {
             Self::List => "list".to_owned(),
             Self::Call(_) | Self::CouldCall => "call".to_owned(),
-            Self::Use(capability) => format!("use {capability}"),
+            Self::Use(capability) | Self::CouldUse(capability) => format!("use {capability}"),
         }
     }
 }
@@ -64,7 +69,7 @@ pub(super) fn ask(
 ) -> Step {
     let answered = request(schema, asking, question).and_then(|request| {
         let capability = match question {
-            Question::Use(capability) => Some(capability),
+            Question::Use(capability) | Question::CouldUse(capability) => Some(capability),
             Question::List | Question::Call(_) | Question::CouldCall => None,
         };
         let entities = facts::entities(asking, capability, schema)?;
@@ -90,7 +95,7 @@ pub(super) fn ask(
     }
 }
 
-fn request(
+pub(super) fn request(
     schema: &Schema,
     asking: &Asking<'_>,
     question: Question<'_>,
@@ -107,14 +112,15 @@ fn request(
             )
         }
         Question::CouldCall => (schema::call_action(tool)?, facts::tool_uid(tool)?, None),
-        Question::Use(capability) => {
+        Question::Use(capability) | Question::CouldUse(capability) => {
             let resource = facts::capability_uid(capability)?;
             (schema::action("use")?, resource, None)
         }
     };
     let principal = facts::user_uid(asking.caller)?;
     let context: Context = facts::context(asking, arguments)?;
-    // Without its arguments a call does not fit the schema; the rules that are asked then read none.
-    let schema = (!matches!(question, Question::CouldCall)).then_some(schema);
+    // Without arguments and time a request does not fit the schema; the rules that are asked then read neither.
+    let could = matches!(question, Question::CouldCall | Question::CouldUse(_));
+    let schema = (!could).then_some(schema);
     Request::new(principal, action, resource, context, schema).map_err(|error| error.to_string())
 }

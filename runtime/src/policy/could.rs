@@ -1,4 +1,4 @@
-//! Whether some arguments could be permitted: the rules about calls without what they say of arguments.
+//! Whether some call could be permitted: the rules without what they say of arguments and of the time.
 //!
 //! Every condition that reads arguments is taken for the most that it could be in a `permit`, and for the least in a
 //! `forbid`. So a tool that these rules refuse is refused with whatever arguments, and a tool that some arguments would
@@ -7,7 +7,7 @@
 use cedar_policy::{Effect, Policy, PolicySet};
 use serde_json::{Value, json};
 
-use super::memo::reads_arguments;
+use super::memo::reads_call;
 
 /// The same rules without arguments.
 pub(super) fn without_arguments(policies: &PolicySet) -> Result<PolicySet, String> {
@@ -25,7 +25,7 @@ fn without(policy: &Policy) -> Result<Policy, String> {
         Effect::Permit => Bound::May,
         Effect::Forbid => Bound::Must,
     };
-    if !json.get("conditions").is_some_and(reads_arguments) {
+    if !json.get("conditions").is_some_and(reads_call) {
         return Ok(policy.clone());
     }
     let conditions = json.get_mut("conditions").and_then(Value::as_array_mut);
@@ -58,7 +58,7 @@ impl Bound {
 
 /// The nearest expression on that side which reads no arguments.
 fn bounded(expression: &Value, bound: Bound) -> Value {
-    if !reads_arguments(expression) {
+    if !reads_call(expression) {
         return expression.clone();
     }
     let both = |operator: &str| {

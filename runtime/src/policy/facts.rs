@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::schema::uid;
 use super::shape::{Shape, shape};
-use super::{Asking, Vocabulary};
+use super::{Asking, Vocabulary, circumstances};
 use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
 use crate::identity::{Caller, ClaimType, ClaimValue};
@@ -252,6 +252,8 @@ pub(super) fn context(
         let actor = RestrictedExpression::new_record(fields).map_err(|error| error.to_string())?;
         pairs.push(("actor", actor));
     }
+    let timed = asking.now.into_iter().flat_map(circumstances::facts);
+    pairs.extend(timed.map(|(name, value)| (name, RestrictedExpression::new_long(value))));
     pairs.extend(arguments.map(|arguments| ("args", arguments)));
     let pairs = pairs
         .into_iter()

@@ -10,7 +10,7 @@ use miette::Diagnostic;
 use super::anonymous::{self, Part};
 use super::ceilings::{self, Ceilings};
 use super::known::{self, Left};
-use super::memo::Memo;
+use super::memo::{self, Memo};
 use super::shape::unreadable;
 use super::trial::Trial;
 use super::{Rules, Vocabulary, could, reads, schema, step_up};
@@ -127,6 +127,7 @@ fn load(
     Ok(Rules {
         checked: checked.collect(),
         unreadable: unreadable.collect(),
+        varying: memo::varying(&loader.policies),
         memo: Memo::of(&loader.policies),
         shown: shown.map(|policy| policy.id().to_string()).collect(),
         could,

@@ -4,6 +4,7 @@
 //! the same rules, the same caller down to its token, the same component and the same definition.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cedar_policy::PolicySet;
@@ -50,7 +51,7 @@ struct Known {
 
 /// The decisions of one set of rules.
 pub(super) struct Memo {
-    /// None where a rule reads arguments.
+    /// None where a rule reads arguments or the time.
     known: Option<Cache<Key, Arc<Known>>>,
     /// Who sees which tool. No argument has a part in that.
     listed: Cache<Key, bool>,
@@ -59,10 +60,7 @@ pub(super) struct Memo {
 impl Memo {
     /// The memory of these rules; it lives and ends with them.
     pub(super) fn of(policies: &PolicySet) -> Self {
-        let reads = policies.policies().any(|policy| {
-            // A rule that cannot be looked into may read anything.
-            policy.to_json().map_or(true, |text| reads_arguments(&text))
-        });
+        let reads = !varying(policies).is_empty();
         Self {
             known: (!reads).then(|| Cache::new(DECISIONS_MAX)),
             listed: Cache::new(DECISIONS_MAX),
@@ -135,8 +133,21 @@ fn key(caller: &Caller, tool: &Tool) -> Key {
     }
 }
 
-/// Whether a rule, in Cedar's JSON form, reads `context.args`, or the context in a way that could.
-pub(super) fn reads_arguments(rule: &Value) -> bool {
+/// The rules that read what differs from call to call, by id.
+pub(super) fn varying(policies: &PolicySet) -> BTreeSet<String> {
+    let varies = |policy: &&cedar_policy::Policy| {
+        // A rule that cannot be looked into may read anything.
+        policy.to_json().map_or(true, |text| reads_call(&text))
+    };
+    let all = policies.policies().filter(varies);
+    all.map(|policy| policy.id().to_string()).collect()
+}
+
+/// What `context` has that differs from call to call.
+const OF_CALL: [&str; 4] = ["args", "now", "hour", "weekday"];
+
+/// Whether a rule, in Cedar's JSON form, reads arguments or the time, or the context in a way that could.
+pub(super) fn reads_call(rule: &Value) -> bool {
     match rule {
         Value::Object(members) => {
             is_context(rule)
@@ -146,11 +157,11 @@ pub(super) fn reads_arguments(rule: &Value) -> bool {
                         && operand
                             .get("attr")
                             .and_then(Value::as_str)
-                            .is_some_and(|name| name != "args");
-                    !reads_other && reads_arguments(operand)
+                            .is_some_and(|name| !OF_CALL.contains(&name));
+                    !reads_other && reads_call(operand)
                 })
         }
-        Value::Array(all) => all.iter().any(reads_arguments),
+        Value::Array(all) => all.iter().any(reads_call),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
@@ -219,9 +230,9 @@ mod tests {
             json!({".": {"left": {"Var": "context"}}}),
             json!({"has": {"left": {"Var": "context"}, "attr": ["tier", "args"]}}),
         ] {
-            assert!(reads_arguments(&whole), "{whole}");
+            assert!(reads_call(&whole), "{whole}");
         }
-        assert!(!reads_arguments(
+        assert!(!reads_call(
             &json!({".": {"left": {"Var": "context"}, "attr": "tier"}})
         ));
     }

@@ -6,6 +6,7 @@
 mod anonymous;
 mod ask;
 mod ceilings;
+mod circumstances;
 mod could;
 mod facts;
 mod known;
@@ -25,16 +26,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cedar_policy::{PolicySet, Schema};
-use serde_json::{Map, Value};
+#[cfg(test)]
+use serde_json::Map;
 
 use crate::capability::{Capability, CapabilitySet};
 use crate::catalog::Tool;
+use crate::clock::Timestamp;
 use crate::identity::Caller;
 use crate::ids::{Digest, ToolName};
 use crate::problem::Problem;
 
 pub use ask::Step;
 pub use ceilings::Ceilings;
+pub use circumstances::Circumstances;
 pub use load::PolicyError;
 pub use refusal::Refusal;
 pub use shape::{Unreadable, Why};
@@ -90,8 +94,10 @@ impl Permit {
 /// The operator's rules, checked against a schema that was made from the admitted tools.
 pub struct Rules {
     policies: PolicySet,
-    /// The same rules without what they say of arguments.
+    /// The same rules without what they say of arguments and of the time.
     could: PolicySet,
+    /// Rules that read either, by id.
+    varying: BTreeSet<String>,
     /// Rules about listing alone, by id.
     shown: BTreeSet<String>,
     /// What rules bound, by id.
@@ -204,18 +210,19 @@ impl Rules {
     }
 
     /// Whether the caller may call the tool with these arguments, and what the tool may do then.
-    pub fn permit(
+    pub fn permit<'a>(
         &self,
         caller: &Arc<Caller>,
         tool: &Tool,
-        arguments: &Map<String, Value>,
+        call: impl Into<Circumstances<'a>>,
     ) -> Result<Permit, Refusal> {
+        let call = call.into();
         if !self.is_checked(tool) {
             return Err(Refusal::Unchecked);
         }
         demanded(caller, tool)?;
-        let decide = || self.decided(caller, tool, arguments);
-        let allowed = self.memo.decided(caller, tool, arguments, decide)?;
+        let decide = || self.decided(caller, tool, call);
+        let allowed = self.memo.decided(caller, tool, call.arguments, decide)?;
         Ok(Permit {
             caller: Arc::clone(caller),
             tool: tool.clone(),
@@ -226,13 +233,9 @@ impl Rules {
     }
 
     /// What is allowed and by which rules, or why nothing is: the same for the same caller, tool and arguments.
-    fn decided(
-        &self,
-        caller: &Caller,
-        tool: &Tool,
-        arguments: &Map<String, Value>,
-    ) -> memo::Decided {
-        let call = self.call_step(caller, tool, arguments);
+    fn decided(&self, caller: &Caller, tool: &Tool, call: Circumstances<'_>) -> memo::Decided {
+        let now = call.now;
+        let call = self.call_step(caller, tool, call);
         if !call.errors.is_empty() {
             return Err(Refusal::Evaluation {
                 errors: call.errors,
@@ -245,7 +248,7 @@ impl Rules {
         let (mut rules, mut ceilings) = (call.rules, BTreeMap::new());
         for need in &tool.package().manifest().needs {
             for capability in need.capabilities.iter() {
-                let step = self.use_step(caller, tool, capability);
+                let step = self.use_step(caller, tool, capability, now);
                 if !step.errors.is_empty() {
                     return Err(Refusal::Evaluation {
                         errors: step.errors,
@@ -281,12 +284,13 @@ impl Rules {
     }
 
     /// Every step of the decision, whatever the earlier ones say.
-    pub fn explain(
+    pub fn explain<'a>(
         &self,
         caller: &Caller,
         tool: &Tool,
-        arguments: &Map<String, Value>,
+        call: impl Into<Circumstances<'a>>,
     ) -> Vec<Step> {
+        let call = call.into();
         let uses = tool
             .package()
             .manifest()
@@ -295,9 +299,9 @@ impl Rules {
             .flat_map(|need| need.capabilities.iter());
         let mut steps = vec![
             self.list_step(caller, tool),
-            self.call_step(caller, tool, arguments),
+            self.call_step(caller, tool, call),
         ];
-        steps.extend(uses.map(|capability| self.use_step(caller, tool, capability)));
+        steps.extend(uses.map(|capability| self.use_step(caller, tool, capability, call.now)));
         if let Err(refusal) = demanded(caller, tool) {
             steps.insert(
                 0,
@@ -313,33 +317,79 @@ impl Rules {
     }
 
     fn list_step(&self, caller: &Caller, tool: &Tool) -> Step {
-        self.step(caller, tool, Question::List)
+        let asking = self.asking(caller, tool, None);
+        ask::ask(&self.policies, &self.schema, &asking, Question::List)
     }
 
-    fn call_step(&self, caller: &Caller, tool: &Tool, arguments: &Map<String, Value>) -> Step {
-        self.step(caller, tool, Question::Call(arguments))
+    fn call_step(&self, caller: &Caller, tool: &Tool, call: Circumstances<'_>) -> Step {
+        let asking = self.asking(caller, tool, Some(call.now));
+        let question = Question::Call(call.arguments);
+        ask::ask(&self.policies, &self.schema, &asking, question)
     }
 
-    fn use_step(&self, caller: &Caller, tool: &Tool, capability: &Capability) -> Step {
-        self.step(caller, tool, Question::Use(capability))
-    }
-
-    fn step(&self, caller: &Caller, tool: &Tool, question: Question<'_>) -> Step {
+    fn use_step(
+        &self,
+        caller: &Caller,
+        tool: &Tool,
+        capability: &Capability,
+        now: Timestamp,
+    ) -> Step {
+        let asking = self.asking(caller, tool, Some(now));
         ask::ask(
             &self.policies,
             &self.schema,
-            &self.asking(caller, tool),
-            question,
+            &asking,
+            Question::Use(capability),
         )
     }
 
-    fn asking<'a>(&'a self, caller: &'a Caller, tool: &'a Tool) -> Asking<'a> {
+    fn asking<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tool: &'a Tool,
+        now: Option<Timestamp>,
+    ) -> Asking<'a> {
         Asking {
             caller,
             scopes: caller.scopes(),
             tool,
             vocabulary: &self.vocabulary,
+            now,
         }
+    }
+
+    /// As [`asking`](Self::asking), without the time where the question knows none.
+    fn asking_for<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tool: &'a Tool,
+        question: Question<'_>,
+        now: Timestamp,
+    ) -> Asking<'a> {
+        let timed = match question {
+            Question::Call(_) | Question::Use(_) => Some(now),
+            Question::List | Question::CouldCall | Question::CouldUse(_) => None,
+        };
+        self.asking(caller, tool, timed)
+    }
+
+    /// Whether the tool may have this capability at some time, with these scopes.
+    fn could_use(
+        &self,
+        caller: &Caller,
+        scopes: &BTreeSet<String>,
+        tool: &Tool,
+        capability: &Capability,
+    ) -> Step {
+        let asking = Asking {
+            scopes,
+            ..self.asking(caller, tool, None)
+        };
+        let question = Question::CouldUse(capability);
+        let mut step = ask::ask(&self.could, &self.schema, &asking, question);
+        // A rule that may hold and may not bounds nothing for sure.
+        step.rules.retain(|rule| !self.varying.contains(rule));
+        step
     }
 }
 

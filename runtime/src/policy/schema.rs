@@ -35,7 +35,8 @@ pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
 fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Value {
     let strings = json!({"type": "Set", "element": {"type": "String"}});
     let optional = |kind: &str| json!({"type": kind, "required": false});
-    let context = |arguments: Option<Shape>| {
+    // Listing knows neither arguments nor the time: a list that changed by the clock would change without a word to clients.
+    let context = |arguments: Option<Shape>, timed: bool| {
         let mut attributes = json!({
             "client": {"type": "String"},
             "tier": {"type": "Long"},
@@ -50,8 +51,13 @@ fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Val
             "actors": {"type": "Long"},
             "tool": {"type": "Entity", "name": "Tool"},
         });
-        if let (Some(shape), Some(attributes)) = (arguments, attributes.as_object_mut()) {
-            attributes.insert("args".to_owned(), Value::Object(cedar_type(&shape)));
+        if let Some(attributes) = attributes.as_object_mut() {
+            for name in ["now", "hour", "weekday"].into_iter().filter(|_| timed) {
+                attributes.insert(name.to_owned(), json!({"type": "Long"}));
+            }
+            if let Some(shape) = arguments {
+                attributes.insert("args".to_owned(), Value::Object(cedar_type(&shape)));
+            }
         }
         json!({"type": "Record", "attributes": attributes})
     };
@@ -60,23 +66,24 @@ fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Val
     let mut actions = Map::new();
     actions.insert(
         "list".to_owned(),
-        json!({"appliesTo": {"principalTypes": principals, "resourceTypes": ["Tool"], "context": context(None)}}),
+        json!({"appliesTo": {"principalTypes": principals, "resourceTypes": ["Tool"], "context": context(None, false)}}),
     );
     actions.insert(
         "use".to_owned(),
-        json!({"appliesTo": applies("Capability", context(None))}),
+        json!({"appliesTo": applies("Capability", context(None, true))}),
     );
     actions.insert("call".to_owned(), json!({}));
     // The group has a member even when no tool is admitted, so that rules about it stay valid. No tool has this name.
     let group = json!([{"id": "call"}]);
     actions.insert(
         "call:".to_owned(),
-        json!({"memberOf": group, "appliesTo": applies("Tool", context(Some(Shape::Record(Vec::new()))))}),
+        json!({"memberOf": group, "appliesTo": applies("Tool", context(Some(Shape::Record(Vec::new())), true))}),
     );
     for tool in tools {
         let shape = shape(&tool.definition().input_schema);
         let shape = shape.unwrap_or(Shape::Record(Vec::new()));
-        let entry = json!({"memberOf": group, "appliesTo": applies("Tool", context(Some(shape)))});
+        let entry =
+            json!({"memberOf": group, "appliesTo": applies("Tool", context(Some(shape), true))});
         actions.insert(format!("call:{}", tool.name()), entry);
     }
     json!({"": {
@@ -173,7 +180,7 @@ pub(super) fn action_name(action: &EntityUid) -> Option<&str> {
 }
 
 /// All that `context` can have.
-pub(super) const CONTEXT: [&str; 9] = [
+pub(super) const CONTEXT: [&str; 12] = [
     "client",
     "tier",
     "acr",
@@ -182,5 +189,8 @@ pub(super) const CONTEXT: [&str; 9] = [
     "actor",
     "actors",
     "tool",
+    "now",
+    "hour",
+    "weekday",
     "args",
 ];

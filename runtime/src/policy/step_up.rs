@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::Policy;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::ask::{self, Asking, Question};
-use super::{Caller, Ceilings, Rules, Tool, missing_role, reads};
+use super::{Caller, Ceilings, Circumstances, Rules, Tool, missing_role, reads};
 use crate::limits::STEP_UP_SCOPES_MAX;
 
 /// The scopes that a rule names.
@@ -63,7 +63,7 @@ impl Rules {
         &self,
         caller: &Caller,
         tool: &Tool,
-        arguments: Option<&Map<String, Value>>,
+        call: Option<Circumstances<'_>>,
     ) -> Option<Vec<String>> {
         let requires = &tool.package().manifest().requires;
         let reaches = |acr: &String| caller.reaches_acr(acr);
@@ -73,7 +73,7 @@ impl Rules {
         {
             return None;
         }
-        let would = |scopes: &BTreeSet<String>| self.would(caller, tool, scopes, arguments);
+        let would = |scopes: &BTreeSet<String>| self.would(caller, tool, scopes, call);
         let mut named = self.scopes.get(tool.name()).cloned().unwrap_or_default();
         named.extend(requires.scopes.iter().cloned());
         if named.len() > STEP_UP_SCOPES_MAX || would(caller.scopes()) {
@@ -110,13 +110,14 @@ impl Rules {
         caller: &Caller,
         tool: &Tool,
         scopes: &BTreeSet<String>,
-        arguments: Option<&Map<String, Value>>,
+        call: Option<Circumstances<'_>>,
     ) -> bool {
         let asking = Asking {
             caller,
             scopes,
             tool,
             vocabulary: &self.vocabulary,
+            now: call.map(|call| call.now),
         };
         let manifest = tool.package().manifest();
         if !manifest
@@ -127,24 +128,29 @@ impl Rules {
         {
             return false;
         }
-        let call = match arguments {
-            Some(arguments) => {
-                let question = Question::Call(arguments);
+        let said = match call {
+            Some(call) => {
+                let question = Question::Call(call.arguments);
                 ask::ask(&self.policies, &self.schema, &asking, question)
             }
             None => ask::ask(&self.could, &self.schema, &asking, Question::CouldCall),
         };
         // Which rules hold depends on the arguments, and so what they bound.
-        let of_call = match arguments {
-            Some(_) => self.bounds(&call.rules),
+        let of_call = match call {
+            Some(_) => self.bounds(&said.rules),
             None => Ceilings::default(),
         };
         let required = manifest.needs.iter().filter(|need| !need.optional);
         let mut required = required.flat_map(|need| need.capabilities.iter());
-        call.allowed
+        said.allowed
             && required.all(|capability| {
-                let question = Question::Use(capability);
-                let step = ask::ask(&self.policies, &self.schema, &asking, question);
+                let step = match call {
+                    Some(_) => {
+                        let question = Question::Use(capability);
+                        ask::ask(&self.policies, &self.schema, &asking, question)
+                    }
+                    None => self.could_use(caller, scopes, tool, capability),
+                };
                 let bounds = of_call.meet(&self.bounds(&step.rules));
                 step.allowed && bounds.allows(capability.tier())
             })

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use cedar_policy::PolicySet;
-use serde_json::{Map, Value};
 
 use super::ask::{self, Question, Step};
-use super::{Caller, Rules, Tool};
+use super::{Caller, Circumstances, Rules, Tool};
 
 /// Rules under trial, with all that decide beside them.
 pub(super) struct Trial {
@@ -54,12 +53,13 @@ impl fmt::Display for Would {
 
 impl Rules {
     /// What the rules under trial would have changed of this call. Nothing rests on the answer.
-    pub fn observe(
+    pub fn observe<'a>(
         &self,
         caller: &Caller,
         tool: &Tool,
-        arguments: &Map<String, Value>,
+        call: impl Into<Circumstances<'a>>,
     ) -> Vec<Observation> {
+        let Circumstances { arguments, now: at } = call.into();
         let Some(trial) = &self.trial else {
             return Vec::new();
         };
@@ -68,8 +68,8 @@ impl Rules {
         let questions = [Question::List, Question::Call(arguments)]
             .into_iter()
             .chain(uses);
-        let asking = self.asking(caller, tool);
         let observed = questions.filter_map(|question| {
+            let asking = self.asking_for(caller, tool, question, at);
             let now = ask::ask(&self.policies, &self.schema, &asking, question);
             let then = ask::ask(&trial.policies, &self.schema, &asking, question);
             self.compared(trial, &now, then)

@@ -9,7 +9,7 @@ const USERS: &str = "permit(principal in Role::\"user\", action, resource);\n";
 fn step_up(text: &str, tool: &Tool, claims: Value, arguments: Value) -> Option<String> {
     let rules = rules(text, std::slice::from_ref(tool)).unwrap_or_else(|error| panic!("{error}"));
     let alice = caller(claims);
-    let found = rules.step_up(&alice, tool, Some(&map(arguments.clone())));
+    let found = rules.step_up(&alice, tool, Some((&map(arguments.clone())).into()));
     if found.is_some() {
         assert!(rules.permit(&alice, tool, &map(arguments)).is_err());
         assert!(
@@ -130,10 +130,15 @@ fn a_scope_that_implies_another_does() {
     let arguments = map(json!({"amount": 1}));
     let caller = caller_of(boss, json!({"scope": "boss"}));
     assert!(rules.permit(&caller, &tool, &arguments).is_ok());
-    assert_eq!(rules.step_up(&caller, &tool, Some(&arguments)), None);
+    assert_eq!(
+        rules.step_up(&caller, &tool, Some((&arguments).into())),
+        None
+    );
     let other = caller_of(boss, json!({"scope": "other"}));
     assert_eq!(
-        rules.step_up(&other, &tool, Some(&arguments)).unwrap(),
+        rules
+            .step_up(&other, &tool, Some((&arguments).into()))
+            .unwrap(),
         ["pay"]
     );
 }
