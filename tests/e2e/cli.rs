@@ -337,6 +337,128 @@ fn records_are_shown_by_what_they_are_about() {
         for line in json.lines() {
             serde_json::from_str::<serde_json::Value>(line).unwrap();
         }
+        // The greeting, the note that waited for its user, and the note.
+        std::fs::create_dir(server.dir().join("none")).unwrap();
+        let diff = [
+            "policy",
+            "diff",
+            "--config",
+            "bailiwick.toml",
+            "none",
+            "none",
+        ];
+        let out = bailiwick(server.dir(), &diff).ends(0);
+        assert!(
+            out.contains("recorded calls: 3 permitted, 0 refused"),
+            "{out}"
+        );
         server.stop().await;
+    });
+}
+
+const EXPECT: &str = r#"
+[caller.ada]
+client = "desk"
+claims = { sub = "ada", scope = "tools:call", roles = ["user"] }
+
+[caller.eve]
+client = "desk"
+claims = { sub = "eve", scope = "tools:call", roles = ["guest"] }
+
+[[case]]
+name = "users greet"
+caller = "ada"
+tool = "hello"
+arguments = { name = "Ada" }
+expect = "allow"
+
+[[case]]
+name = "guests do not"
+caller = "eve"
+tool = "hello"
+arguments = { name = "Ada" }
+expect = "deny"
+"#;
+
+#[test]
+fn rules_are_tested_and_compared_by_their_expectations() {
+    run(async {
+        let folder = folder(&["hello"], USERS).await;
+        let here = folder.path();
+        let file = here.join("bailiwick.toml");
+        let issuer = "[[issuer]]\nissuer = \"https://as.test\"\njwks_file = \"keys.json\"\nalgorithms = [\"ES256\"]\nrequired_scopes = [\"tools:call\"]\n";
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}{issuer}")).unwrap();
+        std::fs::write(here.join("expect.toml"), EXPECT).unwrap();
+        std::fs::create_dir(here.join("policy.new")).unwrap();
+        let everybody = "@id(\"everybody\") permit (principal, action, resource);\n";
+        std::fs::write(here.join("policy.new/rules.cedar"), everybody).unwrap();
+        let config = ["--config", "bailiwick.toml"];
+        let policy = |words: &[&str]| bailiwick(here, &[&["policy"], words, &config].concat());
+
+        let out = policy(&["test", "expect.toml"]).ends(0);
+        assert!(out.contains("2 passed, 0 failed"), "{out}");
+        let out = policy(&["test", "--rules", "policy.new", "expect.toml"]).ends(1);
+        assert!(
+            out.contains("expect.toml:18: expected deny, came out allow: by `everybody`"),
+            "{out}"
+        );
+        for (bad, expected) in [
+            ("", "there is no case"),
+            (
+                &*EXPECT.replace("tool = ", "tol = "),
+                "expect.toml:13: unknown field `tol`",
+            ),
+            (
+                &*EXPECT.replace("hello", "gone"),
+                "expect.toml:18: there is no tool `gone`",
+            ),
+        ] {
+            std::fs::write(here.join("bad.toml"), bad).unwrap();
+            let out = policy(&["test", "bad.toml"]).ends(1);
+            let expected = expected.replace("expect.toml", "bad.toml");
+            assert!(out.contains(&expected), "{out}");
+        }
+
+        let diff = |new: &str| policy(&["diff", "--expect", "expect.toml", "policy.d", new]);
+        let out = diff("policy.d").ends(0);
+        assert!(out.contains("nothing differs"), "{out}");
+        let out = diff("policy.new").ends(1);
+        let grown = "+ eve may now call `hello`   (permitted by everybody)";
+        assert!(out.contains(grown) && !out.contains("ada may"), "{out}");
+        diff("policy.gone").ends(2);
+
+        let matrix = ["explain", "--matrix", "expect.toml"];
+        let out = bailiwick(here, &[&matrix[..], &config].concat()).ends(0);
+        let rows: Vec<_> = out
+            .lines()
+            .map(|row| row.split_whitespace().collect::<Vec<_>>())
+            .collect();
+        assert!(
+            rows.contains(&vec!["ada", "hello", "yes", "yes", "-", "-"]),
+            "{out}"
+        );
+        assert!(
+            rows.contains(&vec!["eve", "hello", "no", "no", "-", "-"]),
+            "{out}"
+        );
+
+        let claims = r#"{"sub":"eve","scope":"tools:call","roles":["guest"]}"#;
+        let explain = [
+            "explain",
+            "--claims",
+            claims,
+            "--tool",
+            "hello",
+            "--arguments",
+            r#"{"name":"x"}"#,
+        ];
+        let out = bailiwick(here, &[&explain[..], &config].concat()).ends(1);
+        assert!(
+            out.contains(
+                "`users` would permit it, but:\n    the caller must be in `Role::\"user\"`"
+            ),
+            "{out}"
+        );
     });
 }

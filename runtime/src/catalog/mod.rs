@@ -8,6 +8,7 @@ pub mod cache;
 mod cache_prune;
 pub mod check;
 pub mod compile;
+mod described;
 mod folder;
 pub mod manifest;
 mod mismatch;
@@ -28,3 +29,5 @@ pub use schema::SchemaMismatch;
 pub use state::{Change, ChangeKind, Refused, Snapshot};
 pub use tool::{Annotations, Package, Tool};
 pub use watch::{Catalog, CatalogError};
+
+pub(crate) use described::described;

@@ -7,46 +7,36 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::{Map, Value};
 
-use super::{ExplainArgs, check};
+use super::rehearse::Rehearsal;
+use super::{ExplainArgs, check, matrix};
+use crate::catalog::Tool;
 use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
 use crate::dev;
 use crate::follow;
-use crate::identity::{BearerToken, Identity};
+use crate::identity::{BearerToken, Caller, Identity};
 use crate::idp::{DEFAULT_SCOPE, DevIdp};
-use crate::policy::{Circumstances, Rules};
+use crate::policy::{CallerText, Circumstances, Rules};
 use crate::server;
 
 pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let (mut config, _) = args.config.read()?;
+    if let Some(file) = &args.who.matrix {
+        return matrix::run(&args.config, file).await;
+    }
+    let (mut config, dev) = args.config.read()?;
     let arguments: Map<String, Value> =
         serde_json::from_str(&args.arguments).context("`--arguments` is not a JSON object")?;
-    // The caller comes out of a token through the same verification as in a call; there is no other way to make one.
-    let (token, fetch): (BearerToken, Arc<dyn crate::identity::FetchKeys>) =
-        match (&args.user, &args.token_file) {
-            (Some(user), _) => {
-                let (_, idp) = dev::add_idp(&mut config, Arc::new(SystemClock))?;
-                let token = idp.access_token(DevIdp::user(user)?, &args.client, DEFAULT_SCOPE)?;
-                (BearerToken::new(token), Arc::new(dev::OwnKeys(idp)))
-            }
-            (None, Some(file)) => (read_token(file)?, server::keys_over_egress(&config)?),
-            (None, None) => {
-                anyhow::bail!("name a caller with `--token-file FILE` or `--user NAME`")
-            }
-        };
-    let identity = Identity::new(config.issuers.clone(), fetch)?;
-    let now = SystemClock.now();
-    identity.load(now).await;
-    let caller = match identity.verify(token, now).await {
+    let caller = match caller(args, &mut config, dev).await? {
         Ok(caller) => caller,
-        Err(error) => {
-            println!("refused before any rule: {error}");
+        Err(refused) => {
+            println!("refused before any rule, by the token: {refused}");
             return Ok(ExitCode::FAILURE);
         }
     };
     let snapshot = check::packages(&config).await?;
-    let name = args.tool.parse()?;
+    let name = args.tool.as_deref().unwrap_or_default().parse()?;
     let Some(tool) = snapshot.tools.get(&name) else {
-        println!("refused before any rule: there is no tool `{name}`");
+        println!("refused before any rule, by the catalog: there is no tool `{name}`");
         return Ok(ExitCode::FAILURE);
     };
     let all: Vec<_> = snapshot.tools.values().cloned().collect();
@@ -74,7 +64,9 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         tool.package().component_digest().short()
     );
     if let Err(mismatch) = tool.check_arguments(&Value::Object(arguments.clone())) {
-        println!("arguments do not fit the schema: {mismatch}");
+        println!(
+            "note     the arguments do not fit the tool's schema, which refuses the call: {mismatch}"
+        );
     }
     println!();
     let call = Circumstances {
@@ -90,6 +82,7 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         };
         println!("{verdict}  {:<44} {by}", step.question);
     }
+    nearly(&rules, &caller, tool, call);
     println!();
     match rules.permit(&caller, tool, call) {
         Ok(permit) if permit.allowed().is_empty() => {
@@ -102,11 +95,78 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             }
         }
         Err(refusal) => {
-            println!("the call is refused: {refusal}");
+            println!("the call is refused by the rules: {refusal}");
             return Ok(ExitCode::FAILURE);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The caller, or why the token makes none.
+async fn caller(
+    args: &ExplainArgs,
+    config: &mut Config,
+    dev: bool,
+) -> anyhow::Result<Result<Arc<Caller>, String>> {
+    let now = SystemClock.now();
+    if let Some(claims) = &args.who.claims {
+        if dev {
+            dev::add_idp(config, Arc::new(SystemClock))?;
+        }
+        let text = CallerText {
+            issuer: args.issuer.clone(),
+            client: Some(args.client.clone()),
+            claims: read_claims(claims)?,
+        };
+        let rehearsal = Rehearsal::new(&config.issuers)?;
+        let caller = rehearsal.caller(&text, now);
+        return Ok(caller.map_err(|error| format!("{error:#}")));
+    }
+    let (token, fetch): (BearerToken, Arc<dyn crate::identity::FetchKeys>) =
+        match (&args.who.user, &args.who.token_file) {
+            (Some(user), _) => {
+                let (_, idp) = dev::add_idp(config, Arc::new(SystemClock))?;
+                let token = idp.access_token(DevIdp::user(user)?, &args.client, DEFAULT_SCOPE)?;
+                (BearerToken::new(token), Arc::new(dev::OwnKeys(idp)))
+            }
+            (None, Some(file)) => (read_token(file)?, server::keys_over_egress(config)?),
+            (None, None) => anyhow::bail!(
+                "name a caller with `--token-file FILE`, `--claims JSON` or `--user NAME`"
+            ),
+        };
+    let identity = Identity::new(config.issuers.clone(), fetch)?;
+    identity.load(now).await;
+    let caller = identity.verify(token, now).await;
+    Ok(caller.map_err(|error| error.to_string()))
+}
+
+/// Claims that stand on the command line, or in a file.
+fn read_claims(given: &str) -> anyhow::Result<Map<String, Value>> {
+    if given.trim_start().starts_with('{') {
+        return serde_json::from_str(given).context("`--claims` is not a JSON object");
+    }
+    let text =
+        std::fs::read_to_string(given).with_context(|| format!("`{given}` cannot be read"))?;
+    serde_json::from_str(&text).with_context(|| format!("`{given}` is not a JSON object"))
+}
+
+/// What the refusals hung on.
+fn nearly(rules: &Rules, caller: &Caller, tool: &Tool, call: Circumstances<'_>) {
+    let mut question = String::new();
+    for near in rules.nearly(caller, tool, call) {
+        if question != near.question {
+            println!("\n{} is refused", near.question);
+            question.clone_from(&near.question);
+        }
+        let how = match near.forbids {
+            true => "forbids it:",
+            false => "would permit it, but:",
+        };
+        println!("  `{}` {how}", near.rule);
+        for change in near.change {
+            println!("    {change}");
+        }
+    }
 }
 
 fn read_token(file: &std::path::Path) -> anyhow::Result<BearerToken> {

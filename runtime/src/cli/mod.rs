@@ -4,6 +4,9 @@ mod audit;
 mod author;
 mod check;
 mod explain;
+mod matrix;
+mod policy;
+mod rehearse;
 mod serve;
 mod token;
 
@@ -47,8 +50,13 @@ enum Command {
     Inspect(InspectArgs),
     /// Check configuration, rules and packages, and tell every problem at once
     Check(ConfigArgs),
-    /// Say which rules decide a call, and how
+    /// Say which rules decide a call, which nearly did, and what would have to change
+    ///
+    /// Uses the functions that decide a call. The caller is given by a token or, with `--claims`, by what a token would say.
     Explain(ExplainArgs),
+    /// Test the operator's rules, and compare two sets of them
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -156,20 +164,42 @@ struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The tool
-    #[arg(long, value_name = "NAME")]
-    tool: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "matrix")]
+    tool: Option<String>,
     /// Its arguments, as JSON
     #[arg(long, value_name = "JSON", default_value = "{}")]
     arguments: String,
-    /// A file with the caller's access token, `-` for standard input
-    #[arg(long, value_name = "FILE", required_unless_present = "user")]
-    token_file: Option<PathBuf>,
-    /// A user of the embedded identity provider, instead of a token (development only)
-    #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
-    user: Option<String>,
-    /// The client of that user
-    #[arg(long, value_name = "ID", default_value = "dev-client")]
+    #[command(flatten)]
+    who: WhoArgs,
+    /// The client, of a caller that is not given by a token
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with = "token_file",
+        default_value = "dev-client"
+    )]
     client: String,
+    /// The issuer of `--claims`; may be left out when one is configured
+    #[arg(long, value_name = "URL", requires = "claims")]
+    issuer: Option<String>,
+}
+
+/// Whom the rules are asked about.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct WhoArgs {
+    /// A file with the caller's access token, `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The claims that a token would have: a JSON object, or a file with one
+    #[arg(long, value_name = "JSON|FILE")]
+    claims: Option<String>,
+    /// A user of the embedded identity provider (development only)
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Every caller of a file of expectations, and what each may do with each tool
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tool", "arguments"])]
+    matrix: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -240,6 +270,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => author::inspect(&args),
         Command::Check(args) => check::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
+        Command::Policy(command) => policy::run(&command).await,
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args).await,
         Command::Audit(AuditCommand::Show(args)) => audit::show(&args).await,
         Command::CompileComponent { input, output } => Ok(compile(&input, &output)),
