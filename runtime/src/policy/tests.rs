@@ -4,7 +4,9 @@ mod bounds;
 mod docs;
 mod listing;
 mod model;
+mod naive;
 mod scopes;
+mod templates;
 mod trials;
 
 use serde_json::{Value, json};
