@@ -99,7 +99,7 @@ impl Rules {
                 ActionConstraint::Eq(action) => about(&action),
                 ActionConstraint::In(actions) => actions.iter().any(&about),
             };
-            concerns && self.varying.contains(&policy.id().to_string())
+            concerns && self.policies.varies(policy.id().as_ref())
         });
         match (could, varying.next()) {
             (false, _) => May::No,
@@ -145,7 +145,7 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
                 | Question::Use(_)
                 | Question::CouldUse(_) => &rules.could,
             };
-            ask::ask(asked, &rules.schema, &asking, question)
+            ask::ask(&asked.about(tool).rules, &rules.schema, &asking, question)
         };
         let (gives, takes) = if grows { (new, old) } else { (old, new) };
         let refused = step(takes);
@@ -153,7 +153,7 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
         let forbids = forbidding || narrower == May::Depends;
         let by = match narrower {
             // Which rule it hangs on differs from call to call: those that look at the call are named.
-            May::Depends => takes.varying.iter().cloned().collect(),
+            May::Depends => takes.policies.varying().iter().cloned().collect(),
             May::No | May::Yes if forbidding => refused.rules,
             May::No | May::Yes => step(gives).rules,
         };

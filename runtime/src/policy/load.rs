@@ -10,8 +10,9 @@ use miette::Diagnostic;
 use super::anonymous::{self, Part};
 use super::ceilings::{self, Ceilings};
 use super::known::{self, Left};
-use super::memo::{self, Memo};
+use super::memo::Memo;
 use super::shape::unreadable;
+use super::slice::Sliced;
 use super::trial::Trial;
 use super::{Rules, Vocabulary, could, reads, schema, step_up};
 use crate::catalog::Tool;
@@ -127,10 +128,9 @@ fn load(
     Ok(Rules {
         checked: checked.collect(),
         unreadable: unreadable.collect(),
-        varying: memo::varying(&loader.policies),
-        memo: Memo::of(&loader.policies),
+        memo: Memo::new(),
         shown: shown.map(|policy| policy.id().to_string()).collect(),
-        could,
+        could: Sliced::new(could),
         open,
         scopes: scopes.collect(),
         trial: (!loader.on_trial.is_empty()).then_some(Trial {
@@ -140,7 +140,7 @@ fn load(
         ceilings: loader.ceilings,
         count: loader.places.len(),
         warnings: loader.warnings,
-        policies: loader.policies,
+        policies: Sliced::new(loader.policies),
         schema,
         vocabulary,
         digest: Digest::of(&whole),

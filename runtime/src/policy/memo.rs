@@ -1,6 +1,6 @@
 //! Decisions that were made before, so that a session's calls pay for one.
 //!
-//! A decision is kept only where no rule reads arguments, and is found again only for everything that it was made from:
+//! A decision is kept only where no rule that concerns the tool reads arguments or the time, and is found again only for everything that it was made from:
 //! the same rules, the same caller down to its token, the same component and the same definition.
 
 use std::collections::BTreeMap;
@@ -51,18 +51,16 @@ struct Known {
 
 /// The decisions of one set of rules.
 pub(super) struct Memo {
-    /// None where a rule reads arguments or the time.
-    known: Option<Cache<Key, Arc<Known>>>,
+    known: Cache<Key, Arc<Known>>,
     /// Who sees which tool. No argument has a part in that.
     listed: Cache<Key, bool>,
 }
 
 impl Memo {
-    /// The memory of these rules; it lives and ends with them.
-    pub(super) fn of(policies: &PolicySet) -> Self {
-        let reads = !varying(policies).is_empty();
+    /// A memory that lives and ends with one set of rules.
+    pub(super) fn new() -> Self {
         Self {
-            known: (!reads).then(|| Cache::new(DECISIONS_MAX)),
+            known: Cache::new(DECISIONS_MAX),
             listed: Cache::new(DECISIONS_MAX),
         }
     }
@@ -82,19 +80,21 @@ impl Memo {
         })
     }
 
-    /// The decision for this call: the one that was made before, or what `decide` says.
+    /// The decision for this call: the one that was made before, or what `decide` says. `varies` says whether a rule that
+    /// concerns the tool reads arguments or the time.
     pub(super) fn decided(
         &self,
+        varies: bool,
         caller: &Caller,
         tool: &Tool,
         arguments: &serde_json::Map<String, Value>,
         decide: impl FnOnce() -> Decided,
     ) -> Decided {
-        let Some(known) = &self.known else {
+        if varies {
             return decide();
-        };
+        }
         let key = key(caller, tool);
-        match known.get(&key) {
+        match self.known.get(&key) {
             Some(found) if facts::fits(found.arguments.as_ref(), arguments) => {
                 found.decided.clone()
             }
@@ -108,7 +108,7 @@ impl Memo {
                         arguments: shape,
                         decided: decided.clone(),
                     };
-                    known.insert(key, Arc::new(kept));
+                    self.known.insert(key, Arc::new(kept));
                 }
                 decided
             }
@@ -117,10 +117,8 @@ impl Memo {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> u64 {
-        self.known.as_ref().map_or(0, |known| {
-            known.run_pending_tasks();
-            known.entry_count()
-        })
+        self.known.run_pending_tasks();
+        self.known.entry_count()
     }
 }
 
@@ -183,7 +181,11 @@ mod tests {
     const ANYONE: &str = r#"permit(principal in Role::"user", action, resource);"#;
 
     fn reads(rule: &str) -> bool {
-        rules(rule, &[priced()]).unwrap().memo.known.is_none()
+        rules(rule, &[priced()])
+            .unwrap()
+            .policies
+            .about(&priced())
+            .varies
     }
 
     fn allowed(rules: &Rules, changes: Value, tool: &Tool, arguments: &Map<String, Value>) -> bool {

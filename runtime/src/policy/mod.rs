@@ -20,6 +20,7 @@ mod reads;
 mod refusal;
 mod schema;
 mod shape;
+mod slice;
 mod step_up;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ mod vocabulary;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{PolicySet, Schema};
+use cedar_policy::Schema;
 #[cfg(test)]
 use serde_json::Map;
 
@@ -53,6 +54,7 @@ pub use trial::{Observation, Would};
 pub use vocabulary::Vocabulary;
 
 use ask::{Asking, Question};
+use slice::Sliced;
 
 /// What the operator's rules allow this caller on this tool with these arguments.
 ///
@@ -100,11 +102,9 @@ impl Permit {
 
 /// The operator's rules, checked against a schema that was made from the admitted tools.
 pub struct Rules {
-    policies: PolicySet,
+    policies: Sliced,
     /// The same rules without what they say of arguments and of the time.
-    could: PolicySet,
-    /// Rules that read either, by id.
-    varying: BTreeSet<String>,
+    could: Sliced,
     /// Rules about listing alone, by id.
     shown: BTreeSet<String>,
     /// What rules bound, by id.
@@ -229,7 +229,10 @@ impl Rules {
         }
         demanded(caller, tool)?;
         let decide = || self.decided(caller, tool, call);
-        let allowed = self.memo.decided(caller, tool, call.arguments, decide)?;
+        let varies = self.policies.about(tool).varies;
+        let allowed = self
+            .memo
+            .decided(varies, caller, tool, call.arguments, decide)?;
         Ok(Permit {
             caller: Arc::clone(caller),
             tool: tool.clone(),
@@ -325,13 +328,23 @@ impl Rules {
 
     fn list_step(&self, caller: &Caller, tool: &Tool) -> Step {
         let asking = self.asking(caller, tool, None);
-        ask::ask(&self.policies, &self.schema, &asking, Question::List)
+        ask::ask(
+            &self.policies.about(tool).rules,
+            &self.schema,
+            &asking,
+            Question::List,
+        )
     }
 
     fn call_step(&self, caller: &Caller, tool: &Tool, call: Circumstances<'_>) -> Step {
         let asking = self.asking(caller, tool, Some(call.now));
         let question = Question::Call(call.arguments);
-        ask::ask(&self.policies, &self.schema, &asking, question)
+        ask::ask(
+            &self.policies.about(tool).rules,
+            &self.schema,
+            &asking,
+            question,
+        )
     }
 
     fn use_step(
@@ -343,7 +356,7 @@ impl Rules {
     ) -> Step {
         let asking = self.asking(caller, tool, Some(now));
         ask::ask(
-            &self.policies,
+            &self.policies.about(tool).rules,
             &self.schema,
             &asking,
             Question::Use(capability),
@@ -393,9 +406,14 @@ impl Rules {
             ..self.asking(caller, tool, None)
         };
         let question = Question::CouldUse(capability);
-        let mut step = ask::ask(&self.could, &self.schema, &asking, question);
+        let mut step = ask::ask(
+            &self.could.about(tool).rules,
+            &self.schema,
+            &asking,
+            question,
+        );
         // A rule that may hold and may not bounds nothing for sure.
-        step.rules.retain(|rule| !self.varying.contains(rule));
+        step.rules.retain(|rule| !self.policies.varies(rule));
         step
     }
 }

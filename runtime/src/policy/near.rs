@@ -42,7 +42,12 @@ impl Rules {
         let mut found = Vec::new();
         for question in questions {
             let asking = self.asking_for(caller, tool, question, now);
-            let step = ask::ask(&self.policies, &self.schema, &asking, question);
+            let step = ask::ask(
+                &self.policies.about(tool).rules,
+                &self.schema,
+                &asking,
+                question,
+            );
             if step.allowed {
                 continue;
             }

@@ -131,9 +131,19 @@ impl Rules {
         let said = match call {
             Some(call) => {
                 let question = Question::Call(call.arguments);
-                ask::ask(&self.policies, &self.schema, &asking, question)
+                ask::ask(
+                    &self.policies.about(tool).rules,
+                    &self.schema,
+                    &asking,
+                    question,
+                )
             }
-            None => ask::ask(&self.could, &self.schema, &asking, Question::CouldCall),
+            None => ask::ask(
+                &self.could.about(tool).rules,
+                &self.schema,
+                &asking,
+                Question::CouldCall,
+            ),
         };
         // Which rules hold depends on the arguments, and so what they bound.
         let of_call = match call {
@@ -147,7 +157,12 @@ impl Rules {
                 let step = match call {
                     Some(_) => {
                         let question = Question::Use(capability);
-                        ask::ask(&self.policies, &self.schema, &asking, question)
+                        ask::ask(
+                            &self.policies.about(tool).rules,
+                            &self.schema,
+                            &asking,
+                            question,
+                        )
                     }
                     None => self.could_use(caller, scopes, tool, capability),
                 };

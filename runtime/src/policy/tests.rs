@@ -1,6 +1,7 @@
 mod anonymous;
 mod arguments;
 mod bounds;
+mod cost;
 mod docs;
 mod listing;
 mod model;

@@ -70,7 +70,12 @@ impl Rules {
             .chain(uses);
         let observed = questions.filter_map(|question| {
             let asking = self.asking_for(caller, tool, question, at);
-            let now = ask::ask(&self.policies, &self.schema, &asking, question);
+            let now = ask::ask(
+                &self.policies.about(tool).rules,
+                &self.schema,
+                &asking,
+                question,
+            );
             let then = ask::ask(&trial.policies, &self.schema, &asking, question);
             self.compared(trial, &now, then)
         });
