@@ -6,6 +6,7 @@ use crate::capability::{Capability, CapabilitySet};
 use crate::catalog::Tool;
 use crate::consent::Consent;
 use crate::ids::{ClientId, Tenant, User};
+use crate::revocation::{RunningCall, Standing};
 
 /// For whom a call runs, as far as host functions need to know: names, no claims and no token.
 #[derive(Debug, Clone)]
@@ -22,13 +23,19 @@ pub struct Holder {
 ///
 /// ```compile_fail,E0451
 /// fn forge(tool: bailiwick::catalog::Tool, holder: bailiwick::grant::Holder) -> bailiwick::grant::GrantSet {
-///     bailiwick::grant::GrantSet { tool, holder, granted: bailiwick::capability::CapabilitySet::none() }
+///     let granted = bailiwick::capability::CapabilitySet::none();
+///     let running = bailiwick::revocation::RunningCalls::default().enter();
+///     let standing = bailiwick::revocation::Standing::free([]);
+///     bailiwick::grant::GrantSet { tool, holder, granted, standing, _running: running }
 /// }
 /// ```
 pub struct GrantSet {
     tool: Tool,
     holder: Holder,
     granted: CapabilitySet,
+    standing: Standing,
+    /// While this lives, a revocation finds the call.
+    _running: RunningCall,
 }
 
 /// A need without which the tool does not run is not granted.
@@ -45,14 +52,23 @@ impl From<Consent> for GrantSet {
     fn from(consent: Consent) -> Self {
         let permit = consent.permit();
         let (tool, caller) = (permit.tool(), permit.caller());
+        let granted = &(permit.allowed() & &tool.package().manifest().needs()) & consent.agreed();
+        let records = |capability: &Capability| {
+            let all = consent.records().iter();
+            let behind = all.filter(|record| capability.within(&record.capability));
+            behind.map(|record| record.id).collect()
+        };
+        let standing = granted.iter().map(|one| (one.clone(), records(one)));
         Self {
-            granted: &(permit.allowed() & &tool.package().manifest().needs()) & consent.agreed(),
+            standing: consent.running().stand(standing),
+            granted,
             holder: Holder {
                 tenant: caller.tenant().clone(),
                 user: caller.user().clone(),
                 client: caller.client().clone(),
             },
             tool: tool.clone(),
+            _running: consent.into_running(),
         }
     }
 }
@@ -71,6 +87,11 @@ impl GrantSet {
     /// What it may do.
     pub fn granted(&self) -> &CapabilitySet {
         &self.granted
+    }
+
+    /// For how long it may: what the consents behind it still are.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Whether every need that is not optional is met, at whatever size is left of it.

@@ -217,6 +217,10 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     )));
 
     let consents = Consents::open(Arc::clone(&store), audit.clone()).await?;
+    let follow = consents
+        .clone()
+        .follow(Arc::clone(&clock), shutdown.clone());
+    serving.push(tokio::spawn(follow));
     let pages = WebState::open(WebParts {
         store: Arc::clone(&store),
         audit: audit.clone(),

@@ -26,4 +26,5 @@ mod outage;
 mod outsider;
 mod policy;
 mod reach;
+mod revocation;
 mod rules;

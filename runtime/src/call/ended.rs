@@ -66,6 +66,10 @@ impl Ended {
                 Answer::ToolError(format!("the tool's reply is not what it promises: {text}"))
             }
             Ending::Cancelled => Answer::Cancelled,
+            Ending::Revoked => Answer::ToolError(
+                "the consent under which the tool ran was revoked, so it was stopped; what it had done until then is done"
+                    .to_owned(),
+            ),
             Ending::Overloaded => Answer::Busy,
             Ending::Fault(detail) => {
                 tracing::error!(%detail, event = %id, "a call failed by our own fault");

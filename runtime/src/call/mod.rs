@@ -111,7 +111,13 @@ impl Stages {
             .await;
         let consent = consent
             .map_err(|error| self.not_consented(error, &call, &caller, &tool, arguments, entry))?;
-        entry.consent(consent.records().to_vec());
+        entry.consent(
+            consent
+                .records()
+                .iter()
+                .map(|used| used.id.to_string())
+                .collect(),
+        );
         let grants = GrantSet::from(consent);
         grants.suffices().map_err(|missing| {
             Ended::refused(

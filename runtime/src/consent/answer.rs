@@ -88,10 +88,16 @@ impl Consents {
             records: decided,
         });
         match self.audit.commit(change, events).await? {
-            Applied::Done => Ok(Decided {
-                allowed,
-                records: ids,
-            }),
+            Applied::Done => {
+                // What it replaces has ended, also for calls that run on it. The answer counts either way.
+                if let Err(error) = self.recheck(now).await {
+                    tracing::error!(%error, "what an answer replaced cannot be read; calls that stand on consents are stopped");
+                }
+                Ok(Decided {
+                    allowed,
+                    records: ids,
+                })
+            }
             // Somebody was faster, in another window: say what became of the question.
             Applied::Refused | Applied::Existing(_) => {
                 self.open_row(id, signed_in, now).await?;

@@ -2,18 +2,20 @@
 
 use super::plan::{self, Agreed, Plan};
 use super::question::{DAY, Shown};
-use super::{Consent, ConsentError, Consents, OPEN_QUESTIONS_MAX, TicketId};
+use super::{Consent, ConsentError, Consents, OPEN_QUESTIONS_MAX, TicketId, UsedRecord};
 use crate::audit::{Event, EventKind};
 use crate::capability::CapabilitySet;
 use crate::clock::Timestamp;
 use crate::ids::Digest;
 use crate::policy::Permit;
+use crate::revocation::RunningCall;
 use crate::store::{
     Applied, Change, ConsentKey, ConsentRow, ConsentState, Pinned, Scope, TicketRow, TicketState,
     random,
 };
 
-/// How often a call looks again when another call used up what it found. Each time, another call went on.
+/// How often a call looks again when another call used up what it found, or something was revoked meanwhile. Each time,
+/// somebody else got on.
 const LOOKS_MAX: u32 = 8;
 
 /// What becomes of a call while a question is open about nothing that its tool must have.
@@ -48,16 +50,19 @@ impl Consents {
         offer: Offer,
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
+        let running = self.running.enter();
         let wanted = plan::wanted(&permit);
         let has_user = permit.caller().has_user();
         if wanted.is_empty() || (!has_user && wanted.iter().all(|want| want.optional)) {
-            return Ok(consent(permit, &CapabilitySet::none(), Vec::new()));
+            return Ok(consent(permit, &CapabilitySet::none(), Vec::new(), running));
         }
         if !has_user {
             return Err(ConsentError::NoUser);
         }
         let (key, pinned) = (key(&permit), pinned(&permit));
         for _ in 0..LOOKS_MAX {
+            // Before the look-up: whatever is revoked from here on is either seen there or noticed by `hold`.
+            let looked = running.look();
             let mut rows = self.store.live_consents(&key, now).await?;
             rows.retain(|row| within_bounds(&permit, row, now));
             let agreed = match plan::plan(&wanted, &rows, &pinned, arguments, now) {
@@ -88,9 +93,11 @@ impl Consents {
                 records,
                 consume,
             } = agreed;
-            let records: Vec<_> = records.iter().map(ToString::to_string).collect();
+            if !running.hold(looked, records.iter().map(|record| record.id)) {
+                continue;
+            }
             if consume.is_empty() || self.consume(&key, consume, now).await? {
-                return Ok(consent(permit, &capabilities, records));
+                return Ok(consent(permit, &capabilities, records, running));
             }
         }
         Err(ConsentError::Contended)
@@ -177,12 +184,18 @@ struct AskedAt {
 }
 
 /// Seals what was agreed, and with it what needs no question.
-fn consent(permit: Permit, agreed: &CapabilitySet, records: Vec<String>) -> Consent {
+fn consent(
+    permit: Permit,
+    agreed: &CapabilitySet,
+    records: Vec<UsedRecord>,
+    running: RunningCall,
+) -> Consent {
     let free = plan::free(&permit);
     Consent {
         agreed: agreed.iter().chain(free.iter()).cloned().collect(),
         permit,
         records,
+        running,
     }
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod confirm;
 mod plan;
 mod question;
+mod revoke;
 mod state;
 mod ticket;
 
@@ -17,16 +18,19 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use uuid::Uuid;
 
-use crate::audit::{Audit, AuditError, Event, EventKind};
-use crate::capability::CapabilitySet;
+use crate::audit::{Audit, AuditError};
+use crate::capability::{Capability, CapabilitySet};
 use crate::clock::Timestamp;
 use crate::ids::User;
+use crate::limits::CALL_WALL_MAX;
 use crate::policy::Permit;
-use crate::store::{Applied, Change, ConsentRow, ConsentState, SharedStore, StoreError, random};
+use crate::revocation::{RunningCall, RunningCalls};
+use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
 
 pub use answer::{Answer, Choice, Decided, SignInFacts};
 pub use confirm::Offer;
 pub use question::{Asked, Question};
+pub use revoke::{Revoker, SEEN_WITHIN};
 pub use state::{RequestStates, StateError, StateFacts};
 pub use ticket::TicketId;
 
@@ -55,13 +59,24 @@ const TICKET_KEY: &str = "consent.ticket";
 /// ```compile_fail,E0451
 /// fn forge(permit: bailiwick::policy::Permit) -> bailiwick::consent::Consent {
 ///     let agreed = permit.allowed().clone();
-///     bailiwick::consent::Consent { permit, agreed, records: Vec::new() }
+///     let running = bailiwick::revocation::RunningCalls::default().enter();
+///     bailiwick::consent::Consent { permit, agreed, records: Vec::new(), running }
 /// }
 /// ```
 pub struct Consent {
     permit: Permit,
     agreed: CapabilitySet,
-    records: Vec<String>,
+    records: Vec<UsedRecord>,
+    running: RunningCall,
+}
+
+/// A record that a call stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedRecord {
+    /// Which.
+    pub id: Uuid,
+    /// What it agrees to.
+    pub capability: Capability,
 }
 
 impl Consent {
@@ -75,9 +90,19 @@ impl Consent {
         &self.agreed
     }
 
-    /// The consent records that were used, by id.
-    pub fn records(&self) -> &[String] {
+    /// The consent records that were used.
+    pub fn records(&self) -> &[UsedRecord] {
         &self.records
+    }
+
+    /// The call, as revocations find it.
+    pub fn running(&self) -> &RunningCall {
+        &self.running
+    }
+
+    /// The same, to be kept for as long as the call runs.
+    pub fn into_running(self) -> RunningCall {
+        self.running
     }
 }
 
@@ -185,6 +210,7 @@ pub struct Consents {
     store: SharedStore,
     audit: Audit,
     tickets: Arc<hmac::Key>,
+    running: RunningCalls,
 }
 
 impl Consents {
@@ -195,32 +221,13 @@ impl Consents {
             store,
             audit,
             tickets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key)),
+            running: RunningCalls::default(),
         })
     }
 
     /// What a user decided, the newest first, at most [`LIST_MAX`].
     pub async fn list(&self, user: &User) -> Result<Vec<ConsentRow>, StoreError> {
         self.store.consents_of(user, LIST_MAX).await
-    }
-
-    /// Takes a consent, or a denial, back. `false` when this user has no such record that could be taken back.
-    pub async fn revoke(&self, user: &User, id: Uuid, now: Timestamp) -> Result<bool, TicketError> {
-        let Some(row) = self.store.consent(user, id).await? else {
-            return Ok(false);
-        };
-        let change = Change::Revoke {
-            user: user.clone(),
-            id,
-            at: now,
-        };
-        let event = Event::new(EventKind::ConsentRevoked)
-            .user(&row.key.tenant, user)
-            .client(&row.key.client)
-            .tool(&row.key.tool)
-            .consents(vec![id.to_string()])
-            .fact("capability", row.capability.to_string());
-        let applied = self.audit.commit(change, vec![event]).await?;
-        Ok(matches!(applied, Applied::Done))
     }
 }
 
@@ -229,6 +236,18 @@ pub fn is_live(row: &ConsentRow, now: Timestamp) -> bool {
     match row.state {
         ConsentState::Active | ConsentState::Denied => row.expires_at > now,
         ConsentState::Consumed | ConsentState::Revoked | ConsentState::Superseded => false,
+    }
+}
+
+/// Whether it can be taken back at `now`: it holds, or the one call for which it was used up may still run.
+pub fn is_revocable(row: &ConsentRow, now: Timestamp) -> bool {
+    let may_run = |since: Timestamp| now.since(since) < CALL_WALL_MAX;
+    match row.state {
+        ConsentState::Consumed => row.ended_at.is_some_and(may_run),
+        ConsentState::Active
+        | ConsentState::Denied
+        | ConsentState::Revoked
+        | ConsentState::Superseded => is_live(row, now),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::DENIAL_TTL;
+use super::{DENIAL_TTL, UsedRecord};
 use crate::capability::{Capability, CapabilitySet, Tier};
 use crate::clock::Timestamp;
 use crate::ids::Digest;
@@ -36,7 +36,7 @@ pub(super) enum Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Agreed {
     pub(super) capabilities: CapabilitySet,
-    pub(super) records: Vec<Uuid>,
+    pub(super) records: Vec<UsedRecord>,
     pub(super) consume: Vec<Uuid>,
 }
 
@@ -155,8 +155,11 @@ pub(super) fn plan(
     let agreed = Agreed {
         records: serving(Scope::Until)
             .filter(matters)
-            .map(|row| row.id)
-            .chain(consume.iter().copied())
+            .chain(once.iter().copied())
+            .map(|row| UsedRecord {
+                id: row.id,
+                capability: row.capability.clone(),
+            })
             .collect(),
         capabilities: standing
             .iter()

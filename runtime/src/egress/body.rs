@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::EgressError;
 use super::headers;
 use crate::limits::HTTP_FIELDS_BYTES_MAX;
+use crate::revocation::Live;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -169,6 +170,7 @@ pub struct ResponseBody {
     budget: Budget,
     deadline: Pin<Box<Sleep>>,
     silence: Option<(Duration, Pin<Box<Sleep>>)>,
+    live: Live,
     ended: bool,
     _connection: AbortOnDropHandle<()>,
 }
@@ -179,6 +181,7 @@ impl ResponseBody {
         budget: Budget,
         deadline: Instant,
         silence: Option<Duration>,
+        live: Live,
         connection: AbortOnDropHandle<()>,
     ) -> Self {
         let silence = silence.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
@@ -187,6 +190,7 @@ impl ResponseBody {
             budget,
             deadline: Box::pin(sleep_until(deadline)),
             silence,
+            live,
             ended: false,
             _connection: connection,
         }
@@ -266,7 +270,12 @@ impl Body for ResponseBody {
         if self.ended {
             return Poll::Ready(None);
         }
-        let outcome = ready!(self.poll(context));
+        // What was received and not yet read is the guest's no more, either.
+        let live = self.live.clone();
+        let outcome = match live.pass(|| self.poll(context)) {
+            Ok(polled) => ready!(polled),
+            Err(revoked) => Some(Err(revoked.into())),
+        };
         self.ended = !matches!(outcome, Some(Ok(_)));
         Poll::Ready(outcome)
     }

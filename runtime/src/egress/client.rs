@@ -21,6 +21,7 @@ use super::connect::{Stream, sooner};
 use super::error::EgressError;
 use super::headers;
 use crate::limits::HTTP_FIELDS_BYTES_MAX;
+use crate::revocation::Live;
 
 /// Most header fields of an answer. Large sites send 40.
 const HEADERS_MAX: usize = 128;
@@ -42,6 +43,8 @@ pub struct Bounds {
     pub sent: Budget,
     /// Bytes that may still be received.
     pub received: Budget,
+    /// The consent under which it is made: everything ends with it.
+    pub live: Live,
 }
 
 /// What goes on the wire beside the body, made from judged parts.
@@ -69,9 +72,11 @@ pub(super) async fn exchange(
         .await
         .map_err(EgressError::Broken)?;
     let deadline = bounds.deadline;
+    let live = bounds.live.clone();
     let connection = AbortOnDropHandle::new(tokio::spawn(async move {
-        // How it ends is seen by whoever waits for the answer or reads it.
-        let _ = timeout_at(deadline, connection).await;
+        // How it ends is seen by whoever waits for the answer or reads it. Without the consent nothing more is written or
+        // read, also in the midst of a body.
+        let _ = timeout_at(deadline, live.guard(connection)).await;
     }));
     let limit = match bounds.first_byte {
         Some(first_byte) => sooner(deadline, first_byte),
@@ -147,6 +152,7 @@ fn judge_answer(
             bounds.received,
             bounds.deadline,
             bounds.between_bytes,
+            bounds.live,
             connection,
         )
     });

@@ -11,6 +11,7 @@ use url::Url;
 use super::address::Special;
 use super::resolve::ResolveError;
 use crate::capability::HostName;
+use crate::revocation::Revoked;
 
 /// The outgoing side cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum EgressError {
     /// Not allowed, not resolvable, not reachable: all the same to who asked.
     #[error("the request is refused")]
     Denied(#[source] Reason),
+    /// The consent for it ended while it was made.
+    #[error("the request is refused")]
+    Revoked(#[from] Revoked),
     /// Not finished before the deadline, or silent for too long.
     #[error("the answer did not come in time")]
     OutOfTime,
@@ -66,7 +70,7 @@ pub enum EgressError {
 impl EgressError {
     /// Whether it is the one answer to everything refused.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Denied(_))
+        matches!(self, Self::Denied(_) | Self::Revoked(_))
     }
 
     /// Tells the operator why, if it is a refusal.

@@ -20,6 +20,7 @@ use super::connect::Route;
 use super::error::{EgressError, EgressSetupError, Reason};
 use super::target::{Target, is_special_name};
 use crate::limits::HTTP_BYTES_OUT_MAX;
+use crate::revocation::Live;
 
 impl Egress {
     /// Reads a document of at most `max_bytes`. Any status but 200 is an error; a redirect is not followed.
@@ -69,6 +70,7 @@ impl Egress {
             between_bytes: None,
             sent: Budget::of(HTTP_BYTES_OUT_MAX),
             received: Budget::of(u64::try_from(max_bytes).unwrap_or(u64::MAX)),
+            live: Live::free(),
         };
         let answer = self
             .exchange(&route, name, head, boxed(Full::new(body)), bounds)

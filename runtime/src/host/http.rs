@@ -1,4 +1,4 @@
-//! `wasi:http` for a guest: requests to the web hosts of its grant, and to no other.
+//! `wasi:http` for a guest: requests to the web hosts of its grant, and to no other, for as long as the consent lives.
 //!
 //! Scope, limit, act, record. The guest learns that a request was refused, never why; the meter learns host and sizes, never a
 //! path, a field or a byte of a body.
@@ -15,18 +15,19 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::meter::Meter;
 use crate::capability::Http;
-use crate::egress::{Admitted, Bounds, Budget, Egress, EgressError, is_forbidden};
+use crate::egress::{Admitted, Bounds, Budget, Egress, EgressError, Reason, is_forbidden};
 use crate::limits::{
     HTTP_BODY_CHUNK_BYTES, HTTP_BODY_CHUNK_DENIED_BYTES, HTTP_BYTES_IN_MAX, HTTP_BYTES_OUT_MAX,
     HTTP_REQUESTS_MAX, HTTP_TOTAL_MAX,
 };
+use crate::revocation::Live;
 use crate::sandbox::Effect;
 use answer::{Answer, Processed, answered};
 
 /// The requests of one call, under its grant.
 pub struct Hooks {
     egress: Arc<Egress>,
-    scopes: Arc<[Http]>,
+    scopes: Vec<(Http, Live)>,
     meter: Meter,
     deadline: Instant,
     requests_left: u32,
@@ -35,11 +36,16 @@ pub struct Hooks {
 }
 
 impl Hooks {
-    /// Hooks for one call. The budgets of `limits` are the call's, however many requests it makes.
-    pub fn new(egress: Arc<Egress>, scopes: Vec<Http>, meter: Meter, deadline: Instant) -> Self {
+    /// Hooks for one call, each scope with the consent behind it. The budgets of `limits` are the call's, however many requests it makes.
+    pub fn new(
+        egress: Arc<Egress>,
+        scopes: Vec<(Http, Live)>,
+        meter: Meter,
+        deadline: Instant,
+    ) -> Self {
         Self {
             egress,
-            scopes: scopes.into(),
+            scopes,
             meter,
             deadline,
             requests_left: HTTP_REQUESTS_MAX,
@@ -48,7 +54,7 @@ impl Hooks {
         }
     }
 
-    fn bounds(&self, effect: &str, options: Option<RequestOptions>) -> Bounds {
+    fn bounds(&self, effect: &str, options: Option<RequestOptions>, live: Live) -> Bounds {
         let options = options.unwrap_or_default();
         let tell = |change: fn(u64) -> Effect| {
             let (meter, effect) = (self.meter.clone(), effect.to_owned());
@@ -67,6 +73,7 @@ impl Hooks {
                 bytes_in,
                 ..Effect::default()
             })),
+            live,
         }
     }
 
@@ -84,15 +91,28 @@ impl Hooks {
             .record(format!("http {} (refused)", word(method)), refused);
     }
 
+    /// The first scope that allows it and whose consent still is.
+    fn admit(&self, method: &Method, url: &str) -> Result<(Admitted, Live), EgressError> {
+        let mut refused = EgressError::from(Reason::NotGranted);
+        for (scope, live) in self.scopes.iter().filter(|(_, live)| !live.is_revoked()) {
+            match self.egress.admit(std::slice::from_ref(scope), method, url) {
+                Ok(admitted) => return Ok((admitted, live.clone())),
+                Err(EgressError::Denied(Reason::NotGranted)) => {}
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
     /// Acts on an admitted request and records it: that it was made before it is made, the rest as it happens.
     fn send(
         &self,
-        admitted: Admitted,
+        (admitted, live): (Admitted, Live),
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Answer {
         let effect = format!("http {} {}", word(request.method()), admitted.host());
-        let bounds = self.bounds(&effect, options);
+        let bounds = self.bounds(&effect, options, live.clone());
         let (egress, meter) = (self.egress.clone(), self.meter.clone());
         let once = Effect {
             count: 1,
@@ -101,7 +121,11 @@ impl Hooks {
         meter.record(effect.clone(), once);
         Box::new(async move {
             let (parts, body) = request.into_parts();
-            let sent = egress.send(admitted, parts.headers, body, bounds).await;
+            let sent = egress.send(admitted, parts.headers, body, bounds);
+            let sent = live
+                .guard(sent)
+                .await
+                .unwrap_or_else(|revoked| Err(revoked.into()));
             if sent.as_ref().is_err_and(EgressError::is_denied) {
                 let refused = Effect {
                     refused: 1,
@@ -146,7 +170,7 @@ impl WasiHttpHooks for Hooks {
         };
         self.requests_left = left;
         let url = request.uri().to_string();
-        match self.egress.admit(&self.scopes, request.method(), &url) {
+        match self.admit(request.method(), &url) {
             Ok(admitted) => self.send(admitted, request, options),
             Err(reason) => {
                 self.refuse(request.method());

@@ -74,7 +74,7 @@ pub struct RunContext {
     pub deadline: Duration,
     /// Who hears of its progress.
     pub progress: Option<mpsc::Sender<Progress>>,
-    /// Ends it when the caller goes away or the consent does.
+    /// Ends it when the caller goes away.
     pub cancel: CancellationToken,
     /// The time that it sees: once, or with `clock` as often as it looks.
     pub clock: SharedClock,
@@ -144,6 +144,7 @@ impl Sandbox {
             .run_with(
                 &target,
                 grants.granted(),
+                grants.standing(),
                 grants.holder(),
                 &arguments,
                 context,

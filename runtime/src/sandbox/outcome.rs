@@ -39,6 +39,8 @@ pub enum Ending {
     ReplyInvalid(String),
     /// The caller went away.
     Cancelled,
+    /// The consents under which it ran were revoked.
+    Revoked,
     /// Every place is taken; the guest never started.
     Overloaded,
     /// Our own fault; the text is for the log alone.
@@ -60,6 +62,7 @@ impl Ending {
             Self::ReplyTooLarge => "reply-too-large",
             Self::ReplyInvalid(_) => "reply-invalid",
             Self::Cancelled => "cancelled",
+            Self::Revoked => "revoked",
             Self::Overloaded => "overloaded",
             Self::Fault(_) => "fault",
         }

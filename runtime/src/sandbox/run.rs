@@ -30,6 +30,7 @@ use crate::host::log::{Log, Source};
 use crate::host::meter::Meter;
 use crate::host::progress::Reporter;
 use crate::limits::{CALL_WALL_MAX, COMPONENT_HANDLES_MAX, HOSTCALL_BYTES_MAX, RANDOM_BYTES_MAX};
+use crate::revocation::Standing;
 
 /// Ticks of computing after which a guest takes turns with the others that compute for long.
 const LONG_RUN_TICKS: u64 = 16;
@@ -73,6 +74,7 @@ enum Halt {
     Panicked(String),
     OutOfTime,
     Cancelled,
+    Revoked,
 }
 
 impl Halt {
@@ -89,6 +91,7 @@ impl Halt {
             }
             Self::OutOfTime => Ending::OutOfTime,
             Self::Cancelled => Ending::Cancelled,
+            Self::Revoked => Ending::Revoked,
         }
     }
 }
@@ -99,6 +102,7 @@ impl Sandbox {
         &self,
         target: &Target<'_>,
         granted: &CapabilitySet,
+        standing: &Standing,
         holder: &Holder,
         arguments: &str,
         context: RunContext,
@@ -127,7 +131,8 @@ impl Sandbox {
             Ok(Err(ending)) => return ended(ending, Usage::default()),
             Err(_) => return ended(Ending::OutOfTime, Usage::default()),
         };
-        let state = match self.state(target, granted, bound, &context, &meter, deadline) {
+        let limits = (&meter, deadline);
+        let state = match self.state(target, granted, standing, bound, &context, limits) {
             Ok(state) => state,
             Err(error) => {
                 let ending = Ending::Fault(format!("a directory could not be given: {error:#}"));
@@ -142,6 +147,7 @@ impl Sandbox {
                     .call_call(&mut store, target.tool, arguments)
                     .await
             },
+            standing,
             deadline,
             &context.cancel,
         )
@@ -172,6 +178,7 @@ impl Sandbox {
             return Err(DescribeError::Ended(Ending::Overloaded));
         };
         let deadline = Instant::now() + DESCRIBE_WALL_MAX;
+        let nothing = Standing::free([]);
         let log = Log::new("describe");
         let state = State::new(
             wasi(&log, CallClock::frozen(Timestamp(0))).build(),
@@ -179,6 +186,7 @@ impl Sandbox {
             Limits::new(&Wishes::default()),
             log,
             Reporter::new(None, Meter::default()),
+            nothing.clone(),
         );
         let mut store = self.store(state, deadline);
         let described = supervise(
@@ -188,6 +196,7 @@ impl Sandbox {
                     .call_describe(&mut store)
                     .await
             },
+            &nothing,
             deadline,
             &CancellationToken::new(),
         )
@@ -245,17 +254,17 @@ impl Sandbox {
         &self,
         target: &Target<'_>,
         granted: &CapabilitySet,
+        standing: &Standing,
         bound: Vec<Bound>,
         context: &RunContext,
-        meter: &Meter,
-        deadline: Instant,
+        (meter, deadline): (&Meter, Instant),
     ) -> wasmtime::Result<State> {
         let mut scopes = Vec::new();
         let mut clock = None;
         let mut listener = None;
         for capability in granted.iter() {
             match capability {
-                Capability::Http(http) => scopes.push(http.clone()),
+                Capability::Http(http) => scopes.push((http.clone(), standing.of(capability))),
                 Capability::Clock => clock = Some(CallClock::running(context.clock.clone())),
                 Capability::Progress => listener = context.progress.clone(),
                 Capability::Files(_) => {}
@@ -274,6 +283,7 @@ impl Sandbox {
             Limits::new(target.wishes),
             log,
             Reporter::new(listener, meter.clone()),
+            standing.clone(),
         ))
     }
 
@@ -341,9 +351,11 @@ fn preopen(wasi: &mut WasiCtxBuilder, bound: Bound) -> wasmtime::Result<()> {
         .map(drop)
 }
 
-/// Polls a guest until it returns, its time is over or the caller is gone. A panic of a host function ends here.
+/// Polls a guest until it returns, its time is over, the caller is gone or what it stands on is. A panic of a host function
+/// ends here.
 async fn supervise<T>(
     guest: impl Future<Output = wasmtime::Result<T>>,
+    standing: &Standing,
     deadline: Instant,
     cancel: &CancellationToken,
 ) -> Result<T, Halt> {
@@ -355,12 +367,18 @@ async fn supervise<T>(
             Err(payload) => Poll::Ready(Err(Halt::Panicked(panic_text(&*payload)))),
         }
     });
-    tokio::select! {
+    let returned = tokio::select! {
         biased;
+        () = standing.lost() => Err(Halt::Revoked),
         returned = returned => returned,
         () = cancel.cancelled() => Err(Halt::Cancelled),
         () = tokio::time::sleep_until(deadline.into()) => Err(Halt::OutOfTime),
+    };
+    // A guest that was refused its handles came to an end of its own just before; the cause is the same.
+    if standing.is_lost() {
+        return Err(Halt::Revoked);
     }
+    returned
 }
 
 fn panic_text(payload: &(dyn Any + Send)) -> String {

@@ -12,6 +12,7 @@ use super::limits::Limits;
 use crate::host::log::{Level, Log};
 use crate::host::progress::{Progress, ProgressError, Reporter};
 use crate::limits::{HTTP_FIELDS_BYTES_MAX, RESOURCES_MAX};
+use crate::revocation::Standing;
 
 /// The data of one store.
 pub(super) struct State {
@@ -22,6 +23,9 @@ pub(super) struct State {
     pub(super) reporter: Reporter,
     /// Ticks for which the guest has computed.
     pub(super) ticks: u64,
+    standing: Standing,
+    /// What a guest finds its handles in once it must stop: nothing, and no room.
+    nothing: ResourceTable,
     http: WasiHttpCtx,
     /// How requests leave; none without the grant.
     hooks: Option<Box<dyn WasiHttpHooks>>,
@@ -35,9 +39,12 @@ impl State {
         limits: Limits,
         log: Log,
         reporter: Reporter,
+        standing: Standing,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
+        let mut nothing = ResourceTable::new();
+        nothing.set_max_capacity(0);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HTTP_FIELDS_BYTES_MAX);
         Self {
@@ -47,6 +54,8 @@ impl State {
             log,
             reporter,
             ticks: 0,
+            standing,
+            nothing,
             http,
             hooks,
             closed: Closed,
@@ -55,10 +64,15 @@ impl State {
 }
 
 impl WasiView for State {
+    /// Every function of WASI comes here first. A call that lost what it stands on finds none of its handles any more, open
+    /// files among them, until it is dropped: at its next step, which is on another thread perhaps.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
+            table: match self.standing.is_lost() {
+                true => &mut self.nothing,
+                false => &mut self.table,
+            },
             ctx: &mut self.wasi,
-            table: &mut self.table,
         }
     }
 }

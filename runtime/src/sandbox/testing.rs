@@ -17,6 +17,7 @@ use crate::engine;
 use crate::grant::Holder;
 use crate::host::files::Mounts;
 use crate::ids::{Digest, User};
+use crate::revocation::Standing;
 
 /// When calls begin.
 pub(crate) const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
@@ -142,6 +143,20 @@ pub(crate) async fn run(
     arguments: &str,
     context: RunContext,
 ) -> Outcome {
+    let granted = granted(capabilities);
+    let standing = Standing::free(granted.iter());
+    run_on(sandbox, component, &granted, &standing, arguments, context).await
+}
+
+/// The same on consents that may end.
+pub(crate) async fn run_on(
+    sandbox: &Sandbox,
+    component: &Component,
+    granted: &CapabilitySet,
+    standing: &Standing,
+    arguments: &str,
+    context: RunContext,
+) -> Outcome {
     let wishes = Wishes {
         memory_mib: Some(16),
         timeout_ms: None,
@@ -154,12 +169,6 @@ pub(crate) async fn run(
         structured: false,
     };
     sandbox
-        .run_with(
-            &target,
-            &granted(capabilities),
-            &holder(),
-            arguments,
-            context,
-        )
+        .run_with(&target, granted, standing, &holder(), arguments, context)
         .await
 }

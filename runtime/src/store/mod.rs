@@ -89,6 +89,10 @@ pub trait Store: Send + Sync + 'static {
     /// This consent record of this user.
     async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError>;
 
+    /// Those of these consents that do not hold at `now`, with what is not there at all. One for a single call that was used
+    /// up holds: its call is the one that asks.
+    async fn ended_consents(&self, ids: &[Uuid], now: Timestamp) -> Result<Vec<Uuid>, StoreError>;
+
     /// The question with this digest that is open at `now`, if there is one.
     async fn open_ticket(
         &self,

@@ -15,7 +15,7 @@ use super::page::{self, Message, NAME_CHARS_MAX, Viewer};
 use super::words::{moment, plain, standing};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
-use crate::consent::{TicketError, is_live};
+use crate::consent::{TicketError, is_revocable};
 use crate::store::{ConsentRow, ConsentState, Session};
 
 /// Decisions that have ended and are still shown, the newest.
@@ -65,13 +65,13 @@ pub(super) async fn show(
     };
     let now = web.clock.now();
     let rows = web.consents.list(&session.user).await?;
-    let (live, ended): (Vec<_>, Vec<_>) = rows.iter().partition(|row| is_live(row, now));
+    let (live, ended): (Vec<_>, Vec<_>) = rows.iter().partition(|row| is_revocable(row, now));
     let page = ConsentsPage {
         viewer: session::viewer(&web, &session),
         token: web.forms.seal(session.id_hash, &Purpose::Revoke),
         given: live
             .iter()
-            .filter(|row| row.state == ConsentState::Active)
+            .filter(|row| row.state != ConsentState::Denied)
             .count(),
         tools: by_tool(&live, now),
         ended: ended
@@ -122,7 +122,7 @@ pub(super) async fn revoke_all(
     };
     let now = web.clock.now();
     for row in web.consents.list(&session.user).await? {
-        if row.state == ConsentState::Active && is_live(&row, now) {
+        if row.state != ConsentState::Denied && is_revocable(&row, now) {
             take_back(&web, &session, row.id).await?;
         }
     }
@@ -181,7 +181,7 @@ fn by_tool(rows: &[&ConsentRow], now: Timestamp) -> Vec<ToolView> {
         let record = RecordView {
             id: row.id,
             sentence: plain(&row.capability.sentence(), NAME_CHARS_MAX),
-            allowed: row.state == ConsentState::Active,
+            allowed: row.state != ConsentState::Denied,
             client: plain(row.key.client.as_str(), NAME_CHARS_MAX),
             standing: standing(row, now),
             since: moment(row.decided_at),

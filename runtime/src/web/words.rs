@@ -89,6 +89,9 @@ pub(super) fn standing(row: &ConsentRow, now: Timestamp) -> String {
             format!("Not allowed; you are asked again after {end}")
         }
         (ConsentState::Denied, _) => "Not allowed".to_owned(),
+        (ConsentState::Consumed, _) if consent::is_revocable(row, now) => {
+            "Allowed for one call, which was made and may still be running".to_owned()
+        }
         (ConsentState::Consumed, _) => "Allowed for one call, which was made".to_owned(),
         (ConsentState::Revoked, _) => "Taken back".to_owned(),
         (ConsentState::Superseded, _) => "Replaced by a later decision".to_owned(),

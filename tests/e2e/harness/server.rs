@@ -38,6 +38,7 @@ pub struct Setup {
     config: String,
     resolver: Option<Arc<dyn Resolve>>,
     issuer: Option<ChangeIssuer>,
+    calls_max: u32,
 }
 
 impl Setup {
@@ -53,6 +54,7 @@ impl Setup {
             config: "[[mount]]\nname = \"notes\"\npath = \"notes/{tenant}/{sub}\"\n".to_owned(),
             resolver: None,
             issuer: None,
+            calls_max: 32,
         }
     }
 
@@ -117,6 +119,12 @@ impl Setup {
         ))
     }
 
+    /// With room for so many calls at once.
+    pub fn calls(mut self, max: u32) -> Self {
+        self.calls_max = max;
+        self
+    }
+
     /// With these answers for names.
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Some(Arc::new(resolver));
@@ -160,6 +168,7 @@ impl Setup {
         let mut config = Config::parse("bailiwick.toml", &text, self.dir.path()).unwrap();
         // Native code is the same for every server of this build.
         config.tools.cache_dir = cache();
+        config.server.calls_in_flight_max = self.calls_max;
         let (address, provider) = dev::add_idp(&mut config, clock()).unwrap();
         if let Some(change) = &self.issuer {
             change(&mut config.issuers[0]);

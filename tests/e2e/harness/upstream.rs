@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -19,6 +20,11 @@ pub struct Upstream {
 
 impl Upstream {
     pub async fn start() -> Self {
+        Self::slow(Duration::ZERO).await
+    }
+
+    /// One that thinks for so long about every answer.
+    pub async fn slow(thinks: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -39,6 +45,7 @@ impl Upstream {
                     }
                     let text = String::from_utf8_lossy(&head).into_owned();
                     kept.lock().unwrap().push(text);
+                    tokio::time::sleep(thinks).await;
                     let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\nconnection: close\r\n\r\nseen";
                     // Whoever asked may be gone.
                     let _ = stream.write_all(answer.as_bytes()).await;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::testing::{Switchboard, Upstream, bound, scope};
 use super::*;
+use crate::revocation::Live;
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -26,6 +27,7 @@ fn wide() -> Bounds {
         between_bytes: None,
         sent: Budget::of(1 << 20),
         received: Budget::of(1 << 20),
+        live: Live::free(),
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn answered(
 
 fn code(error: EgressError) -> Error {
     match error {
-        EgressError::Denied(_) => Error::HttpRequestDenied,
+        EgressError::Denied(_) | EgressError::Revoked(_) => Error::HttpRequestDenied,
         EgressError::OutOfTime => Error::HttpResponseTimeout,
         EgressError::RequestTooLarge => Error::HttpRequestBodySize(None),
         EgressError::ResponseTooLarge => Error::HttpResponseBodySize(None),

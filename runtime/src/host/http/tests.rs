@@ -1,14 +1,18 @@
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ::http::{HeaderName, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Frame;
+use uuid::Uuid;
 use wasmtime_wasi_http::Result;
 
 use super::*;
 use crate::egress::NoNames;
 use crate::egress::testing::{After, Upstream, bound, scope};
+use crate::revocation::{RunningCall, RunningCalls};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -23,7 +27,10 @@ fn call(hosts: &[(&str, SocketAddr)], scopes: &[&str]) -> Call {
         .map(|(name, address)| bound(name, *address, false));
     let egress = Egress::new(hosts.collect(), Vec::new(), Arc::new(NoNames)).unwrap();
     let meter = Meter::default();
-    let scopes = scopes.iter().map(|text| scope(text)).collect();
+    let scopes = scopes
+        .iter()
+        .map(|text| (scope(text), Live::free()))
+        .collect();
     let deadline = Instant::now() + Duration::from_secs(20);
     Call {
         hooks: Hooks::new(Arc::new(egress), scopes, meter.clone(), deadline),
@@ -231,4 +238,98 @@ async fn an_empty_body_is_sent_as_none() {
         !seen.contains("chunked") && !seen.contains("content-length"),
         "{seen}"
     );
+}
+
+/// A call whose one scope stands on a consent that can be revoked.
+fn revocable(upstream: &Upstream, running: &RunningCalls) -> (Call, RunningCall) {
+    let capability: crate::capability::Capability = "http GET,POST api.test /".parse().unwrap();
+    let entered = running.enter();
+    assert!(entered.hold(entered.look(), [Uuid::nil()]));
+    let standing = entered.stand([(capability.clone(), vec![Uuid::nil()])]);
+    let mut call = call(&[("api.test", upstream.address)], &[]);
+    call.hooks.scopes = vec![(scope("http GET,POST api.test /"), standing.of(&capability))];
+    (call, entered)
+}
+
+/// Revokes, and the call is stopped, which the registry waits for.
+async fn revoke(running: &RunningCalls, entered: RunningCall) {
+    let ids = [Uuid::nil()];
+    tokio::join!(running.revoke(&ids), async { drop(entered) });
+}
+
+#[tokio::test]
+async fn what_is_revoked_is_not_asked_for_again() {
+    let upstream = Upstream::answering(OK).await;
+    let running = RunningCalls::default();
+    let (mut call, entered) = revocable(&upstream, &running);
+    assert!(call.send("GET", "http://api.test/", b"").await.is_ok());
+    revoke(&running, entered).await;
+    let refused = call.send("GET", "http://api.test/", b"").await;
+    assert!(matches!(refused, Err(Error::HttpRequestDenied)));
+    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(call.effect("http GET (refused)").refused, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_on_its_way_ends_with_the_consent() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let repeat = After::Repeat(b"1\r\nx\r\n", Duration::from_millis(5));
+    let upstream = Upstream::then(head, repeat).await;
+    let running = RunningCalls::default();
+    let (mut call, entered) = revocable(&upstream, &running);
+    let answer = call.send("GET", "http://api.test/", b"").await.unwrap();
+    let mut body = answer.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    revoke(&running, entered).await;
+    // Also what has come and was not read yet.
+    let cut = body.frame().await.unwrap();
+    assert!(matches!(cut, Err(Error::HttpRequestDenied)), "{cut:?}");
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_yet_ends_with_the_consent() {
+    let upstream = Upstream::then("", After::Hold).await;
+    let running = RunningCalls::default();
+    let (mut call, entered) = revocable(&upstream, &running);
+    let sent = call.send("GET", "http://api.test/", b"");
+    let revoked = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        revoke(&running, entered).await;
+    };
+    let (refused, ()) = tokio::join!(sent, revoked);
+    assert!(matches!(refused, Err(Error::HttpRequestDenied)));
+}
+
+#[tokio::test]
+async fn a_body_that_is_being_sent_ends_with_the_consent() {
+    let pieces = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&pieces);
+    let endless = futures_util::stream::unfold((), move |()| {
+        let count = Arc::clone(&count);
+        async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            count.fetch_add(1, Ordering::SeqCst);
+            Some((Ok(Frame::data(Bytes::from_static(b"x"))), ()))
+        }
+    });
+    let upstream = Upstream::then("", After::Hold).await;
+    let running = RunningCalls::default();
+    let (mut call, entered) = revocable(&upstream, &running);
+    let request = Request::post("http://api.test/")
+        .body(StreamBody::new(endless).boxed_unsync())
+        .unwrap();
+    let sent = Box::into_pin(call.hooks.send_request(request, None, done()));
+    let revoked = async {
+        while pieces.load(Ordering::SeqCst) < 10 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        revoke(&running, entered).await;
+        let after = pieces.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(pieces.load(Ordering::SeqCst), after);
+    };
+    let (refused, ()) = tokio::join!(sent, revoked);
+    assert!(matches!(refused.map(|_| ()), Err(Error::HttpRequestDenied)));
 }

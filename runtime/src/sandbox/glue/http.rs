@@ -13,6 +13,7 @@ use crate::egress::Egress;
 use crate::host::http::Hooks;
 use crate::host::meter::Meter;
 use crate::limits::HTTP_BODY_CHUNK_DENIED_BYTES;
+use crate::revocation::Live;
 
 /// What a request becomes: the response, and what keeps its connection going.
 type Sent = Result<
@@ -25,12 +26,22 @@ type Sent = Result<
 
 /// Opens the way out for the calls that are granted one.
 pub trait OpenHttp: Send + Sync + 'static {
-    /// Hooks that let through what these scopes allow until the deadline, and count it.
-    fn open(&self, scopes: Vec<Http>, meter: Meter, deadline: Instant) -> Box<dyn WasiHttpHooks>;
+    /// Hooks that let through what these scopes allow until the deadline, and count it. Each scope ends with its consent.
+    fn open(
+        &self,
+        scopes: Vec<(Http, Live)>,
+        meter: Meter,
+        deadline: Instant,
+    ) -> Box<dyn WasiHttpHooks>;
 }
 
 impl OpenHttp for Arc<Egress> {
-    fn open(&self, scopes: Vec<Http>, meter: Meter, deadline: Instant) -> Box<dyn WasiHttpHooks> {
+    fn open(
+        &self,
+        scopes: Vec<(Http, Live)>,
+        meter: Meter,
+        deadline: Instant,
+    ) -> Box<dyn WasiHttpHooks> {
         Box::new(Hooks::new(self.clone(), scopes, meter, deadline.into()))
     }
 }
@@ -42,7 +53,7 @@ pub struct Closed;
 impl OpenHttp for Closed {
     fn open(
         &self,
-        _scopes: Vec<Http>,
+        _scopes: Vec<(Http, Live)>,
         _meter: Meter,
         _deadline: Instant,
     ) -> Box<dyn WasiHttpHooks> {

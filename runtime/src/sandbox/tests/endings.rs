@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
 use wasmtime::component::Component;
 
-use super::super::testing::{BEGIN, context, echo, guest, run, sandbox};
+use super::super::testing::{BEGIN, context, echo, granted, guest, run, run_on, sandbox};
 use super::super::{Ending, RunContext};
 use super::{BLOCK, LOG, SUBSCRIBE, number, once, text, within};
 use crate::clock::{Clock, Timestamp};
 use crate::limits::{LOG_LINES_MAX, REPLY_BYTES_MAX};
+use crate::revocation::RunningCalls;
 
 /// The guest is ended at its deadline, and a neighbour on the same threads answers meanwhile.
 async fn ends_at_the_deadline(guest: Component) {
@@ -359,6 +361,43 @@ async fn a_cancelled_call_ends_and_leaves_its_place() {
         text(&run(&sandbox, &echo(), &[], "x", context()).await),
         "x"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_whose_consent_is_revoked_is_stopped_whether_it_waits_or_computes() {
+    let sandbox = Arc::new(sandbox());
+    let waits = guest(
+        &format!("{SUBSCRIBE} {BLOCK}"),
+        "(call $block (call $subscribe (i64.const 3600000000000))) unreachable",
+    );
+    let computes = guest("", "(loop $again (br $again)) unreachable");
+    for component in [waits, computes] {
+        for revoked in [true, false] {
+            let granted = granted(&["http GET a.example /"]);
+            let calls = RunningCalls::default();
+            let entered = calls.enter();
+            assert!(entered.hold(entered.look(), [Uuid::nil()]));
+            let standing = granted.iter().map(|one| (one.clone(), vec![Uuid::nil()]));
+            let standing = entered.stand(standing);
+            let (sandbox, component) = (Arc::clone(&sandbox), component.clone());
+            let call = tokio::spawn(async move {
+                let context = within(400);
+                let outcome = run_on(&sandbox, &component, &granted, &standing, "{}", context);
+                let outcome = outcome.await;
+                drop(entered);
+                outcome
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let began = Instant::now();
+            if revoked {
+                calls.revoke(&[Uuid::nil()]).await;
+                assert!(call.is_finished() || calls.held().is_empty());
+                assert!(began.elapsed() < Duration::from_millis(300));
+            }
+            let name = call.await.unwrap().ending.name();
+            assert_eq!(name, if revoked { "revoked" } else { "out-of-time" });
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::super::{Applied, Change, ConsentRow, Decision, StoreError, TicketRow}
 use super::consents;
 use crate::clock::Timestamp;
 use crate::ids::{Tenant, User};
+use crate::limits::CALL_WALL_MAX;
 
 /// Makes the change inside a savepoint. A constraint that speaks against it refuses this change and no other.
 pub(super) async fn apply(
@@ -201,14 +202,18 @@ async fn revoke(
     id: Uuid,
     at: Timestamp,
 ) -> Result<Applied, StoreError> {
+    // The one call for which a consent was used up may still run.
+    let running_since =
+        at.0.saturating_sub(i64::try_from(CALL_WALL_MAX.as_millis()).unwrap_or(0));
     let ended = sqlx::query(
-        "UPDATE consent SET state = 'revoked', ended_at = ? \
-         WHERE id = ? AND iss = ? AND sub = ? AND state IN ('active', 'denied')",
+        "UPDATE consent SET state = 'revoked', ended_at = ? WHERE id = ? AND iss = ? AND sub = ? \
+         AND (state IN ('active', 'denied') OR (state = 'consumed' AND ended_at > ?))",
     )
     .bind(at.0)
     .bind(id.to_string())
     .bind(user.issuer.as_str())
     .bind(user.subject.as_str())
+    .bind(running_since)
     .execute(connection)
     .await?
     .rows_affected();

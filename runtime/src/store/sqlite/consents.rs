@@ -1,6 +1,9 @@
 //! Reading consents and questions.
 
+use std::collections::HashSet;
+
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 
 use super::super::{ConsentKey, ConsentRow, StoreError, TicketRow};
@@ -61,6 +64,34 @@ pub(super) async fn one(
         .as_ref()
         .map(rows::consent)
         .transpose()
+}
+
+/// How many ids one statement looks for.
+const IDS_MAX: usize = 500;
+
+pub(super) async fn ended(
+    readers: &SqlitePool,
+    ids: &[Uuid],
+    now: Timestamp,
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut ended = Vec::new();
+    for some in ids.chunks(IDS_MAX) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT id FROM consent WHERE (state = 'consumed' OR (state = 'active' AND expires_at > ",
+        );
+        query.push_bind(now.0).push(")) AND id IN (");
+        let mut places = query.separated(", ");
+        for id in some {
+            places.push_bind(id.to_string());
+        }
+        query.push(")");
+        let mut hold = HashSet::new();
+        for row in query.build().fetch_all(readers).await? {
+            hold.insert(rows::parsed::<Uuid>(&row, "consent", "id")?);
+        }
+        ended.extend(some.iter().filter(|id| !hold.contains(*id)));
+    }
+    Ok(ended)
 }
 
 pub(super) async fn open_ticket(

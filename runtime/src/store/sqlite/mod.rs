@@ -162,6 +162,10 @@ impl Store for SqliteStore {
         consents::one(&self.readers, user, id).await
     }
 
+    async fn ended_consents(&self, ids: &[Uuid], now: Timestamp) -> Result<Vec<Uuid>, StoreError> {
+        consents::ended(&self.readers, ids, now).await
+    }
+
     async fn open_ticket(
         &self,
         tenant: &Tenant,

@@ -1,0 +1,246 @@
+//! Revocation at once: after its answer nothing more is done under the consent, whoever revoked it and whatever was running.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bailiwick::audit::Record;
+use bailiwick::clock::{Clock, SystemClock};
+use bailiwick::ids::User;
+use bailiwick::store::ConsentState;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::harness::{Answer, Browser, Caller, Server, Setup, Upstream, run, until};
+
+/// How long the upstream thinks, so that calls go on for longer than a test looks at them.
+const THINKS: Duration = Duration::from_millis(40);
+/// What the kernel still holds of requests that were sent before is read by the upstream within this time.
+const DRAINED: Duration = Duration::from_millis(50);
+/// Several times as long as a call takes from one request to the next.
+const LONG: Duration = Duration::from_millis(300);
+
+/// The consents of a user that hold, by id.
+async fn live(server: &Server, user: &User) -> Vec<uuid::Uuid> {
+    let rows = server.running.stages.consents.list(user).await.unwrap();
+    let live = rows.iter().filter(|row| row.state == ConsentState::Active);
+    live.map(|row| row.id).collect()
+}
+
+fn running(
+    caller: &Caller,
+    tool: &str,
+    arguments: &Value,
+    count: usize,
+) -> Vec<JoinHandle<Answer>> {
+    let calls = (0..count).map(|_| {
+        let (caller, tool, arguments) = (caller.clone(), tool.to_owned(), arguments.clone());
+        tokio::spawn(async move { caller.call(&tool, arguments).await })
+    });
+    calls.collect()
+}
+
+async fn flood_server(upstream: &Upstream, calls: u32) -> Server {
+    let setup = Setup::new().guests(&["http_flood"]).await.calls(calls);
+    setup.host("example.com", upstream.port, true).start().await
+}
+
+fn address() -> Value {
+    json!({"url": "http://example.com/"})
+}
+
+/// Lets `user` consent, without a call that goes on for long.
+async fn consented(server: &Server, caller: &Caller, user: &str, tool: &str, arguments: Value) {
+    let asked = caller.call(tool, arguments).await;
+    let link = asked.link().unwrap_or_else(|| panic!("{asked:?}"));
+    assert!(
+        server
+            .decide(&link, user, crate::harness::for_an_hour())
+            .await
+    );
+}
+
+fn status(record: &Record) -> &str {
+    record.result.as_ref().map_or("", |result| &result.status)
+}
+
+/// One round: so many calls run, their user revokes, and the upstream hears of nothing more.
+async fn round(server: &Server, upstream: &Upstream, user: &str, calls: usize) {
+    let caller = server.caller(user);
+    consented(server, &caller, user, "http_flood", address()).await;
+    let before = upstream.seen().len();
+    let all = running(&caller, "http_flood", &address(), calls);
+    until("every call has begun", async || {
+        (upstream.seen().len() >= before + calls).then_some(())
+    })
+    .await;
+    let (who, now) = (server.user(user), SystemClock.now());
+    let id = live(server, &who).await[0];
+    assert!(
+        server
+            .running
+            .stages
+            .consents
+            .revoke(&who, id, now)
+            .await
+            .unwrap()
+    );
+    tokio::time::sleep(DRAINED).await;
+    let after = upstream.seen().len();
+    for call in all {
+        let answer = call.await.unwrap();
+        assert!(answer.is_tool_error(), "{answer:?}");
+        assert!(answer.text().contains("revoked"), "{answer:?}");
+    }
+    tokio::time::sleep(LONG).await;
+    assert_eq!(upstream.seen().len(), after, "requests after the answer");
+    assert!(
+        caller.call("http_flood", address()).await.link().is_some(),
+        "it is asked about again"
+    );
+}
+
+#[test]
+fn after_the_answer_to_a_revocation_64_running_calls_send_nothing_more() {
+    run(async {
+        let upstream = Upstream::slow(THINKS).await;
+        let server = flood_server(&upstream, 64).await;
+        for number in 0..3 {
+            round(&server, &upstream, &format!("user-{number}"), 64).await;
+        }
+        let outcomes = server.outcomes("http_flood").await;
+        let revoked = outcomes.iter().filter(|record| status(record) == "revoked");
+        assert_eq!(revoked.count(), 3 * 64, "each is recorded with its end");
+        server.stop().await;
+    });
+}
+
+/// Takes a quarter of an hour: `cargo test -p bailiwick --test e2e -- --ignored a_thousand_rounds`.
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn a_thousand_rounds_of_64_running_calls_send_nothing_after_the_answer() {
+    run(async {
+        let upstream = Upstream::slow(THINKS).await;
+        let server = flood_server(&upstream, 64).await;
+        for number in 0..1_000 {
+            round(&server, &upstream, &format!("user-{number}"), 64).await;
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_revocation_on_the_page_stops_the_calls_of_that_user_and_of_no_other() {
+    run(async {
+        let upstream = Upstream::slow(THINKS).await;
+        let server = flood_server(&upstream, 8).await;
+        let (alice, root) = (server.caller("alice"), server.caller("root"));
+        consented(&server, &alice, "alice", "http_flood", address()).await;
+        consented(&server, &root, "root", "http_flood", address()).await;
+        let hers = running(&alice, "http_flood", &address(), 2);
+        let others = running(&root, "http_flood", &address(), 2);
+        until("every call has begun", async || {
+            (upstream.seen().len() >= 4).then_some(())
+        })
+        .await;
+
+        let mut browser = Browser::default();
+        let page = browser
+            .open(&format!("{}/consents", server.url), "alice")
+            .await;
+        let form = page.form_actions();
+        let take_back = form
+            .iter()
+            .position(|action| action.ends_with("/revoke"))
+            .unwrap();
+        let page = browser.fill(&page, take_back, &[]).await;
+        assert!(page.html.contains("Ended"), "{page:?}");
+        for call in hers {
+            assert!(call.await.unwrap().text().contains("revoked"));
+        }
+        for call in others {
+            let answer = call.await.unwrap();
+            assert!(answer.is_reply(), "{answer:?}");
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn open_files_are_not_written_any_more_after_a_revocation() {
+    run(async {
+        let server = Setup::new().guests(&["revoked_write"]).await.start().await;
+        let alice = server.caller("alice");
+        consented(&server, &alice, "alice", "revoked_write", json!({})).await;
+        let calls = running(&alice, "revoked_write", &json!({}), 4);
+        let file = server.notes_of("alice").join("grows");
+        let size = |file: &Path| file.metadata().map_or(0, |metadata| metadata.len());
+        until("the file grows", async || (size(&file) > 64).then_some(())).await;
+
+        let (who, now) = (server.user("alice"), SystemClock.now());
+        let id = live(&server, &who).await[0];
+        assert!(
+            server
+                .running
+                .stages
+                .consents
+                .revoke(&who, id, now)
+                .await
+                .unwrap()
+        );
+        // One operation per call that the kernel had begun may end after it.
+        tokio::time::sleep(DRAINED).await;
+        let after = size(&file);
+        tokio::time::sleep(LONG).await;
+        assert_eq!(size(&file), after);
+        for call in calls {
+            assert!(call.await.unwrap().text().contains("revoked"));
+        }
+        let outcomes = server.outcomes("revoked_write").await;
+        assert!(
+            outcomes
+                .iter()
+                .filter(|one| status(one) == "revoked")
+                .count()
+                == 4
+        );
+        server.stop().await;
+    });
+}
+
+#[test]
+fn what_was_revoked_stays_revoked_over_a_restart() {
+    run(async {
+        let upstream = Upstream::start().await;
+        let setup = Setup::new().guests(&["http_any"]).await;
+        let server = setup.host("example.com", upstream.port, true).start().await;
+        let alice = server.caller("alice");
+        assert!(
+            alice
+                .call_allowed(&server, "http_any", address())
+                .await
+                .is_reply()
+        );
+        let (who, now) = (server.user("alice"), SystemClock.now());
+        let id = live(&server, &who).await[0];
+        let server = server.restart("").await;
+        let alice = server.caller("alice");
+        assert!(
+            alice.call("http_any", address()).await.is_reply(),
+            "it held over a restart"
+        );
+        assert!(
+            server
+                .running
+                .stages
+                .consents
+                .revoke(&who, id, now)
+                .await
+                .unwrap()
+        );
+        let server = server.restart("").await;
+        let alice = server.caller("alice");
+        assert!(alice.call("http_any", address()).await.link().is_some());
+        assert_eq!(upstream.seen().len(), 2);
+        server.stop().await;
+    });
+}
