@@ -1,14 +1,20 @@
 //! The answer of a user: checked, bounded, recorded.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::question::Asked;
-use super::{Consents, Question, T3_TTL, TicketError, TicketId};
+use super::{
+    CALLS_MAX, Consents, IDLE_TTL, Question, REFUSED_TWICE_TTL, T3_TTL, TicketError, TicketId,
+};
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::ids::{Digest, User};
-use crate::store::{Applied, Change, ConsentRow, ConsentState, Decision, Scope, TicketRow, row_id};
+use crate::store::{
+    Applied, Change, Channel, ConsentRow, ConsentState, Decision, Scope, TicketRow, row_id,
+};
 
 /// What a user decides about one capability.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub enum Choice {
     Once,
     /// Allow every call until then, or for as long as its tier allows.
     Until(Timestamp),
+    /// The same, for so many calls at most.
+    Times(u32, Timestamp),
     /// Refuse.
     Deny,
 }
@@ -62,7 +70,10 @@ impl Consents {
     ) -> Result<Decided, TicketError> {
         let row = self.open_row(id, signed_in, now).await?;
         let question = Question::of(row.clone())?;
+        // Of two refusals at the same moment both may count as the first; then a third makes it quiet.
+        let since = Timestamp(now.0.saturating_sub(Timestamp(0).plus(REFUSED_TWICE_TTL).0));
         let context = Context {
+            refused_before: self.store.refusals(&row.key, since).await? > 0,
             row: &row,
             ui,
             sign_in,
@@ -112,6 +123,8 @@ struct Context<'a> {
     row: &'a TicketRow,
     ui: Digest,
     sign_in: &'a SignInFacts,
+    /// Whether the user refused this tool a short while ago.
+    refused_before: bool,
     now: Timestamp,
 }
 
@@ -151,14 +164,14 @@ impl Context<'_> {
             Choice::Deny => (
                 Scope::Until,
                 ConsentState::Denied,
-                self.now.plus(asked.quiet()),
+                self.now.plus(self.quiet(asked)),
             ),
             Choice::Once => (
                 Scope::Once,
                 ConsentState::Active,
                 self.now.plus(asked.waits()),
             ),
-            Choice::Until(date) => {
+            Choice::Until(date) | Choice::Times(_, date) => {
                 let longest = asked.longest.ok_or_else(|| TicketError::OnceOnly {
                     capability: asked.capability.to_string(),
                 })?;
@@ -169,6 +182,12 @@ impl Context<'_> {
                 (Scope::Until, ConsentState::Active, date.min(latest))
             }
         };
+        let uses_max = match choice {
+            Choice::Times(calls, _) => Some(calls.clamp(1, CALLS_MAX)),
+            Choice::Once | Choice::Until(_) | Choice::Deny => None,
+        };
+        let lapses =
+            scope == Scope::Until && state == ConsentState::Active && asked.tier <= Tier::T1;
         let bound = asked.tier == Tier::T3;
         if bound && state == ConsentState::Active {
             self.fresh()?;
@@ -187,8 +206,23 @@ impl Context<'_> {
             auth_time: self.sign_in.auth_time,
             decided_at: self.now,
             expires_at,
+            uses_max,
+            uses: 0,
+            last_used_at: None,
+            idle_expires_at: lapses.then(|| self.now.plus(IDLE_TTL)),
+            channel: Channel::Page,
             ended_at: None,
         })
+    }
+
+    /// How long a denial is not asked about again. The second of a tool within a day makes it quiet for a day.
+    fn quiet(&self, asked: &Asked) -> Duration {
+        let quiet = asked.quiet();
+        if self.refused_before && !asked.optional && asked.tier < Tier::T3 {
+            quiet.max(REFUSED_TWICE_TTL)
+        } else {
+            quiet
+        }
     }
 
     /// Tier T3: the user signed in just now, and the issuer says how.
@@ -304,6 +338,7 @@ mod tests {
             row: &ticket(),
             ui: Digest::of(b"page"),
             sign_in: &sign_in,
+            refused_before: false,
             now: NOW,
         };
         context.record(&asked, choice)

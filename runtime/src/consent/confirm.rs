@@ -2,7 +2,7 @@
 
 use super::plan::{self, Agreed, Plan};
 use super::question::{DAY, Shown};
-use super::{Consent, ConsentError, Consents, OPEN_QUESTIONS_MAX, TicketId, UsedRecord};
+use super::{Consent, ConsentError, Consents, IDLE_TTL, OPEN_QUESTIONS_MAX, TicketId, UsedRecord};
 use crate::audit::{Event, EventKind};
 use crate::capability::CapabilitySet;
 use crate::clock::Timestamp;
@@ -92,11 +92,13 @@ impl Consents {
                 capabilities,
                 records,
                 consume,
+                touch,
             } = agreed;
             if !running.hold(looked, records.iter().map(|record| record.id)) {
                 continue;
             }
             if consume.is_empty() || self.consume(&key, consume, now).await? {
+                self.touch(&touch, now).await;
                 return Ok(consent(permit, &capabilities, records, running));
             }
         }
@@ -119,9 +121,24 @@ impl Consents {
             tenant: key.tenant.clone(),
             ids,
             at: now,
+            idle_until: now.plus(IDLE_TTL),
         };
         let applied = self.audit.commit(change, vec![event]).await?;
         Ok(matches!(applied, Applied::Done))
+    }
+
+    /// Notes that consents were used. Without it they lapse sooner, which is no reason to refuse the call.
+    async fn touch(&self, ids: &[uuid::Uuid], now: Timestamp) {
+        if ids.is_empty() {
+            return;
+        }
+        let touched = self
+            .store
+            .touch_consents(ids, now, now.plus(IDLE_TTL))
+            .await;
+        if let Err(error) = touched {
+            tracing::warn!(%error, "it could not be noted that consents were used");
+        }
     }
 
     /// Asks the user, or finds the same question open.

@@ -42,6 +42,15 @@ pub const OPTIONAL_DENIAL_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a question stays open that is about nothing the tool needs. Until then calls go on without, so that a user who
 /// leaves it unanswered is interrupted once in that time.
 pub const OFFER_TTL: Duration = Duration::from_secs(3600);
+/// How long a tool is quiet whose user refused it twice within that time: nobody is worn down by being asked again and again.
+/// Whoever takes a denial back on the page of consents is asked again.
+pub const REFUSED_TWICE_TTL: Duration = Duration::from_secs(24 * 3600);
+/// How long a consent of tier T1 that nobody uses goes on.
+pub const IDLE_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How often it is noted that a consent is used: a write for every call would cost more than the date is worth.
+pub(crate) const TOUCH_EVERY: Duration = Duration::from_secs(3600);
+/// Largest number of calls to which a consent can be bounded.
+pub const CALLS_MAX: u32 = 1_000;
 /// How long a consent to one call waits for its call.
 pub const ONCE_TTL: Duration = Duration::from_secs(10 * 60);
 /// How long a consent of tier T3 waits for its call, and how fresh the sign-in must be that gives it.
@@ -234,7 +243,9 @@ impl Consents {
 /// Whether a record can be used, or its denial holds, at `now`.
 pub fn is_live(row: &ConsentRow, now: Timestamp) -> bool {
     match row.state {
-        ConsentState::Active | ConsentState::Denied => row.expires_at > now,
+        ConsentState::Active | ConsentState::Denied => {
+            row.expires_at > now && row.idle_expires_at.is_none_or(|lapses| lapses > now)
+        }
         ConsentState::Consumed | ConsentState::Revoked | ConsentState::Superseded => false,
     }
 }

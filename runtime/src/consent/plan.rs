@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{DENIAL_TTL, UsedRecord};
+use super::{DENIAL_TTL, REFUSED_TWICE_TTL, TOUCH_EVERY, UsedRecord};
 use crate::capability::{Capability, CapabilitySet, Tier};
 use crate::clock::Timestamp;
 use crate::ids::Digest;
@@ -38,6 +38,8 @@ pub(super) struct Agreed {
     pub(super) capabilities: CapabilitySet,
     pub(super) records: Vec<UsedRecord>,
     pub(super) consume: Vec<Uuid>,
+    /// Of the rest, what was not noted to be used for a while.
+    pub(super) touch: Vec<Uuid>,
 }
 
 /// The permitted part of the tool's needs that is not free: what policy denies is never asked.
@@ -77,17 +79,24 @@ fn serves(row: &ConsentRow, pinned: &Pinned, arguments: Digest, now: Timestamp) 
     };
     row.state == ConsentState::Active
         && row.expires_at > now
+        && row.idle_expires_at.is_none_or(|lapses| lapses > now)
         && row.arguments.is_none_or(|bound| bound == arguments)
         && tier_allows
 }
 
+/// Whether it is good for a number of calls, each of which is counted.
+fn is_counted(row: &ConsentRow) -> bool {
+    row.scope == Scope::Once || row.uses_max.is_some()
+}
+
 /// Until when a denial keeps us from asking for this.
 fn quiet_until(denial: &ConsentRow, want: &Wanted) -> Timestamp {
-    if want.optional {
+    let quiet = denial.expires_at.since(denial.decided_at);
+    if want.optional || quiet <= REFUSED_TWICE_TTL {
         denial.expires_at
     } else {
         // It was a denial of something optional, for a long time, and now the tool does not run without.
-        denial.expires_at.min(denial.decided_at.plus(DENIAL_TTL))
+        denial.decided_at.plus(DENIAL_TTL)
     }
 }
 
@@ -99,22 +108,21 @@ pub(super) fn plan(
     arguments: Digest,
     now: Timestamp,
 ) -> Plan {
-    let serving = |scope: Scope| {
+    let serving = |counted: bool| {
         rows.iter()
-            .filter(move |row| row.scope == scope && serves(row, pinned, arguments, now))
+            .filter(move |row| is_counted(row) == counted && serves(row, pinned, arguments, now))
     };
-    let standing: CapabilitySet = serving(Scope::Until)
-        .map(|row| row.capability.clone())
-        .collect();
-    let mut once: Vec<&ConsentRow> = Vec::new();
+    let standing: CapabilitySet = serving(false).map(|row| row.capability.clone()).collect();
+    // What is good for a number of calls is used where nothing else serves.
+    let mut counted: Vec<&ConsentRow> = Vec::new();
     let mut open = Vec::new();
     for want in wanted {
         let covers = |row: &&ConsentRow| want.capability.within(&row.capability);
-        if standing.covers(&want.capability) || once.iter().any(covers) {
+        if standing.covers(&want.capability) || counted.iter().any(covers) {
             continue;
         }
-        match serving(Scope::Once).find(covers) {
-            Some(row) => once.push(row),
+        match serving(true).find(covers) {
+            Some(row) => counted.push(row),
             None => open.push(want),
         }
     }
@@ -151,11 +159,20 @@ pub(super) fn plan(
             .iter()
             .any(|want| row.capability.meet(&want.capability).is_some())
     };
-    let consume: Vec<Uuid> = once.iter().map(|row| row.id).collect();
+    let consume: Vec<Uuid> = counted.iter().map(|row| row.id).collect();
+    let stale = |row: &&ConsentRow| {
+        let used = row.last_used_at;
+        used.is_none_or(|used| now.since(used) >= TOUCH_EVERY)
+    };
     let agreed = Agreed {
-        records: serving(Scope::Until)
+        touch: serving(false)
             .filter(matters)
-            .chain(once.iter().copied())
+            .filter(stale)
+            .map(|row| row.id)
+            .collect(),
+        records: serving(false)
+            .filter(matters)
+            .chain(counted.iter().copied())
             .map(|row| UsedRecord {
                 id: row.id,
                 capability: row.capability.clone(),
@@ -163,7 +180,7 @@ pub(super) fn plan(
             .collect(),
         capabilities: standing
             .iter()
-            .chain(once.iter().map(|row| &row.capability))
+            .chain(counted.iter().map(|row| &row.capability))
             .cloned()
             .collect(),
         consume,
@@ -182,7 +199,7 @@ pub(super) fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{ConsentKey, row_id};
+    use crate::store::{Channel, ConsentKey, row_id};
 
     const NOW: Timestamp = Timestamp(1_000);
 
@@ -220,6 +237,11 @@ mod tests {
             auth_time: None,
             decided_at: NOW,
             expires_at: Timestamp(2_000),
+            uses_max: None,
+            uses: 0,
+            last_used_at: None,
+            idle_expires_at: None,
+            channel: Channel::Page,
             ended_at: None,
         }
     }

@@ -1,4 +1,5 @@
 mod bounds;
+mod limits;
 mod offers;
 mod questions;
 mod revoke;

@@ -16,8 +16,8 @@ use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, User};
 
 pub use records::{
-    Applied, AuditRow, Chained, Change, ConsentKey, ConsentRow, ConsentState, Decision, Draft,
-    Head, Linked, Pinned, Scope, Session, TicketRow, TicketState, UnknownWord,
+    Applied, AuditRow, Chained, Change, Channel, ConsentKey, ConsentRow, ConsentState, Decision,
+    Draft, Head, Linked, Pinned, Scope, Session, TicketRow, TicketState, UnknownWord,
 };
 pub use sqlite::SqliteStore;
 
@@ -88,6 +88,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// This consent record of this user.
     async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError>;
+
+    /// Notes that these consents were used; those that lapse do not before `idle_until`.
+    async fn touch_consents(
+        &self,
+        ids: &[Uuid],
+        now: Timestamp,
+        idle_until: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// How many questions under this key were answered with a refusal after `since`, and after this user last took
+    /// anything back that was decided under it.
+    async fn refusals(&self, key: &ConsentKey, since: Timestamp) -> Result<u32, StoreError>;
 
     /// Those of these consents that do not hold at `now`, with what is not there at all. One for a single call that was used
     /// up holds: its call is the one that asks.

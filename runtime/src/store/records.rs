@@ -76,7 +76,7 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
-    /// Uses up consents that are good for one call: all of them, or none.
+    /// Uses consents that are good for a number of calls, once each: all of them, or none.
     Consume {
         /// In which tenant.
         tenant: Tenant,
@@ -84,6 +84,8 @@ pub enum Change {
         ids: Vec<Uuid>,
         /// When.
         at: Timestamp,
+        /// Until when they do not lapse, where they can.
+        idle_until: Timestamp,
     },
 }
 
@@ -165,6 +167,16 @@ pub enum ConsentState {
     Superseded,
 }
 
+/// Where a consent was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// By the user, on our page.
+    Page,
+    /// By the operator, by a command.
+    Operator,
+}
+
 /// What a user decided about one capability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsentRow {
@@ -194,6 +206,16 @@ pub struct ConsentRow {
     pub decided_at: Timestamp,
     /// From when on it does not hold.
     pub expires_at: Timestamp,
+    /// How many calls it is good for, where that is bounded.
+    pub uses_max: Option<u32>,
+    /// How many bounded calls it was used for.
+    pub uses: u32,
+    /// When it was used last, to within an hour.
+    pub last_used_at: Option<Timestamp>,
+    /// From when on it has lapsed for want of use, where it does. Use moves it on.
+    pub idle_expires_at: Option<Timestamp>,
+    /// Who agreed.
+    pub channel: Channel,
     /// When it ended before its time.
     pub ended_at: Option<Timestamp>,
 }
@@ -283,6 +305,7 @@ macro_rules! words {
 }
 
 words!(Scope { Once = "once", Until = "until" });
+words!(Channel { Page = "page", Operator = "operator" });
 words!(ConsentState {
     Active = "active",
     Denied = "denied",

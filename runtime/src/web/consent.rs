@@ -19,8 +19,8 @@ use super::{WebState, session, sign_in};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::consent::{
-    Answer, Asked, Choice, ONCE_TTL, OPTIONAL_DENIAL_TTL, Question, SignInFacts, T3_TTL,
-    TicketError, TicketId,
+    Answer, Asked, CALLS_MAX, Choice, IDLE_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, Question,
+    SignInFacts, T3_TTL, TicketError, TicketId,
 };
 use crate::ids::Digest;
 use crate::store::Session;
@@ -123,6 +123,8 @@ enum Incomplete {
     NotChosen(String),
     #[error("For “{0}” the last day is missing or is no date.")]
     NoDay(String),
+    #[error("For “{0}” the number of calls is no number from 1 to 1000.")]
+    NoNumber(String),
     #[error("“{0}” can be allowed for one call only.")]
     OnceOnly(String),
 }
@@ -137,11 +139,19 @@ fn answers(question: &Question, fields: &Fields) -> Result<Vec<Answer>, Incomple
             Some("allow-until") if asked.longest.is_none() => {
                 return Err(Incomplete::OnceOnly(named()));
             }
-            Some("allow-until") => fields
-                .one(&format!("until-{n}"))
-                .and_then(end_of_day)
-                .map(Choice::Until)
-                .ok_or_else(|| Incomplete::NoDay(named()))?,
+            Some("allow-until") => {
+                let day = fields.one(&format!("until-{n}")).and_then(end_of_day);
+                let day = day.ok_or_else(|| Incomplete::NoDay(named()))?;
+                match fields.one(&format!("calls-{n}")).unwrap_or_default() {
+                    "" => Choice::Until(day),
+                    calls => calls
+                        .parse()
+                        .ok()
+                        .filter(|calls| (1..=CALLS_MAX).contains(calls))
+                        .map(|calls| Choice::Times(calls, day))
+                        .ok_or_else(|| Incomplete::NoNumber(named()))?,
+                }
+            }
             // An unknown choice is none, and none is not taken for an answer: a denial is a decision of the user as well.
             Some(_) | None => return Err(Incomplete::NotChosen(named())),
         };
@@ -241,6 +251,8 @@ struct UntilView {
     last: String,
     proposed: String,
     last_in_words: String,
+    /// Whether it ends sooner when nobody uses it.
+    lapses: bool,
 }
 
 impl QuestionPage {
@@ -274,6 +286,7 @@ impl AskedView {
             "for one call within five minutes",
         );
         const _: () = assert!(ONCE_TTL.as_secs() == 600 && T3_TTL.as_secs() == 300);
+        const _: () = assert!(CALLS_MAX == 1_000 && IDLE_TTL.as_secs() == 30 * 24 * 3600);
         const _: () = assert!(OPTIONAL_DENIAL_TTL.as_secs() == 30 * 24 * 3600);
         let deny = if asked.quiet() == OPTIONAL_DENIAL_TTL {
             "Do not allow, and do not ask again for 30 days"
@@ -306,6 +319,7 @@ impl AskedView {
                     last: iso_day(at.plus(longest)),
                     proposed: iso_day(at.plus(proposed.min(longest))),
                     last_in_words: day(at.plus(longest)),
+                    lapses: asked.tier <= Tier::T1,
                 }
             }),
         }

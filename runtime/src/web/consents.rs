@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::form::{Fields, Purpose};
 use super::next::Next;
 use super::page::{self, Message, NAME_CHARS_MAX, Viewer};
-use super::words::{moment, plain, standing};
+use super::words::{day, moment, plain, standing};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
 use crate::consent::{TicketError, is_revocable};
@@ -45,6 +45,7 @@ struct RecordView {
     client: String,
     standing: String,
     since: String,
+    used: Option<String>,
 }
 
 struct EndedView {
@@ -185,6 +186,7 @@ fn by_tool(rows: &[&ConsentRow], now: Timestamp) -> Vec<ToolView> {
             client: plain(row.key.client.as_str(), NAME_CHARS_MAX),
             standing: standing(row, now),
             since: moment(row.decided_at),
+            used: row.last_used_at.map(day),
         };
         let same = |tool: &&mut ToolView| tool.name == name && tool.publisher == publisher;
         match tools.iter_mut().find(same) {

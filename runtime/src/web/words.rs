@@ -83,16 +83,43 @@ pub(super) fn standing(row: &ConsentRow, now: Timestamp) -> String {
         (ConsentState::Active, Scope::Once) if live => {
             format!("Allowed for one call, to be made before {end}")
         }
-        (ConsentState::Active, Scope::Until) if live => format!("Allowed until {end}"),
+        (ConsentState::Active, Scope::Until) if live => {
+            let mut text = format!("Allowed until {end}");
+            if let Some(max) = row.uses_max {
+                let left = max.saturating_sub(row.uses);
+                let calls = if left == 1 { "call" } else { "calls" };
+                text.push_str(&format!(", for {left} more {calls}"));
+            }
+            if let Some(lapses) = row
+                .idle_expires_at
+                .filter(|lapses| *lapses < row.expires_at)
+            {
+                text.push_str(&format!("; ends on {} if it is not used", day(lapses)));
+            }
+            text
+        }
+        (ConsentState::Active, _) if row.expires_at > now => {
+            "Was allowed, and ended because it was not used for 30 days".to_owned()
+        }
         (ConsentState::Active, _) => format!("Allowed until {end}, which has passed"),
+        (ConsentState::Denied, _)
+            if live && row.expires_at.since(row.decided_at) == consent::REFUSED_TWICE_TTL =>
+        {
+            format!(
+                "Not allowed, for the second time; you are not asked again before {end} unless you choose to"
+            )
+        }
         (ConsentState::Denied, _) if live => {
             format!("Not allowed; you are asked again after {end}")
         }
         (ConsentState::Denied, _) => "Not allowed".to_owned(),
-        (ConsentState::Consumed, _) if consent::is_revocable(row, now) => {
+        (ConsentState::Consumed, Scope::Until) => {
+            format!("Allowed for {} calls, which were made", row.uses)
+        }
+        (ConsentState::Consumed, Scope::Once) if consent::is_revocable(row, now) => {
             "Allowed for one call, which was made and may still be running".to_owned()
         }
-        (ConsentState::Consumed, _) => "Allowed for one call, which was made".to_owned(),
+        (ConsentState::Consumed, Scope::Once) => "Allowed for one call, which was made".to_owned(),
         (ConsentState::Revoked, _) => "Taken back".to_owned(),
         (ConsentState::Superseded, _) => "Replaced by a later decision".to_owned(),
     }

@@ -20,7 +20,12 @@ pub(super) async fn apply(
         Change::OpenTicket { ticket, open_max } => open(&mut inner, ticket, *open_max).await,
         Change::Decide(decision) => decide(&mut inner, decision).await,
         Change::Revoke { user, id, at } => revoke(&mut inner, user, *id, *at).await,
-        Change::Consume { tenant, ids, at } => consume(&mut inner, tenant, ids, *at).await,
+        Change::Consume {
+            tenant,
+            ids,
+            at,
+            idle_until,
+        } => consume(&mut inner, tenant, ids, *at, *idle_until).await,
     };
     match result {
         Ok(Applied::Refused) => {
@@ -161,8 +166,9 @@ async fn insert(connection: &mut SqliteConnection, record: &ConsentRow) -> Resul
     let key = &record.key;
     sqlx::query(
         "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
-         capability, scope, state, arguments, ticket, ui, acr, auth_time, decided_at, expires_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         capability, scope, state, arguments, ticket, ui, acr, auth_time, decided_at, expires_at, uses_max, \
+         idle_expires_at, channel) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.id.to_string())
     .bind(key.tenant.as_str())
@@ -184,6 +190,9 @@ async fn insert(connection: &mut SqliteConnection, record: &ConsentRow) -> Resul
     .bind(record.auth_time.map(|at| at.0))
     .bind(record.decided_at.0)
     .bind(record.expires_at.0)
+    .bind(record.uses_max)
+    .bind(record.idle_expires_at.map(|at| at.0))
+    .bind(record.channel.as_str())
     .execute(connection)
     .await?;
     Ok(())
@@ -225,16 +234,21 @@ async fn consume(
     tenant: &Tenant,
     ids: &[Uuid],
     at: Timestamp,
+    idle_until: Timestamp,
 ) -> Result<Applied, StoreError> {
     for id in ids {
         let used = sqlx::query(
-            "UPDATE consent SET state = 'consumed', ended_at = ? \
-             WHERE id = ? AND tenant = ? AND scope = 'once' AND state = 'active' AND expires_at > ?",
+            "UPDATE consent SET uses = uses + 1, last_used_at = ?1, \
+             idle_expires_at = CASE WHEN idle_expires_at IS NULL THEN NULL ELSE ?4 END, \
+             state = CASE WHEN scope = 'once' OR uses + 1 >= uses_max THEN 'consumed' ELSE state END, \
+             ended_at = CASE WHEN scope = 'once' OR uses + 1 >= uses_max THEN ?1 ELSE ended_at END \
+             WHERE id = ?2 AND tenant = ?3 AND (scope = 'once' OR uses < uses_max) AND state = 'active' \
+             AND expires_at > ?1 AND (idle_expires_at IS NULL OR idle_expires_at > ?1)",
         )
         .bind(at.0)
         .bind(id.to_string())
         .bind(tenant.as_str())
-        .bind(at.0)
+        .bind(idle_until.0)
         .execute(&mut *connection)
         .await?
         .rows_affected();

@@ -18,7 +18,8 @@ pub(super) async fn live(
 ) -> Result<Vec<ConsentRow>, StoreError> {
     sqlx::query(
         "SELECT * FROM consent WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? \
-         AND publisher = ? AND state IN ('active', 'denied') AND expires_at > ? ORDER BY id",
+         AND publisher = ? AND state IN ('active', 'denied') AND expires_at > ? \
+         AND (idle_expires_at IS NULL OR idle_expires_at > ?) ORDER BY id",
     )
     .bind(key.tenant.as_str())
     .bind(key.user.issuer.as_str())
@@ -26,6 +27,7 @@ pub(super) async fn live(
     .bind(key.client.as_str())
     .bind(key.tool.as_str())
     .bind(key.publisher.as_str())
+    .bind(now.0)
     .bind(now.0)
     .fetch_all(readers)
     .await?
@@ -66,6 +68,52 @@ pub(super) async fn one(
         .transpose()
 }
 
+pub(super) async fn touch(
+    writer: &SqlitePool,
+    ids: &[Uuid],
+    now: Timestamp,
+    idle_until: Timestamp,
+) -> Result<(), StoreError> {
+    for some in ids.chunks(IDS_MAX) {
+        let mut query = QueryBuilder::<Sqlite>::new("UPDATE consent SET last_used_at = ");
+        query.push_bind(now.0);
+        query.push(", idle_expires_at = CASE WHEN idle_expires_at IS NULL THEN NULL ELSE ");
+        query.push_bind(idle_until.0);
+        query.push(" END WHERE state = 'active' AND id IN (");
+        let mut places = query.separated(", ");
+        for id in some {
+            places.push_bind(id.to_string());
+        }
+        query.push(")");
+        query.build().execute(writer).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn refusals(
+    readers: &SqlitePool,
+    key: &ConsentKey,
+    since: Timestamp,
+) -> Result<u32, StoreError> {
+    const KEY: &str =
+        "tenant = ?1 AND iss = ?2 AND sub = ?3 AND client_id = ?4 AND tool = ?5 AND publisher = ?6";
+    let text = format!(
+        "SELECT COUNT(*) FROM ticket WHERE {KEY} AND state = 'denied' AND decided_at > MAX(?7, \
+         COALESCE((SELECT MAX(ended_at) FROM consent WHERE {KEY} AND state = 'revoked'), 0))"
+    );
+    let refusals: u32 = sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+        .bind(key.tenant.as_str())
+        .bind(key.user.issuer.as_str())
+        .bind(key.user.subject.as_str())
+        .bind(key.client.as_str())
+        .bind(key.tool.as_str())
+        .bind(key.publisher.as_str())
+        .bind(since.0)
+        .fetch_one(readers)
+        .await?;
+    Ok(refusals)
+}
+
 /// How many ids one statement looks for.
 const IDS_MAX: usize = 500;
 
@@ -79,7 +127,11 @@ pub(super) async fn ended(
         let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT id FROM consent WHERE (state = 'consumed' OR (state = 'active' AND expires_at > ",
         );
-        query.push_bind(now.0).push(")) AND id IN (");
+        query
+            .push_bind(now.0)
+            .push(" AND (idle_expires_at IS NULL OR idle_expires_at > ")
+            .push_bind(now.0)
+            .push("))) AND id IN (");
         let mut places = query.separated(", ");
         for id in some {
             places.push_bind(id.to_string());

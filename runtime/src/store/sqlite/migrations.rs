@@ -5,7 +5,10 @@ use sqlx::sqlite::SqlitePool;
 use super::super::StoreError;
 
 /// Each format and the statements that lead to it from the one before.
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("0001_state.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("0001_state.sql")),
+    (2, include_str!("0002_uses.sql")),
+];
 
 /// Brings the state to the newest format, in one transaction.
 pub(super) async fn run(writer: &SqlitePool) -> Result<(), StoreError> {

@@ -162,6 +162,19 @@ impl Store for SqliteStore {
         consents::one(&self.readers, user, id).await
     }
 
+    async fn touch_consents(
+        &self,
+        ids: &[Uuid],
+        now: Timestamp,
+        idle_until: Timestamp,
+    ) -> Result<(), StoreError> {
+        consents::touch(&self.writer, ids, now, idle_until).await
+    }
+
+    async fn refusals(&self, key: &ConsentKey, since: Timestamp) -> Result<u32, StoreError> {
+        consents::refusals(&self.readers, key, since).await
+    }
+
     async fn ended_consents(&self, ids: &[Uuid], now: Timestamp) -> Result<Vec<Uuid>, StoreError> {
         consents::ended(&self.readers, ids, now).await
     }

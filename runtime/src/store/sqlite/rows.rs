@@ -90,6 +90,11 @@ pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
         auth_time: time_if_any(row, "auth_time")?,
         decided_at: time(row, "decided_at")?,
         expires_at: time(row, "expires_at")?,
+        uses_max: row.try_get("uses_max")?,
+        uses: row.try_get("uses")?,
+        last_used_at: time_if_any(row, "last_used_at")?,
+        idle_expires_at: time_if_any(row, "idle_expires_at")?,
+        channel: parsed(row, TABLE, "channel")?,
         ended_at: time_if_any(row, "ended_at")?,
     })
 }

@@ -65,6 +65,11 @@ fn consent(scope: Scope) -> ConsentRow {
         auth_time: Some(NOW),
         decided_at: NOW,
         expires_at: LATER,
+        uses_max: None,
+        uses: 0,
+        last_used_at: None,
+        idle_expires_at: None,
+        channel: super::super::Channel::Page,
         ended_at: None,
     }
 }
@@ -222,6 +227,7 @@ async fn consents_for_one_call_are_consumed_all_or_none() {
         tenant: tenant.parse().unwrap(),
         ids,
         at: NOW,
+        idle_until: LATER,
     };
     for refused in [
         consume("other", vec![once.id]),

@@ -124,6 +124,18 @@ async fn nothing_is_chosen_for_the_user() {
             ("decision-1", "allow-until"),
             ("until-1", "2020-01-01"),
         ],
+        &[
+            ("decision-0", "deny"),
+            ("decision-1", "allow-until"),
+            ("until-1", "2027-01-20"),
+            ("calls-1", "0"),
+        ],
+        &[
+            ("decision-0", "deny"),
+            ("decision-1", "allow-until"),
+            ("until-1", "2027-01-20"),
+            ("calls-1", "1001"),
+        ],
     ] {
         let fields = chosen(&page, incomplete);
         let answer = browser

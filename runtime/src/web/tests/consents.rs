@@ -116,3 +116,28 @@ async fn all_consents_are_taken_back_at_once_and_nobody_elses() {
     let asked_again = world.call("alice", CLIENT).await;
     assert!(matches!(asked_again, Err(ConsentError::Needed(_))));
 }
+
+#[tokio::test]
+async fn what_is_bounded_or_lapses_or_was_refused_says_so() {
+    let world = World::start().await;
+    let (browser, page) = asked(&world, "alice").await;
+    assert!(
+        page.body.contains("ends sooner if 30 days pass"),
+        "{}",
+        page.body
+    );
+    let twice = [
+        ("decision-1", "allow-until"),
+        ("until-1", "2027-01-20"),
+        ("calls-1", "2"),
+        ("decision-0", "deny"),
+    ];
+    browser
+        .post(page.url.as_str(), &chosen(&page, &twice), From::OurPage)
+        .await;
+    let list = browser.get(&world.at("/consents")).await;
+    assert!(list.body.contains("for 2 more calls"), "{}", list.body);
+    assert!(list.body.contains("Ask me again"), "{}", list.body);
+    let rows = records(&world, "alice").await;
+    assert!(rows.iter().any(|row| row.uses_max == Some(2)));
+}
