@@ -6,10 +6,10 @@ use std::process::Command;
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection};
 
-use crate::harness::{Setup, config_text, free_ports, program, run, tool};
+use crate::harness::{Setup, Upstream, config_text, free_ports, program, run, tool};
 
 /// What a command said and how it ended.
-struct Ran {
+pub struct Ran {
     status: Option<i32>,
     out: String,
     complaints: String,
@@ -17,13 +17,13 @@ struct Ran {
 
 impl Ran {
     #[track_caller]
-    fn ends(self, status: i32) -> String {
+    pub fn ends(self, status: i32) -> String {
         assert_eq!(self.status, Some(status), "{}{}", self.out, self.complaints);
         self.out
     }
 }
 
-fn bailiwick(folder: &Path, arguments: &[&str]) -> Ran {
+pub fn bailiwick(folder: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(program())
         .args(arguments)
         .current_dir(folder)
@@ -253,6 +253,128 @@ fn a_printed_token_is_good_for_the_server_of_its_folder() {
             unknown.complaints
         );
         unknown.ends(1);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn the_operator_sees_revokes_and_records_consents_while_the_server_runs() {
+    run(async {
+        let upstream = Upstream::start().await;
+        let setup = Setup::new().guests(&["http_any", "revoked_write"]).await;
+        let setup = setup.host("example.com", upstream.port, true);
+        let server = setup.machines().start().await;
+        server.write_config();
+        let consent = |more: &[&str]| {
+            let all = [&["consent", more[0], "--dir", "."], &more[1..]].concat();
+            bailiwick(server.dir(), &all)
+        };
+        let page = json!({"url": "http://example.com/"});
+        assert!(
+            consent(&["list"])
+                .ends(0)
+                .contains("there is no such consent")
+        );
+
+        // For a user, and for a service account, which has nobody else to consent.
+        let (alice, machine) = (server.caller("alice"), server.caller("dev-client"));
+        assert!(alice.call("http_any", page.clone()).await.link().is_some());
+        assert!(
+            machine
+                .call("http_any", page.clone())
+                .await
+                .text()
+                .contains("no user")
+        );
+        for user in ["alice", "dev-client"] {
+            let for_user = [
+                "pre-consent",
+                "--user",
+                user,
+                "--client",
+                "dev-client",
+                "--tool",
+                "http_any",
+            ];
+            assert!(consent(&for_user).ends(0).contains("recorded"));
+        }
+        assert!(alice.call("http_any", page.clone()).await.is_reply());
+        assert!(machine.call("http_any", page.clone()).await.is_reply());
+        let bob = server.caller("bob");
+        assert!(
+            bob.call("http_any", page.clone()).await.link().is_some(),
+            "and for nobody else"
+        );
+
+        let listed = consent(&["list", "--user", "alice", "--json"]).ends(0);
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!(listed.as_array().unwrap().len(), 1);
+        assert_eq!(listed[0]["decided_by"], "operator");
+        assert_eq!(listed[0]["standing"], "active");
+        let id = listed[0]["id"].as_str().unwrap();
+        let shown = consent(&["show", id]).ends(0);
+        assert!(
+            shown.contains("http GET * /") && shown.contains("operator"),
+            "{shown}"
+        );
+        assert!(consent(&["list"]).ends(0).lines().count() == 2);
+
+        assert!(consent(&["revoke", id]).ends(0).contains("1 revoked"));
+        consent(&["revoke", id]).ends(1);
+        assert!(alice.call("http_any", page.clone()).await.link().is_some());
+        assert!(
+            machine.call("http_any", page).await.is_reply(),
+            "the other stands"
+        );
+        let log = bailiwick(
+            server.dir(),
+            &[
+                "audit",
+                "show",
+                "--dir",
+                ".",
+                "--kind",
+                "consent.revoked",
+                "--json",
+            ],
+        );
+        assert!(log.ends(0).contains(r#""by":"operator""#));
+        bailiwick(server.dir(), &["audit", "verify", "--dir", "."]).ends(0);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn the_operator_agrees_for_nobody_to_what_writes() {
+    run(async {
+        let server = Setup::new().guests(&["revoked_write"]).await.start().await;
+        server.write_config();
+        let refused = [
+            "consent",
+            "pre-consent",
+            "--dir",
+            ".",
+            "--user",
+            "alice",
+            "--client",
+            "dev-client",
+            "--tool",
+            "revoked_write",
+        ];
+        let refused = bailiwick(server.dir(), &refused);
+        assert!(
+            refused.complaints.contains("only T0 and T1"),
+            "{}",
+            refused.complaints
+        );
+        refused.ends(1);
+        let none = bailiwick(server.dir(), &["consent", "revoke", "--dir", "."]);
+        assert!(none.complaints.contains("say which"), "{}", none.complaints);
+        none.ends(1);
+        let unknown = uuid::Uuid::nil().to_string();
+        bailiwick(server.dir(), &["consent", "show", "--dir", ".", &unknown]).ends(1);
+        let list = bailiwick(server.dir(), &["consent", "list", "--dir", ".", "--all"]);
+        assert!(list.ends(0).contains("there is no such consent"));
         server.stop().await;
     });
 }

@@ -10,6 +10,7 @@ use bailiwick::store::ConsentState;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::cli::bailiwick;
 use crate::harness::{Answer, Browser, Caller, Server, Setup, Upstream, run, until};
 
 /// How long the upstream thinks, so that calls go on for longer than a test looks at them.
@@ -203,6 +204,33 @@ fn open_files_are_not_written_any_more_after_a_revocation() {
                 .count()
                 == 4
         );
+        server.stop().await;
+    });
+}
+
+#[test]
+fn after_the_command_of_the_operator_a_running_server_does_nothing_more() {
+    run(async {
+        let upstream = Upstream::slow(THINKS).await;
+        let server = flood_server(&upstream, 16).await;
+        server.write_config();
+        let alice = server.caller("alice");
+        consented(&server, &alice, "alice", "http_flood", address()).await;
+        let calls = running(&alice, "http_flood", &address(), 16);
+        until("every call has begun", async || {
+            (upstream.seen().len() >= 16).then_some(())
+        })
+        .await;
+        let arguments = ["consent", "revoke", "--dir", ".", "--tool", "http_flood"];
+        let out = bailiwick(server.dir(), &arguments).ends(0);
+        let after = upstream.seen().len();
+        assert!(out.contains("1 revoked"), "{out}");
+        for call in calls {
+            assert!(call.await.unwrap().text().contains("revoked"));
+        }
+        tokio::time::sleep(LONG).await;
+        assert_eq!(upstream.seen().len(), after);
+        assert!(alice.call("http_flood", address()).await.link().is_some());
         server.stop().await;
     });
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod author;
 mod check;
+mod consent;
 mod explain;
 mod matrix;
 mod policy;
@@ -57,6 +58,9 @@ enum Command {
     /// Test the operator's rules, and compare two sets of them
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// See, revoke and record consents, also while the server runs
+    #[command(subcommand)]
+    Consent(ConsentCommand),
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -203,6 +207,98 @@ struct WhoArgs {
 }
 
 #[derive(Subcommand)]
+enum ConsentCommand {
+    /// Print the consents of all users that hold, and denials, the newest first
+    List(ConsentListArgs),
+    /// Print everything that is recorded of one
+    Show(ConsentShowArgs),
+    /// Take consents back; calls that run under them are stopped, also those of a running server
+    Revoke(ConsentRevokeArgs),
+    /// Agree for somebody else to what a tool reads (T0 and T1), and the only way for service accounts
+    ///
+    /// What writes, sends out or does more (T2, T3) is for the user alone to decide, on the consent page. The record says that
+    /// the operator made it, the user sees it and can take it back, and it never overrules a decision of the user.
+    PreConsent(ConsentPreArgs),
+}
+
+/// Which consents; what is left out fits all.
+#[derive(Args)]
+struct ConsentFilterArgs {
+    /// Only those of this user, by `sub`
+    #[arg(long, value_name = "SUB")]
+    user: Option<String>,
+    /// Only those of this client
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
+    /// Only those for this tool
+    #[arg(long, value_name = "NAME")]
+    tool: Option<String>,
+}
+
+#[derive(Args)]
+struct ConsentListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    filter: ConsentFilterArgs,
+    /// Print also those that have ended
+    #[arg(long)]
+    all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct ConsentShowArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The id, as `list` prints it
+    id: uuid::Uuid,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct ConsentRevokeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The ids, as `list` prints them; without any, every consent that fits is revoked
+    #[arg(conflicts_with_all = ["user", "client", "tool"])]
+    ids: Vec<uuid::Uuid>,
+    #[command(flatten)]
+    filter: ConsentFilterArgs,
+}
+
+#[derive(Args)]
+struct ConsentPreArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// For whom: the `sub` of a user, or of a service account
+    #[arg(long, value_name = "SUB")]
+    user: String,
+    /// Who vouches for them; may be left out where one issuer is configured
+    #[arg(long, value_name = "ISSUER")]
+    issuer: Option<String>,
+    /// Their tenant; the issuer's own when left out
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+    /// The OAuth client through which it may be called
+    #[arg(long, value_name = "ID")]
+    client: String,
+    /// The tool, by the name under which it is served
+    #[arg(long, value_name = "NAME")]
+    tool: String,
+    /// What is agreed to, such as `files read notes`; all that the tool asks for when left out
+    #[arg(long = "capability", value_name = "CAPABILITY")]
+    capabilities: Vec<String>,
+    /// For how many days, 90 at most; it lapses after 30 without use
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=90))]
+    days: u32,
+}
+
+#[derive(Subcommand)]
 enum AuditCommand {
     /// Find any record that was changed, moved or taken away
     Verify(ConfigArgs),
@@ -271,6 +367,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
         Command::Policy(command) => policy::run(&command).await,
+        Command::Consent(ConsentCommand::List(args)) => consent::list(&args).await,
+        Command::Consent(ConsentCommand::Show(args)) => consent::show(&args).await,
+        Command::Consent(ConsentCommand::Revoke(args)) => consent::revoke(&args).await,
+        Command::Consent(ConsentCommand::PreConsent(args)) => consent::pre_consent(&args).await,
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args).await,
         Command::Audit(AuditCommand::Show(args)) => audit::show(&args).await,
         Command::CompileComponent { input, output } => Ok(compile(&input, &output)),

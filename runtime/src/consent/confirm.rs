@@ -10,8 +10,8 @@ use crate::ids::Digest;
 use crate::policy::Permit;
 use crate::revocation::RunningCall;
 use crate::store::{
-    Applied, Change, ConsentKey, ConsentRow, ConsentState, Pinned, Scope, TicketRow, TicketState,
-    random,
+    Applied, Change, Channel, ConsentKey, ConsentRow, ConsentState, Pinned, Scope, TicketRow,
+    TicketState, random,
 };
 
 /// How often a call looks again when another call used up what it found, or something was revoked meanwhile. Each time,
@@ -53,19 +53,22 @@ impl Consents {
         let running = self.running.enter();
         let wanted = plan::wanted(&permit);
         let has_user = permit.caller().has_user();
-        if wanted.is_empty() || (!has_user && wanted.iter().all(|want| want.optional)) {
+        if wanted.is_empty() {
             return Ok(consent(permit, &CapabilitySet::none(), Vec::new(), running));
-        }
-        if !has_user {
-            return Err(ConsentError::NoUser);
         }
         let (key, pinned) = (key(&permit), pinned(&permit));
         for _ in 0..LOOKS_MAX {
             // Before the look-up: whatever is revoked from here on is either seen there or noticed by `hold`.
             let looked = running.look();
             let mut rows = self.store.live_consents(&key, now).await?;
+            rows.retain(|row| has_user || row.channel == Channel::Operator);
             rows.retain(|row| within_bounds(&permit, row, now));
             let agreed = match plan::plan(&wanted, &rows, &pinned, arguments, now) {
+                // Nobody can be asked; what the operator agreed to is all there is.
+                Plan::Denied { .. } | Plan::Ask(_) if !has_user => {
+                    return Err(ConsentError::NoUser);
+                }
+                Plan::Offer { without, .. } if !has_user => without,
                 Plan::Denied { again_from } => return Err(ConsentError::Denied { again_from }),
                 Plan::Ask(asked) => {
                     let shown = Shown::of(&permit, &asked);

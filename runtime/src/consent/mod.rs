@@ -6,6 +6,7 @@
 
 mod answer;
 mod confirm;
+mod operator;
 mod plan;
 mod question;
 mod revoke;
@@ -29,6 +30,7 @@ use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
 
 pub use answer::{Answer, Choice, Decided, SignInFacts};
 pub use confirm::Offer;
+pub use operator::{PreConsent, PreConsentError};
 pub use question::{Asked, Question};
 pub use revoke::{Revoker, SEEN_WITHIN};
 pub use state::{RequestStates, StateError, StateFacts};

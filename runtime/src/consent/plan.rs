@@ -9,7 +9,7 @@ use crate::capability::{Capability, CapabilitySet, Tier};
 use crate::clock::Timestamp;
 use crate::ids::Digest;
 use crate::policy::Permit;
-use crate::store::{ConsentRow, ConsentState, Pinned, Scope};
+use crate::store::{Channel, ConsentRow, ConsentState, Pinned, Scope};
 
 /// One thing that a call wants and that the user must agree to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,10 @@ fn serves(row: &ConsentRow, pinned: &Pinned, arguments: Digest, now: Timestamp) 
         Tier::T2 => same_build,
         Tier::T3 => same_build && row.scope == Scope::Once && row.arguments.is_some(),
     };
+    // The operator agrees to no more than reading in somebody's stead, whatever the record says.
+    let may_agree = row.channel == Channel::Page || row.capability.tier() <= Tier::T1;
     row.state == ConsentState::Active
+        && may_agree
         && row.expires_at > now
         && row.idle_expires_at.is_none_or(|lapses| lapses > now)
         && row.arguments.is_none_or(|bound| bound == arguments)
@@ -199,7 +202,7 @@ pub(super) fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Channel, ConsentKey, row_id};
+    use crate::store::{ConsentKey, row_id};
 
     const NOW: Timestamp = Timestamp(1_000);
 

@@ -1,6 +1,7 @@
 mod bounds;
 mod limits;
 mod offers;
+mod operator;
 mod questions;
 mod revoke;
 mod states;

@@ -16,8 +16,9 @@ use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, User};
 
 pub use records::{
-    Applied, AuditRow, Chained, Change, Channel, ConsentKey, ConsentRow, ConsentState, Decision,
-    Draft, Head, Linked, Pinned, Scope, Session, TicketRow, TicketState, UnknownWord,
+    Applied, AuditRow, Chained, Change, Channel, ConsentFilter, ConsentKey, ConsentRow,
+    ConsentState, Decision, Draft, Head, Linked, Pinned, Scope, Session, TicketRow, TicketState,
+    UnknownWord,
 };
 pub use sqlite::SqliteStore;
 
@@ -85,6 +86,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every consent record of a user, the newest first, at most `max`.
     async fn consents_of(&self, user: &User, max: u32) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// The consent records of all users that fit, the newest first, whatever became of them.
+    async fn consents(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError>;
 
     /// This consent record of this user.
     async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError>;

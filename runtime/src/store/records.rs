@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::capability::Capability;
 use crate::clock::Timestamp;
-use crate::ids::{ClientId, Digest, Publisher, Tenant, ToolName, User};
+use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, ToolName, User};
 
 /// The end of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// Records what the operator agrees to, unless there is a decision about the same that holds.
+    PreConsent(Box<ConsentRow>),
     /// Uses consents that are good for a number of calls, once each: all of them, or none.
     Consume {
         /// In which tenant.
@@ -128,6 +130,19 @@ pub struct ConsentKey {
     pub tool: ToolName,
     /// Who publishes it.
     pub publisher: Publisher,
+}
+
+/// Which consent records are looked for; what says nothing fits all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsentFilter {
+    /// The record itself.
+    pub id: Option<Uuid>,
+    /// For whom, by any issuer.
+    pub subject: Option<Subject>,
+    /// Through which client.
+    pub client: Option<ClientId>,
+    /// To which tool.
+    pub tool: Option<ToolName>,
 }
 
 /// Exactly which tool a question or a consent was about.

@@ -16,7 +16,7 @@ use super::words::{day, moment, plain, standing};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
 use crate::consent::{TicketError, is_revocable};
-use crate::store::{ConsentRow, ConsentState, Session};
+use crate::store::{Channel, ConsentRow, ConsentState, Session};
 
 /// Decisions that have ended and are still shown, the newest.
 const ENDED_MAX: usize = 20;
@@ -46,6 +46,7 @@ struct RecordView {
     standing: String,
     since: String,
     used: Option<String>,
+    by_operator: bool,
 }
 
 struct EndedView {
@@ -187,6 +188,7 @@ fn by_tool(rows: &[&ConsentRow], now: Timestamp) -> Vec<ToolView> {
             standing: standing(row, now),
             since: moment(row.decided_at),
             used: row.last_used_at.map(day),
+            by_operator: row.channel == Channel::Operator,
         };
         let same = |tool: &&mut ToolView| tool.name == name && tool.publisher == publisher;
         match tools.iter_mut().find(same) {

@@ -39,6 +39,7 @@ pub struct Setup {
     resolver: Option<Arc<dyn Resolve>>,
     issuer: Option<ChangeIssuer>,
     calls_max: u32,
+    machines: bool,
 }
 
 impl Setup {
@@ -55,6 +56,7 @@ impl Setup {
             resolver: None,
             issuer: None,
             calls_max: 32,
+            machines: false,
         }
     }
 
@@ -119,6 +121,12 @@ impl Setup {
         ))
     }
 
+    /// With callers behind whom nobody stands.
+    pub fn machines(mut self) -> Self {
+        self.machines = true;
+        self
+    }
+
     /// With room for so many calls at once.
     pub fn calls(mut self, max: u32) -> Self {
         self.calls_max = max;
@@ -172,6 +180,9 @@ impl Setup {
         let (address, provider) = dev::add_idp(&mut config, clock()).unwrap();
         if let Some(change) = &self.issuer {
             change(&mut config.issuers[0]);
+        }
+        for issuer in &mut config.issuers {
+            issuer.allow_without_user = self.machines;
         }
         let options = Options {
             compiler: Some(program().to_owned()),

@@ -20,6 +20,7 @@ pub(super) async fn apply(
         Change::OpenTicket { ticket, open_max } => open(&mut inner, ticket, *open_max).await,
         Change::Decide(decision) => decide(&mut inner, decision).await,
         Change::Revoke { user, id, at } => revoke(&mut inner, user, *id, *at).await,
+        Change::PreConsent(record) => pre_consent(&mut inner, record).await,
         Change::Consume {
             tenant,
             ids,
@@ -134,6 +135,31 @@ async fn decide(
         supersede(connection, record, decision.at).await?;
         insert(connection, record).await?;
     }
+    Ok(Applied::Done)
+}
+
+async fn pre_consent(
+    connection: &mut SqliteConnection,
+    record: &ConsentRow,
+) -> Result<Applied, StoreError> {
+    let key = &record.key;
+    // A decision that has run out makes room; one that holds is in the way of the unique index, which refuses this.
+    sqlx::query(
+        "UPDATE consent SET state = 'superseded', ended_at = ?1 \
+         WHERE tenant = ?2 AND iss = ?3 AND sub = ?4 AND client_id = ?5 AND tool = ?6 AND publisher = ?7 AND capability = ?8 \
+         AND state IN ('active', 'denied') AND (expires_at <= ?1 OR idle_expires_at <= ?1)",
+    )
+    .bind(record.decided_at.0)
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .bind(key.client.as_str())
+    .bind(key.tool.as_str())
+    .bind(key.publisher.as_str())
+    .bind(record.capability.to_string())
+    .execute(&mut *connection)
+    .await?;
+    insert(connection, record).await?;
     Ok(Applied::Done)
 }
 

@@ -6,10 +6,10 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 
-use super::super::{ConsentKey, ConsentRow, StoreError, TicketRow};
+use super::super::{ConsentFilter, ConsentKey, ConsentRow, StoreError, TicketRow};
 use super::rows;
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Tenant, User};
+use crate::ids::{ClientId, Digest, Subject, Tenant, ToolName, User};
 
 pub(super) async fn live(
     readers: &SqlitePool,
@@ -50,6 +50,25 @@ pub(super) async fn of_user(
         .iter()
         .map(rows::consent)
         .collect()
+}
+
+pub(super) async fn fitting(
+    readers: &SqlitePool,
+    filter: &ConsentFilter,
+) -> Result<Vec<ConsentRow>, StoreError> {
+    sqlx::query(
+        "SELECT * FROM consent WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR sub = ?2) \
+         AND (?3 IS NULL OR client_id = ?3) AND (?4 IS NULL OR tool = ?4) ORDER BY id DESC",
+    )
+    .bind(filter.id.map(|id| id.to_string()))
+    .bind(filter.subject.as_ref().map(Subject::as_str))
+    .bind(filter.client.as_ref().map(ClientId::as_str))
+    .bind(filter.tool.as_ref().map(ToolName::as_str))
+    .fetch_all(readers)
+    .await?
+    .iter()
+    .map(rows::consent)
+    .collect()
 }
 
 pub(super) async fn one(

@@ -21,8 +21,8 @@ use sqlx::sqlite::{
 use uuid::Uuid;
 
 use super::{
-    Applied, AuditRow, ConsentKey, ConsentRow, Draft, Head, Session, Store, StoreError, TicketRow,
-    row_id,
+    Applied, AuditRow, ConsentFilter, ConsentKey, ConsentRow, Draft, Head, Session, Store,
+    StoreError, TicketRow, row_id,
 };
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, User};
@@ -156,6 +156,10 @@ impl Store for SqliteStore {
 
     async fn consents_of(&self, user: &User, max: u32) -> Result<Vec<ConsentRow>, StoreError> {
         consents::of_user(&self.readers, user, max).await
+    }
+
+    async fn consents(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError> {
+        consents::fitting(&self.readers, filter).await
     }
 
     async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError> {

@@ -1,0 +1,276 @@
+//! `bailiwick consent`: what the operator does about consents, also while a server runs on the same state.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    ConfigArgs, ConsentFilterArgs, ConsentListArgs, ConsentPreArgs, ConsentRevokeArgs,
+    ConsentShowArgs, check,
+};
+use crate::audit::Audit;
+use crate::capability::{Capability, Tier};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::Config;
+use crate::consent::{Consents, PreConsent, SEEN_WITHIN, is_live, is_revocable};
+use crate::dev;
+use crate::ids::{Issuer, User};
+use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, SharedStore, SqliteStore};
+
+/// The state of this server, for one command.
+struct State {
+    config: Config,
+    consents: Consents,
+    audit: Audit,
+}
+
+impl State {
+    async fn open(args: &ConfigArgs) -> anyhow::Result<Self> {
+        let (mut config, is_dev) = args.read()?;
+        if is_dev {
+            // Its users are those of the embedded identity provider.
+            dev::add_idp(&mut config, Arc::new(SystemClock))?;
+        }
+        anyhow::ensure!(
+            config.state_file.exists(),
+            "there is no state yet at `{}`; start the server once",
+            config.state_file.display()
+        );
+        let store: SharedStore = Arc::new(SqliteStore::open(&config.state_file).await?);
+        let audit = Audit::start(Arc::clone(&store), Arc::new(SystemClock)).await?;
+        let consents = Consents::open(store, audit.clone()).await?;
+        Ok(Self {
+            config,
+            consents,
+            audit,
+        })
+    }
+
+    async fn row(&self, id: Uuid) -> anyhow::Result<ConsentRow> {
+        let filter = ConsentFilter {
+            id: Some(id),
+            ..ConsentFilter::default()
+        };
+        let found = self.consents.find(&filter).await?.pop();
+        found.with_context(|| {
+            format!("there is no consent `{id}`; `bailiwick consent list --all` prints them")
+        })
+    }
+}
+
+pub(super) async fn list(args: &ConsentListArgs) -> anyhow::Result<ExitCode> {
+    let state = State::open(&args.config).await?;
+    let now = SystemClock.now();
+    let mut rows = state.consents.find(&filter(&args.filter)?).await?;
+    rows.retain(|row| args.all || is_live(row, now));
+    if args.json {
+        let all: Vec<_> = rows.iter().map(|row| as_json(row, now)).collect();
+        println!("{}", serde_json::to_string_pretty(&all)?);
+    } else if rows.is_empty() {
+        println!("there is no such consent");
+    } else {
+        for row in &rows {
+            println!(
+                "{}  {:<10}  {}  {} through {}: {}",
+                row.id,
+                standing(row, now),
+                row.key.tool,
+                row.key.user.subject,
+                row.key.client,
+                row.capability
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn show(args: &ConsentShowArgs) -> anyhow::Result<ExitCode> {
+    let state = State::open(&args.config).await?;
+    let (row, now) = (state.row(args.id).await?, SystemClock.now());
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&as_json(&row, now))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |value: &Value| match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if let Value::Object(fields) = as_json(&row, now) {
+        for (name, value) in &fields {
+            println!("{name:<16} {}", text(value));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn revoke(args: &ConsentRevokeArgs) -> anyhow::Result<ExitCode> {
+    let state = State::open(&args.config).await?;
+    let now = SystemClock.now();
+    let wanted = filter(&args.filter)?;
+    let mut rows = Vec::new();
+    for id in &args.ids {
+        rows.push(state.row(*id).await?);
+    }
+    if args.ids.is_empty() {
+        anyhow::ensure!(
+            wanted != ConsentFilter::default(),
+            "say which: name ids, or narrow down with `--user`, `--client` or `--tool`"
+        );
+        rows = state.consents.find(&wanted).await?;
+        rows.retain(|row| row.state != ConsentState::Denied && is_revocable(row, now));
+    }
+    let mut revoked = 0;
+    for row in &rows {
+        if state
+            .consents
+            .revoke_for_operator(row, SystemClock.now())
+            .await?
+        {
+            revoked += 1;
+            println!("revoked {}  {}: {}", row.id, row.key.tool, row.capability);
+        } else {
+            println!("{} had ended before: {}", row.id, standing(row, now));
+        }
+    }
+    state.audit.flush().await?;
+    if revoked > 0 {
+        // A server on the same state looks at it at intervals; when this command has ended, it has looked.
+        tokio::time::sleep(SEEN_WITHIN).await;
+    }
+    println!("{revoked} revoked; calls that ran under them are stopped");
+    let any = revoked > 0 || rows.is_empty();
+    Ok(if any {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+pub(super) async fn pre_consent(args: &ConsentPreArgs) -> anyhow::Result<ExitCode> {
+    let state = State::open(&args.config).await?;
+    let issuer = issuer(&state.config, args.issuer.as_deref())?;
+    let tenant = match &args.tenant {
+        Some(tenant) => tenant.parse()?,
+        None => issuer.1,
+    };
+    let snapshot = check::packages(&state.config).await?;
+    let name = args.tool.parse()?;
+    let tool = snapshot.tools.get(&name).with_context(|| {
+        format!("there is no tool `{name}`; `bailiwick check` prints those that are served")
+    })?;
+    let capabilities = match args.capabilities.as_slice() {
+        [] => {
+            let needs = tool.package().manifest().needs();
+            needs
+                .iter()
+                .filter(|one| one.tier() > Tier::T0)
+                .cloned()
+                .collect()
+        }
+        some => some
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<Vec<Capability>, _>>()?,
+    };
+    anyhow::ensure!(
+        !capabilities.is_empty(),
+        "`{name}` asks for nothing that needs a consent"
+    );
+    // All or none: what the operator may not agree to is said before anything is recorded.
+    if let Some(much) = capabilities.iter().find(|one| one.tier() > Tier::T1) {
+        anyhow::bail!(
+            "`{much}` has tier {:?}, and only T0 and T1 can be agreed to for somebody else; let the user consent on the page, or name what may be with `--capability`",
+            much.tier()
+        );
+    }
+    let now = SystemClock.now();
+    for capability in capabilities {
+        let wish = PreConsent {
+            tenant: tenant.clone(),
+            user: User {
+                issuer: issuer.0.clone(),
+                subject: args.user.parse()?,
+            },
+            client: args.client.parse()?,
+            tool,
+            capability,
+            until: now.plus(Duration::from_secs(u64::from(args.days) * 24 * 3600)),
+        };
+        let row = state.consents.pre_consent(wish, now).await?;
+        println!(
+            "recorded {}  {} for {} through {}, until {}: {}",
+            row.id,
+            row.key.tool,
+            row.key.user.subject,
+            row.key.client,
+            row.expires_at.rfc3339(),
+            row.capability
+        );
+    }
+    state.audit.flush().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn issuer(config: &Config, named: Option<&str>) -> anyhow::Result<(Issuer, crate::ids::Tenant)> {
+    let all = &config.issuers;
+    let one = match (named, all.as_slice()) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(named), _) => all.iter().find(|one| one.issuer.as_str() == named),
+    };
+    let one = one.context("name one of the configured issuers with `--issuer`")?;
+    Ok((one.issuer.clone(), one.claims.default_tenant.clone()))
+}
+
+fn filter(args: &ConsentFilterArgs) -> anyhow::Result<ConsentFilter> {
+    Ok(ConsentFilter {
+        id: None,
+        subject: args.user.as_deref().map(str::parse).transpose()?,
+        client: args.client.as_deref().map(str::parse).transpose()?,
+        tool: args.tool.as_deref().map(str::parse).transpose()?,
+    })
+}
+
+/// Where it stands, in a word.
+fn standing(row: &ConsentRow, now: Timestamp) -> &'static str {
+    match row.state {
+        ConsentState::Active | ConsentState::Denied if !is_live(row, now) => "expired",
+        state => state.as_str(),
+    }
+}
+
+fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
+    let time = |at: Option<Timestamp>| at.map(Timestamp::rfc3339);
+    json!({
+        "id": row.id,
+        "standing": standing(row, now),
+        "tenant": row.key.tenant,
+        "iss": row.key.user.issuer,
+        "sub": row.key.user.subject,
+        "client_id": row.key.client,
+        "tool": row.key.tool,
+        "publisher": row.key.publisher,
+        "capability": row.capability.to_string(),
+        "tier": format!("{:?}", row.capability.tier()),
+        "scope": row.scope.as_str(),
+        "decided_by": match row.channel {
+            Channel::Page => "user",
+            Channel::Operator => "operator",
+        },
+        "decided_at": row.decided_at.rfc3339(),
+        "expires_at": row.expires_at.rfc3339(),
+        "lapses_at": time(row.idle_expires_at),
+        "calls_max": row.uses_max,
+        "calls": row.uses,
+        "last_used_at": time(row.last_used_at),
+        "ended_at": time(row.ended_at),
+        "component": row.pinned.component,
+        "bound_to_arguments": row.arguments.is_some(),
+        "acr": row.acr,
+    })
+}

@@ -1,0 +1,170 @@
+//! What the operator does about consents: sees those of all users, takes them back, and agrees in a user's stead to what
+//! only reads.
+
+use super::{Consents, IDLE_TTL, Revoker, TicketError};
+use crate::audit::{Event, EventKind};
+use crate::capability::{Capability, Tier};
+use crate::catalog::Tool;
+use crate::clock::Timestamp;
+use crate::ids::{ClientId, Digest, Tenant, User};
+use crate::limits::CONSENT_T1_MAX;
+use crate::store::{
+    Applied, Change, Channel, ConsentFilter, ConsentKey, ConsentRow, ConsentState, Pinned, Scope,
+    StoreError, row_id,
+};
+
+/// What the operator agrees to, and for whom.
+#[derive(Debug)]
+pub struct PreConsent<'a> {
+    /// The isolation key.
+    pub tenant: Tenant,
+    /// For whom: a user, or a service account that has none.
+    pub user: User,
+    /// Through which client.
+    pub client: ClientId,
+    /// To which tool.
+    pub tool: &'a Tool,
+    /// To what.
+    pub capability: Capability,
+    /// Until when; at most as long as a user could.
+    pub until: Timestamp,
+}
+
+/// The operator cannot agree to this.
+#[derive(Debug, thiserror::Error)]
+pub enum PreConsentError {
+    /// It does more than read.
+    #[error(
+        "`{capability}` has tier {tier:?}, and only T0 and T1 can be agreed to for somebody else; let the user consent on the page"
+    )]
+    Tier {
+        /// What was to be agreed to.
+        capability: Capability,
+        /// Its tier.
+        tier: Tier,
+    },
+    /// The tool does not ask for it.
+    #[error(
+        "`{tool}` does not ask for `{capability}`; `bailiwick inspect` prints what it asks for"
+    )]
+    NotNeeded {
+        /// The tool.
+        tool: String,
+        /// What was to be agreed to.
+        capability: Capability,
+    },
+    /// There is a decision already, perhaps a refusal, and the user's own word is not overruled.
+    #[error(
+        "there is a decision about `{0}` that holds; `bailiwick consent list` shows it, and only when it is revoked or ends another can be recorded"
+    )]
+    Decided(Capability),
+    /// The date has passed.
+    #[error("a consent cannot end in the past")]
+    Past,
+    /// It cannot be recorded.
+    #[error("the consent cannot be recorded")]
+    Failed(#[from] TicketError),
+}
+
+impl Consents {
+    /// The records that fit, the newest first.
+    pub async fn find(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError> {
+        self.store.consents(filter).await
+    }
+
+    /// Takes a record back for the operator. `false` when it has ended already.
+    pub async fn revoke_for_operator(
+        &self,
+        row: &ConsentRow,
+        now: Timestamp,
+    ) -> Result<bool, TicketError> {
+        self.revoke_row(row, Revoker::Operator, now).await
+    }
+
+    /// Agrees in a user's stead, within what the tool asks for. It is recorded and shown as the operator's.
+    pub async fn pre_consent(
+        &self,
+        wish: PreConsent<'_>,
+        now: Timestamp,
+    ) -> Result<ConsentRow, PreConsentError> {
+        let row = record(wish, now)?;
+        let event = Event::new(EventKind::ConsentGiven)
+            .user(&row.key.tenant, &row.key.user)
+            .client(&row.key.client)
+            .tool(&row.key.tool)
+            .consents(vec![row.id.to_string()])
+            .fact(
+                "capabilities",
+                vec![format!(
+                    "{} (until, to {})",
+                    row.capability,
+                    row.expires_at.rfc3339()
+                )],
+            )
+            .fact("component_digest", row.pinned.component.to_string())
+            .fact("by", "operator");
+        let change = Change::PreConsent(Box::new(row.clone()));
+        let applied = self.audit.commit(change, vec![event]).await;
+        match applied.map_err(TicketError::from)? {
+            Applied::Done => Ok(row),
+            Applied::Refused | Applied::Existing(_) => {
+                Err(PreConsentError::Decided(row.capability))
+            }
+        }
+    }
+}
+
+fn record(wish: PreConsent<'_>, now: Timestamp) -> Result<ConsentRow, PreConsentError> {
+    let PreConsent {
+        tenant,
+        user,
+        client,
+        tool,
+        capability,
+        until,
+    } = wish;
+    let tier = capability.tier();
+    if tier > Tier::T1 {
+        return Err(PreConsentError::Tier { capability, tier });
+    }
+    if !tool.package().manifest().needs().covers(&capability) {
+        let tool = tool.name().to_string();
+        return Err(PreConsentError::NotNeeded { tool, capability });
+    }
+    if until <= now {
+        return Err(PreConsentError::Past);
+    }
+    let package = tool.package();
+    Ok(ConsentRow {
+        id: row_id(now),
+        key: ConsentKey {
+            tenant,
+            user,
+            client,
+            tool: tool.name().clone(),
+            publisher: tool.publisher().clone(),
+        },
+        pinned: Pinned {
+            component: package.component_digest(),
+            definition: tool.definition_digest(),
+            manifest: package.manifest_digest(),
+        },
+        capability,
+        scope: Scope::Until,
+        state: ConsentState::Active,
+        arguments: None,
+        // Nobody was asked, and nothing was shown.
+        ticket: Digest::of(b"operator"),
+        ui: Digest::of(b"operator"),
+        acr: None,
+        auth_time: None,
+        decided_at: now,
+        expires_at: until.min(now.plus(CONSENT_T1_MAX)),
+        uses_max: None,
+        uses: 0,
+        last_used_at: None,
+        idle_expires_at: Some(now.plus(IDLE_TTL)),
+        channel: Channel::Operator,
+        ended_at: None,
+    })
+}

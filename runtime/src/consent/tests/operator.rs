@@ -1,0 +1,167 @@
+//! What the operator agrees to in somebody's stead.
+
+use super::*;
+use crate::store::{Channel, ConsentFilter};
+
+fn reads() -> Tool {
+    tool("notes", &[("notes", &[READ], false)])
+}
+
+impl World {
+    async fn pre_consent(
+        &self,
+        who: &User,
+        tool: &Tool,
+        capability: &str,
+    ) -> Result<ConsentRow, PreConsentError> {
+        let caller = caller(json!({}));
+        let wish = PreConsent {
+            tenant: caller.tenant().clone(),
+            user: who.clone(),
+            client: caller.client().clone(),
+            tool,
+            capability: capability.parse().unwrap(),
+            until: self.now().plus(Duration::from_secs(365 * 24 * 3600)),
+        };
+        self.consents.pre_consent(wish, self.now()).await
+    }
+}
+
+#[tokio::test]
+async fn the_operator_agrees_to_reading_for_a_user_and_it_is_recorded_as_such() {
+    let world = World::new().await;
+    let row = world.pre_consent(&alice(), &reads(), READ).await.unwrap();
+    assert_eq!(row.expires_at, NOW.plus(CONSENT_T1_MAX));
+    let consent = world.confirm(json!({}), &reads()).await.unwrap();
+    assert_eq!(ids(&consent), [row.id]);
+    let kept = &world.consents.list(&alice()).await.unwrap()[0];
+    assert_eq!(kept.channel, Channel::Operator);
+    assert_eq!(
+        world.log("consent.given").await[0].record.facts["by"],
+        "operator"
+    );
+    // Another user and another client are asked as before, and the user can take it back.
+    asked(world.confirm(json!({"sub": "bob"}), &reads()).await);
+    asked(
+        world
+            .confirm(json!({"client_id": "client-2"}), &reads())
+            .await,
+    );
+    assert!(
+        world
+            .consents
+            .revoke(&alice(), row.id, world.now())
+            .await
+            .unwrap()
+    );
+    asked(world.confirm(json!({}), &reads()).await);
+}
+
+#[tokio::test]
+async fn the_operator_agrees_to_nothing_that_writes_and_to_nothing_that_is_not_asked_for() {
+    let world = World::new().await;
+    let writes = world.pre_consent(&alice(), &notes(), WRITE).await;
+    assert!(
+        matches!(writes, Err(PreConsentError::Tier { tier: Tier::T2, .. })),
+        "{writes:?}"
+    );
+    let other = world
+        .pre_consent(&alice(), &reads(), "files read mail")
+        .await;
+    assert!(
+        matches!(other, Err(PreConsentError::NotNeeded { .. })),
+        "{other:?}"
+    );
+    assert!(world.consents.list(&alice()).await.unwrap().is_empty());
+    assert!(world.log("consent.given").await.is_empty());
+}
+
+#[tokio::test]
+async fn the_operator_does_not_overrule_a_user() {
+    let world = World::new().await;
+    let denial = world.given(&reads(), &[(READ, Choice::Deny)]).await.records[0];
+    let again = world.pre_consent(&alice(), &reads(), READ).await;
+    assert!(
+        matches!(again, Err(PreConsentError::Decided(_))),
+        "{again:?}"
+    );
+    assert!(matches!(
+        world.confirm(json!({}), &reads()).await,
+        Err(ConsentError::Denied { .. })
+    ));
+    // Once it has run out, nothing is in the way.
+    world.clock.advance(DENIAL_TTL);
+    let row = world.pre_consent(&alice(), &reads(), READ).await.unwrap();
+    assert_ne!(row.id, denial);
+    assert!(world.confirm(json!({}), &reads()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_caller_without_a_user_acts_on_what_the_operator_agreed_to_alone() {
+    let world = World::new().await;
+    let machine = json!({"sub": "client-1"});
+    let both = tool(
+        "notes",
+        &[
+            ("notes", &[READ], false),
+            ("web", &["http GET b.example /"], true),
+        ],
+    );
+    let none = world.confirm(machine.clone(), &both).await;
+    assert!(matches!(none, Err(ConsentError::NoUser)), "{none:?}");
+    world
+        .pre_consent(&user("client-1"), &both, READ)
+        .await
+        .unwrap();
+    let consent = world.confirm(machine.clone(), &both).await.unwrap();
+    assert_eq!(
+        texts(consent.agreed()),
+        [READ],
+        "what is optional and not agreed to is left out"
+    );
+    // What writes stays out of reach of it.
+    let refused = world
+        .confirm(machine, &tool("notes", &[("notes", &[WRITE], false)]))
+        .await;
+    assert!(matches!(refused, Err(ConsentError::NoUser)), "{refused:?}");
+    assert!(
+        world.log("consent.asked").await.is_empty(),
+        "nobody is asked"
+    );
+}
+
+#[tokio::test]
+async fn the_operator_finds_the_records_of_all_users_and_of_some() {
+    let world = World::new().await;
+    world.pre_consent(&alice(), &reads(), READ).await.unwrap();
+    world
+        .pre_consent(&user("bob"), &reads(), READ)
+        .await
+        .unwrap();
+    let all = ConsentFilter::default();
+    assert_eq!(world.consents.find(&all).await.unwrap().len(), 2);
+    let bobs = ConsentFilter {
+        subject: Some("bob".parse().unwrap()),
+        ..ConsentFilter::default()
+    };
+    let found = world.consents.find(&bobs).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(
+        world
+            .consents
+            .revoke_for_operator(&found[0], world.now())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !world
+            .consents
+            .revoke_for_operator(&found[0], world.now())
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        world.log("consent.revoked").await[0].record.facts["by"],
+        "operator"
+    );
+}
