@@ -171,8 +171,12 @@ pub const REQUEST_STATE_TTL: Duration = Duration::from_secs(300);
 pub const CONSENT_T1_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Longest consent to a capability of tier T2.
 pub const CONSENT_T2_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long a browser stays signed in.
+/// How long a browser stays signed in, however much it is used.
 pub const SIGN_IN_TTL: Duration = Duration::from_secs(8 * 3600);
+/// How long a browser stays signed in that opens none of our pages: somebody else may sit before it by then.
+pub const SIGN_IN_IDLE_TTL: Duration = Duration::from_secs(3600);
+/// How often it is noted that a browser opens our pages.
+pub const SIGN_IN_SEEN_EVERY: Duration = Duration::from_secs(60);
 /// How long a sign-in that was begun may take.
 pub const SIGN_IN_FLOW_TTL: Duration = Duration::from_secs(600);
 

@@ -142,6 +142,12 @@ pub trait Store: Send + Sync + 'static {
     async fn session(&self, id_hash: Digest, now: Timestamp)
     -> Result<Option<Session>, StoreError>;
 
+    /// Notes that a session is used.
+    async fn see_session(&self, id_hash: Digest, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Ends every session of a user. How many there were.
+    async fn delete_sessions_of(&self, user: &User) -> Result<u64, StoreError>;
+
     /// Ends a session. Whether there was one.
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError>;
 

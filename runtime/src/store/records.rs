@@ -286,6 +286,8 @@ pub struct Session {
     pub acr: Option<String>,
     /// When the session began.
     pub created_at: Timestamp,
+    /// When it was used last, to within a minute.
+    pub seen_at: Timestamp,
     /// From when on it is over.
     pub expires_at: Timestamp,
 }

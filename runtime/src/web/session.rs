@@ -9,7 +9,7 @@ use super::{WebState, page::Viewer};
 use crate::audit::{Event, EventKind};
 use crate::clock::Timestamp;
 use crate::identity::SignedIn;
-use crate::limits::SIGN_IN_TTL;
+use crate::limits::{SIGN_IN_IDLE_TTL, SIGN_IN_SEEN_EVERY, SIGN_IN_TTL};
 use crate::store::{Session, StoreError};
 
 /// Who signed in at this browser, if somebody did.
@@ -17,10 +17,23 @@ pub(super) async fn current(
     web: &WebState,
     headers: &HeaderMap,
 ) -> Result<Option<Session>, StoreError> {
-    match shown(headers) {
-        Some(secret) => web.store.session(secret.hash(), web.clock.now()).await,
-        None => Ok(None),
+    let Some(secret) = shown(headers) else {
+        return Ok(None);
+    };
+    let now = web.clock.now();
+    let Some(session) = web.store.session(secret.hash(), now).await? else {
+        return Ok(None);
+    };
+    let unseen = now.since(session.seen_at);
+    if unseen >= SIGN_IN_IDLE_TTL {
+        // It cannot come back to life by being asked for again.
+        web.store.delete_session(session.id_hash).await?;
+        return Ok(None);
     }
+    if unseen >= SIGN_IN_SEEN_EVERY {
+        web.store.see_session(session.id_hash, now).await?;
+    }
+    Ok(Some(session))
 }
 
 /// Begins a session, and ends the one that the browser had: a session is never older than its sign-in. The cookie for it.
@@ -37,6 +50,7 @@ pub(super) async fn begin(
         auth_time: who.auth_time(),
         acr: who.acr().map(str::to_owned),
         created_at: now,
+        seen_at: now,
         expires_at: now.plus(SIGN_IN_TTL),
     };
     end(web, headers).await?;
@@ -57,6 +71,16 @@ pub(super) async fn end(web: &WebState, headers: &HeaderMap) -> Result<(), Fault
         let event = Event::new(EventKind::SignedOut).fact("session", secret.hash().to_string());
         web.audit.event_soon(event).await?;
     }
+    Ok(())
+}
+
+/// Ends every session of the user who signed in at this browser, wherever they are.
+pub(super) async fn end_all(web: &WebState, session: &Session) -> Result<(), Fault> {
+    let ended = web.store.delete_sessions_of(&session.user).await?;
+    let event = Event::new(EventKind::SignedOut)
+        .fact("session", session.id_hash.to_string())
+        .fact("sessions_ended", ended);
+    web.audit.event_soon(event).await?;
     Ok(())
 }
 

@@ -187,6 +187,7 @@ pub(super) async fn end(
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
 ) -> Result<Response, Fault> {
     let fields = Fields(form.map(|Form(fields)| fields).unwrap_or_default());
+    let mut everywhere = false;
     if let Some(open) = session::current(&web, &headers).await? {
         if !web
             .forms
@@ -198,9 +199,18 @@ pub(super) async fn end(
                 "You signed in again since it was opened. Open your consents again and sign out there.",
             ));
         }
-        session::end(&web, &headers).await?;
+        everywhere = fields.one("everywhere").is_some();
+        if everywhere {
+            session::end_all(&web, &open).await?;
+        } else {
+            session::end(&web, &headers).await?;
+        }
     }
-    let text = "You are signed out here. Your identity provider may still know you: sign out there as well if others use this browser.";
+    let text = if everywhere {
+        "You are signed out here and in every other browser. Consents stay as they are: take them back under “My consents”. Your identity provider may still know you: sign out there as well if others use your browsers."
+    } else {
+        "You are signed out here. Your identity provider may still know you: sign out there as well if others use this browser."
+    };
     let message = Message::new("Signed out", text).link("/consents", "Sign in again");
     let cookies =
         [cookie::SESSION, cookie::FLOW].map(|name| (header::SET_COOKIE, cookie::clear(name)));

@@ -3,5 +3,6 @@
 mod browser;
 mod consent;
 mod consents;
+mod sessions;
 mod sign_in;
 mod world;

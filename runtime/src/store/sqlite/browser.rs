@@ -6,7 +6,7 @@ use sqlx::sqlite::SqlitePool;
 use super::super::{Session, StoreError};
 use super::rows;
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Tenant};
+use crate::ids::{Digest, Tenant, User};
 
 /// How long an expired question is remembered, in milliseconds: whoever opens a stale link is told that it is stale.
 const TICKET_KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -49,8 +49,8 @@ pub(super) async fn insert_session(
     session: &Session,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO browser_session (id_hash, iss, sub, auth_time, acr, created_at, expires_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO browser_session (id_hash, iss, sub, auth_time, acr, created_at, seen_at, expires_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(session.id_hash.to_string())
     .bind(session.user.issuer.as_str())
@@ -58,6 +58,7 @@ pub(super) async fn insert_session(
     .bind(session.auth_time.map(|at| at.0))
     .bind(session.acr.as_deref())
     .bind(session.created_at.0)
+    .bind(session.seen_at.0)
     .bind(session.expires_at.0)
     .execute(writer)
     .await?;
@@ -81,10 +82,37 @@ pub(super) async fn session(
                 auth_time: rows::time_if_any(&row, "auth_time")?,
                 acr: row.try_get("acr")?,
                 created_at: rows::time(&row, "created_at")?,
+                seen_at: rows::time(&row, "seen_at")?,
                 expires_at: rows::time(&row, "expires_at")?,
             })
         })
         .transpose()
+}
+
+pub(super) async fn see_session(
+    writer: &SqlitePool,
+    id_hash: Digest,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE browser_session SET seen_at = ? WHERE id_hash = ?")
+        .bind(now.0)
+        .bind(id_hash.to_string())
+        .execute(writer)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn delete_sessions_of(
+    writer: &SqlitePool,
+    user: &User,
+) -> Result<u64, StoreError> {
+    let gone = sqlx::query("DELETE FROM browser_session WHERE iss = ? AND sub = ?")
+        .bind(user.issuer.as_str())
+        .bind(user.subject.as_str())
+        .execute(writer)
+        .await?
+        .rows_affected();
+    Ok(gone)
 }
 
 pub(super) async fn delete_session(

@@ -8,6 +8,7 @@ use super::super::StoreError;
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("0001_state.sql")),
     (2, include_str!("0002_uses.sql")),
+    (3, include_str!("0003_sessions.sql")),
 ];
 
 /// Brings the state to the newest format, in one transaction.

@@ -226,6 +226,14 @@ impl Store for SqliteStore {
         browser::session(&self.readers, id_hash, now).await
     }
 
+    async fn see_session(&self, id_hash: Digest, now: Timestamp) -> Result<(), StoreError> {
+        browser::see_session(&self.writer, id_hash, now).await
+    }
+
+    async fn delete_sessions_of(&self, user: &User) -> Result<u64, StoreError> {
+        browser::delete_sessions_of(&self.writer, user).await
+    }
+
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError> {
         browser::delete_session(&self.writer, id_hash).await
     }

@@ -291,12 +291,17 @@ async fn a_session_lives_until_it_expires_or_ends() {
         auth_time: Some(NOW),
         acr: None,
         created_at: NOW,
+        seen_at: NOW,
         expires_at: LATER,
     };
     store.insert_session(&session).await.unwrap();
     let hash = session.id_hash;
     assert_eq!(store.session(hash, NOW).await.unwrap(), Some(session));
     assert_eq!(store.session(hash, LATER).await.unwrap(), None);
+    store.see_session(hash, LATER).await.unwrap();
+    let seen = store.session(hash, NOW).await.unwrap().unwrap();
+    assert_eq!(seen.seen_at, LATER);
+    assert_eq!(store.delete_sessions_of(&user("nobody")).await.unwrap(), 0);
     assert!(store.delete_session(hash).await.unwrap());
     assert!(!store.delete_session(hash).await.unwrap());
     assert_eq!(store.session(hash, NOW).await.unwrap(), None);

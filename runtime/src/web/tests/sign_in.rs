@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::http::{Response, StatusCode, header};
 use base64::Engine as _;
@@ -7,10 +6,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use url::Url;
 
-use super::browser::{Browser, From, Page};
+use super::browser::{Browser, Page};
 use super::world::{Options, World};
 use crate::ids::Digest;
-use crate::limits::{SIGN_IN_FLOW_TTL, SIGN_IN_TTL};
+use crate::limits::SIGN_IN_FLOW_TTL;
 use crate::store::Store;
 use crate::web::cookie::{FLOW, SESSION};
 
@@ -40,7 +39,7 @@ fn refused(page: &Page, status: StatusCode, browser: &Browser) {
     assert_eq!(browser.cookie(SESSION), None);
 }
 
-async fn is_signed_in(world: &World, browser: &Browser) -> bool {
+pub(super) async fn is_signed_in(world: &World, browser: &Browser) -> bool {
     let page = browser.get(&world.at("/consents")).await;
     match page.status {
         StatusCode::OK => true,
@@ -346,74 +345,6 @@ async fn two_sign_ins_that_were_begun_together_can_both_be_finished() {
         );
     }
     assert_eq!(browser.cookie(FLOW), None);
-}
-
-#[tokio::test]
-async fn each_sign_in_ends_the_session_before_it() {
-    let world = World::start().await;
-    let browser = Browser::new();
-    browser.visit_as(&world.at("/consents"), "alice").await;
-    let first = browser.cookie(SESSION).unwrap();
-    browser.visit_as(&world.at("/sign-in"), "root").await;
-    assert_ne!(browser.cookie(SESSION), Some(first.clone()));
-    let old = Browser::new();
-    old.keep(SESSION, &first);
-    assert!(!is_signed_in(&world, &old).await);
-    assert!(is_signed_in(&world, &browser).await);
-}
-
-#[tokio::test]
-async fn signing_out_ends_the_session_on_our_side() {
-    let world = World::start().await;
-    let browser = Browser::new();
-    let page = browser.visit_as(&world.at("/consents"), "alice").await;
-    let session = browser.cookie(SESSION).unwrap();
-    let foot = page.body.split("<footer>").nth(1).unwrap();
-    let token = foot.split("name=\"token\" value=\"").nth(1).unwrap();
-    let token = token.split('"').next().unwrap().to_owned();
-
-    // Another page cannot do it for the user.
-    let nothing = browser
-        .post(&world.at("/sign-out"), &[], From::OurPage)
-        .await;
-    assert_eq!(nothing.status, StatusCode::FORBIDDEN);
-    let fields = [("token".to_owned(), token)];
-    let other = browser
-        .post(&world.at("/sign-out"), &fields, From::OtherSite)
-        .await;
-    assert_eq!(other.status, StatusCode::FORBIDDEN);
-    assert!(is_signed_in(&world, &browser).await);
-
-    let out = browser
-        .post(&world.at("/sign-out"), &fields, From::OurPage)
-        .await;
-    assert_eq!(out.status, StatusCode::OK, "{}", out.body);
-    assert_eq!(browser.cookie(SESSION), None);
-    let thief = Browser::new();
-    thief.keep(SESSION, &session);
-    assert!(!is_signed_in(&world, &thief).await);
-    assert_eq!(world.events().await, ["sign-in.done", "sign-in.ended"]);
-}
-
-#[tokio::test]
-async fn a_session_ends_by_itself() {
-    let world = World::start().await;
-    let browser = Browser::new();
-    browser.visit_as(&world.at("/consents"), "alice").await;
-    world.clock.advance(SIGN_IN_TTL - Duration::from_millis(1));
-    assert!(is_signed_in(&world, &browser).await);
-    world.clock.advance(Duration::from_millis(1));
-    assert!(!is_signed_in(&world, &browser).await);
-}
-
-#[tokio::test]
-async fn a_session_is_not_guessed() {
-    let world = World::start().await;
-    for guess in ["", "x", &"A".repeat(43)] {
-        let browser = Browser::new();
-        browser.keep(SESSION, guess);
-        assert!(!is_signed_in(&world, &browser).await, "{guess}");
-    }
 }
 
 #[tokio::test]
