@@ -124,6 +124,9 @@ fn a_thousand_rounds_of_64_running_calls_send_nothing_after_the_answer() {
         let server = flood_server(&upstream, 64).await;
         for number in 0..1_000 {
             round(&server, &upstream, &format!("user-{number}"), 64).await;
+            if number % 25 == 24 {
+                println!("{} rounds", number + 1);
+            }
         }
         server.stop().await;
     });

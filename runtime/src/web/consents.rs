@@ -16,7 +16,7 @@ use super::words::{day, moment, plain, standing};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
 use crate::consent::{TicketError, is_revocable};
-use crate::store::{Channel, ConsentRow, ConsentState, Session};
+use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, Session};
 
 /// Decisions that have ended and are still shown, the newest.
 const ENDED_MAX: usize = 20;
@@ -123,7 +123,16 @@ pub(super) async fn revoke_all(
         Err(refused) => return Ok(refused),
     };
     let now = web.clock.now();
-    for row in web.consents.list(&session.user).await? {
+    // All of them, and not only those that the page has room for.
+    let own = ConsentFilter {
+        subject: Some(session.user.subject.clone()),
+        ..ConsentFilter::default()
+    };
+    for row in web.consents.find(&own).await? {
+        if row.key.user != session.user {
+            // The same name by another issuer is another user.
+            continue;
+        }
         if row.state != ConsentState::Denied && is_revocable(&row, now) {
             take_back(&web, &session, row.id).await?;
         }

@@ -153,6 +153,34 @@ async fn a_decision_that_replaces_a_consent_ends_the_calls_that_run_on_it() {
 }
 
 #[tokio::test]
+async fn calls_stop_when_nobody_can_tell_any_more_what_was_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&dir.path().join("state.db"))
+        .await
+        .unwrap();
+    let server = World::on(Arc::new(store)).await;
+    let stop = CancellationToken::new();
+    let follow = server.consents.clone();
+    let follow = follow.follow(Arc::new(server.clock.clone()), stop.clone());
+    let follow = tokio::spawn(follow);
+    let page = tool("page", &[("web", &[GET], false)]);
+    server.given(&page, &[(GET, long())]).await;
+    let grants = GrantSet::from(server.confirm(json!({}), &page).await.unwrap());
+    let free = tool("free", &[("now", &["clock"], false)]);
+    let needs_none = GrantSet::from(server.confirm(json!({}), &free).await.unwrap());
+    server.store.close().await;
+    let lost = tokio::time::timeout(Duration::from_secs(20), grants.standing().lost()).await;
+    lost.expect("it is stopped");
+    assert!(
+        !needs_none.standing().is_lost(),
+        "what needs no consent goes on"
+    );
+    stop.cancel();
+    drop(grants);
+    follow.await.unwrap();
+}
+
+#[tokio::test]
 async fn what_another_process_revokes_or_time_ends_is_taken_from_running_calls() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("state.db");
