@@ -15,8 +15,9 @@ use crate::harness::{Answer, Browser, Caller, Server, Setup, Upstream, run, unti
 
 /// How long the upstream thinks, so that calls go on for longer than a test looks at them.
 const THINKS: Duration = Duration::from_millis(40);
-/// What the kernel still holds of requests that were sent before is read by the upstream within this time.
-const DRAINED: Duration = Duration::from_millis(50);
+/// What the kernel still holds of requests that were sent before is read by the upstream within this time, on a busy machine
+/// as well.
+const DRAINED: Duration = Duration::from_millis(150);
 /// Several times as long as a call takes from one request to the next.
 const LONG: Duration = Duration::from_millis(300);
 
@@ -115,9 +116,9 @@ fn after_the_answer_to_a_revocation_64_running_calls_send_nothing_more() {
     });
 }
 
-/// Takes a quarter of an hour: `cargo test -p bailiwick --test e2e -- --ignored a_thousand_rounds`.
+/// Takes ten minutes: `cargo test -p bailiwick --test e2e -- --ignored a_thousand_rounds`.
 #[test]
-#[ignore = "takes a quarter of an hour"]
+#[ignore = "takes ten minutes"]
 fn a_thousand_rounds_of_64_running_calls_send_nothing_after_the_answer() {
     run(async {
         let upstream = Upstream::slow(THINKS).await;

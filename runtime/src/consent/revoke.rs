@@ -101,12 +101,12 @@ impl Consents {
                 Ok(ended) => {
                     seen = tokio::time::Instant::now();
                     if !ended.is_empty() {
-                        self.running.revoke(&ended).await;
+                        self.running.revoke_soon(&ended);
                     }
                 }
                 Err(error) if seen.elapsed() > BLIND_MAX => {
                     tracing::error!(%error, "the state cannot be read; calls that stand on consents are stopped");
-                    self.running.revoke(&held).await;
+                    self.running.revoke_soon(&held);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the state cannot be read for what was revoked")

@@ -391,7 +391,6 @@ async fn a_guest_whose_consent_is_revoked_is_stopped_whether_it_waits_or_compute
             let began = Instant::now();
             if revoked {
                 calls.revoke(&[Uuid::nil()]).await;
-                assert!(call.is_finished() || calls.held().is_empty());
                 assert!(began.elapsed() < Duration::from_millis(300));
             }
             let name = call.await.unwrap().ending.name();
