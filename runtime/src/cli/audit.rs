@@ -1,5 +1,6 @@
 //! `bailiwick audit`.
 
+use std::io::{BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 
 use super::{AuditShowArgs, ConfigArgs};
@@ -42,13 +43,20 @@ pub(super) async fn show(args: &AuditShowArgs) -> anyhow::Result<ExitCode> {
         kind: args.kind.clone(),
         ..Filter::default()
     };
+    let mut out = BufWriter::new(std::io::stdout());
+    let mut written = Ok(());
     audit::show(&store, 1, &filter, |stored| {
-        if args.json {
-            println!("{}", stored.json)
-        } else {
-            println!("{}", Line(stored))
+        if written.is_ok() {
+            written = match args.json {
+                true => writeln!(out, "{}", stored.json),
+                false => writeln!(out, "{}", Line(stored)),
+            };
         }
     })
     .await?;
-    Ok(ExitCode::SUCCESS)
+    match written.and_then(|()| out.flush()) {
+        // Whoever reads has seen enough: `bailiwick audit show | head`.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+    }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::facts;
 use super::shape::{Shape, shape};
 use super::{Ceilings, Refusal};
-use crate::capability::Capability;
+use crate::capability::{Capability, CapabilitySet};
 use crate::catalog::Tool;
 use crate::identity::Caller;
 use crate::ids::{Digest, ToolName};
@@ -23,12 +23,12 @@ use crate::ids::{Digest, ToolName};
 const DECISIONS_MAX: u64 = 10_000;
 
 /// What is allowed and by which rules, or why nothing is.
-pub(super) type Decided = Result<Allowed, Refusal>;
+pub(super) type Decided = Result<Arc<Allowed>, Refusal>;
 
 /// What is allowed, how far, and by which rules.
-#[derive(Clone)]
 pub(super) struct Allowed {
-    /// The capabilities, each with its bounds.
+    pub(super) capabilities: CapabilitySet,
+    /// The bounds of each capability.
     pub(super) ceilings: BTreeMap<Capability, Ceilings>,
     /// The rules that decided, by id.
     pub(super) rules: Vec<String>,

@@ -59,16 +59,21 @@ use slice::Sliced;
 /// What the operator's rules allow this caller on this tool with these arguments.
 ///
 /// ```compile_fail,E0451
-/// fn forge(caller: std::sync::Arc<bailiwick::identity::Caller>, tool: bailiwick::catalog::Tool) -> bailiwick::policy::Permit {
-///     bailiwick::policy::Permit { caller, tool, allowed: bailiwick::capability::CapabilitySet::none(), rules: vec![], ceilings: Default::default() }
+/// use bailiwick::policy::Permit;
+///
+/// fn forge(
+///     caller: std::sync::Arc<bailiwick::identity::Caller>,
+///     tool: bailiwick::catalog::Tool,
+///     of_another: &Permit,
+/// ) -> Permit {
+///     let Permit { allowed, .. } = of_another;
+///     Permit { caller, tool, allowed: allowed.clone() }
 /// }
 /// ```
 pub struct Permit {
     caller: Arc<Caller>,
     tool: Tool,
-    allowed: CapabilitySet,
-    rules: Vec<String>,
-    ceilings: BTreeMap<Capability, Ceilings>,
+    allowed: Arc<memo::Allowed>,
 }
 
 impl Permit {
@@ -84,17 +89,17 @@ impl Permit {
 
     /// The part of the tool's needs that the rules allow.
     pub fn allowed(&self) -> &CapabilitySet {
-        &self.allowed
+        &self.allowed.capabilities
     }
 
     /// The rules that decided, by id.
     pub fn rules(&self) -> &[String] {
-        &self.rules
+        &self.allowed.rules
     }
 
     /// The bounds of all that this capability has to do with: the strictest of them.
     pub fn ceilings(&self, capability: &Capability) -> Ceilings {
-        let touched = self.ceilings.iter();
+        let touched = self.allowed.ceilings.iter();
         let touched = touched.filter(|(one, _)| one.meet(capability).is_some());
         touched.fold(Ceilings::default(), |all, (_, one)| all.meet(one))
     }
@@ -236,9 +241,7 @@ impl Rules {
         Ok(Permit {
             caller: Arc::clone(caller),
             tool: tool.clone(),
-            allowed: allowed.ceilings.keys().cloned().collect(),
-            rules: allowed.rules,
-            ceilings: allowed.ceilings,
+            allowed,
         })
     }
 
@@ -284,7 +287,11 @@ impl Rules {
         }
         rules.sort();
         rules.dedup();
-        Ok(memo::Allowed { ceilings, rules })
+        Ok(Arc::new(memo::Allowed {
+            capabilities: ceilings.keys().cloned().collect(),
+            ceilings,
+            rules,
+        }))
     }
 
     /// The strictest of what these rules bound.
