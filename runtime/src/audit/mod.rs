@@ -1,6 +1,6 @@
 //! Append-only, hash-chained evidence of what was asked, decided and done.
 //!
-//! Every request leaves a closing record, and a call with an outside effect an intent before it. Records hold names,
+//! Every call leaves a closing record, and before it an intent, which is durable where there is an outside effect. Records hold names,
 //! kinds, sizes, classes and digests, never the value of an argument, a reply or a token; a user stands in them under a
 //! pseudonym. No record, no effect: when the store does not take an intent, the call is refused.
 
