@@ -29,3 +29,4 @@ mod policy;
 mod reach;
 mod revocation;
 mod rules;
+mod trials;

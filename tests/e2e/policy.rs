@@ -4,7 +4,7 @@ use bailiwick::config::{ClaimType, ExtraClaim, IssuerConfig, ScopeMap};
 use bailiwick::consent::Choice;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Era, Server, Setup, http, log, run, tool, with_manifest};
+use crate::harness::{Answer, Era, Server, Setup, http, run, tool, with_manifest};
 
 async fn hello(server: &Server, claims: Value) -> Answer {
     let alice = server.caller("alice").with(server, claims);
@@ -203,37 +203,6 @@ fn bounds_of_deciding_rules_are_kept() {
         let alice = server.caller("alice");
         assert!(!alice.list().await.contains(&"notes_write".to_owned()));
         assert!(is_unknown(&alice.call("notes_write", note).await));
-        server.stop().await;
-    });
-}
-
-#[test]
-fn a_rule_under_trial_is_in_the_log_and_decides_nothing() {
-    run(async {
-        let rules = r#"
-            permit (principal, action, resource);
-            @id("trial-of-e2e") @log_only("true")
-            forbid (principal, action == Action::"call:hello", resource) when { context.args.name == "Ada" };
-        "#;
-        let setup = Setup::new().tools(&["hello"]).await.only_rules(rules);
-        let server = setup.start().await;
-        assert!(hello(&server, json!({})).await.is_reply());
-        let text = log::text();
-        let line = text.lines().find(|line| line.contains("trial-of-e2e"));
-        let line = line.unwrap();
-        assert!(
-            line.contains("would=refuse") && !line.contains("Ada"),
-            "{line}"
-        );
-        let outcome = server.outcomes("hello").await.pop().unwrap();
-        assert!(!format!("{outcome:?}").contains("trial-of-e2e"));
-        // The same rule, once it decides.
-        let decides = r#"forbid (principal, action == Action::"call:hello", resource) when { context.args.name == "Ada" };"#;
-        let server = server.restart(decides).await;
-        assert_eq!(
-            hello(&server, json!({})).await.text(),
-            "this call is not allowed"
-        );
         server.stop().await;
     });
 }

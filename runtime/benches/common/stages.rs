@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use bailiwick::audit::{CallerFacts, End, ToolFacts, Used};
+use bailiwick::audit::{CallerFacts, DecisionFacts, End, ToolFacts, Used};
 use bailiwick::capability::CapabilitySet;
 use bailiwick::catalog::Tool;
 use bailiwick::catalog::manifest::canonical_digest;
@@ -149,10 +149,8 @@ impl OneCall {
             manifest_digest: package.manifest_digest(),
         });
         entry.arguments(&self.arguments, &self.tool.definition().input_schema);
-        entry.decision(
-            &["users-use-tools".to_owned()],
-            stages.rules.load().digest(),
-        );
+        let rules = stages.rules.load().digest();
+        entry.decision(DecisionFacts::by(&["users-use-tools"], rules));
         entry.granted(&CapabilitySet::none());
         entry.intent_soon().await?;
         entry

@@ -69,7 +69,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::facts::{EffectUse, Stage, ToolFacts};
-    use super::super::record::{DecisionFacts, Phase, ResultFacts, TokenUse};
+    use super::super::record::{DecisionFacts, Phase, ResultFacts, TokenUse, TrialFacts};
     use super::*;
     use crate::clock::Timestamp;
     use crate::ids::Digest;
@@ -120,8 +120,16 @@ mod tests {
                     client_id: "a client".parse().ok(),
                     consents: vec![word.clone()],
                     decision: Some(DecisionFacts {
+                        erred: vec![word.clone()],
                         policy_digest: Digest::of(b"rules"),
                         rules: vec![text.clone(), word.clone()],
+                        trial: vec![TrialFacts {
+                            bounds: Some(word.clone()),
+                            from: "allow".to_owned(),
+                            question: text.clone(),
+                            rules: vec![word.clone()],
+                            to: "bound".to_owned(),
+                        }],
                     }),
                     event_id: Uuid::nil(),
                     facts: told

@@ -8,7 +8,7 @@ use super::record::{DecisionFacts, Record, TokenUse};
 use super::writer::{Job, Pending};
 use super::{Audit, AuditError};
 use crate::capability::CapabilitySet;
-use crate::ids::{Digest, ToolName, User};
+use crate::ids::{ToolName, User};
 
 /// One request. Dropped without having been closed it leaves a record that says `aborted`.
 #[must_use = "an entry that is not closed is recorded as aborted"]
@@ -59,11 +59,8 @@ impl Entry {
     }
 
     /// What the rules said.
-    pub fn decision(&mut self, rules: &[String], policy_digest: Digest) {
-        self.record.decision = Some(DecisionFacts {
-            rules: rules.to_vec(),
-            policy_digest,
-        });
+    pub fn decision(&mut self, decision: DecisionFacts) {
+        self.record.decision = Some(decision);
     }
 
     /// The consent records that are used, by id.

@@ -27,7 +27,9 @@ use crate::store::{Applied, Change, SharedStore, Store, StoreError, random, row_
 pub use chain::{Broken, Damage, Verified, VerifyError, verify};
 pub use entry::Entry;
 pub use facts::{ArgumentFacts, CallerFacts, EffectUse, End, Stage, ToolFacts, Used};
-pub use record::{DecisionFacts, Event, EventKind, Phase, Record, ResultFacts, TokenUse};
+pub use record::{
+    DecisionFacts, Event, EventKind, Phase, Record, ResultFacts, TokenUse, TrialFacts,
+};
 pub use show::{Filter, Line, ShowError, Stored, show};
 
 use writer::{Job, Pending, Writer};

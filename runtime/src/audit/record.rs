@@ -110,10 +110,51 @@ pub struct TokenUse {
 /// What the rules said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionFacts {
+    /// The rules that could not be evaluated, by id: the decision is a refusal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erred: Vec<String>,
     /// Digest of the rules in force.
     pub policy_digest: Digest,
     /// The rules that decided, by id.
     pub rules: Vec<String>,
+    /// What rules under trial would have changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trial: Vec<TrialFacts>,
+}
+
+impl DecisionFacts {
+    /// Decided by these rules, with nothing beside them.
+    pub fn by(rules: &[&str], policy_digest: Digest) -> Self {
+        Self {
+            erred: Vec::new(),
+            policy_digest,
+            rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+            trial: Vec::new(),
+        }
+    }
+
+    /// Whether it names this rule: as one that decided, that erred, or that was under trial.
+    pub(super) fn names(&self, rule: &str) -> bool {
+        let tried = self.trial.iter().flat_map(|one| &one.rules);
+        let all = self.rules.iter().chain(&self.erred).chain(tried);
+        all.into_iter().any(|one| one == rule)
+    }
+}
+
+/// What rules under trial would have changed of one question. They changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialFacts {
+    /// The bounds that there would have been, where they alone differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<String>,
+    /// What was decided: `allow` or `refuse`.
+    pub from: String,
+    /// What was asked: `list`, `call` or `use …`.
+    pub question: String,
+    /// The rules under trial, by id.
+    pub rules: Vec<String>,
+    /// What would have become of it: `allow`, `refuse`, `bound`, or `fail` where a rule erred and so would have refused.
+    pub to: String,
 }
 
 /// How it ended.

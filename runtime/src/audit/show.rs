@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::chain::PAGE;
-use super::record::{Phase, Record};
+use super::record::{Phase, Record, TrialFacts};
 use crate::clock::Timestamp;
 use crate::ids::{Digest, ToolName};
 use crate::store::{AuditRow, Store, StoreError};
@@ -19,6 +19,8 @@ pub struct Filter {
     pub subject: Option<Digest>,
     /// Of this type, or of the family before the point: `consent`.
     pub kind: Option<String>,
+    /// In which this rule decided, could not be evaluated, or was under trial.
+    pub rule: Option<String>,
     /// Not older than this.
     pub since: Option<Timestamp>,
 }
@@ -39,7 +41,12 @@ impl Filter {
                     .strip_prefix(kind)
                     .is_some_and(|rest| rest.starts_with('.'))
         });
+        let rule = self.rule.as_deref().is_none_or(|rule| {
+            let decision = record.decision.as_ref();
+            decision.is_some_and(|decision| decision.names(rule))
+        });
         tool && kind
+            && rule
             && self
                 .subject
                 .is_none_or(|subject| record.subject == Some(subject))
@@ -139,6 +146,10 @@ impl fmt::Display for Line<'_> {
         list(out, "by consent", &record.consents)?;
         if let Some(decision) = &record.decision {
             list(out, "by rule", &decision.rules)?;
+            list(out, "could not be evaluated:", &decision.erred)?;
+            for one in &decision.trial {
+                trial(out, one)?;
+            }
         }
         for (name, value) in &record.facts {
             match value.as_str() {
@@ -176,9 +187,78 @@ impl Line<'_> {
     }
 }
 
+fn trial(out: &mut fmt::Formatter<'_>, one: &TrialFacts) -> fmt::Result {
+    let rules = one.rules.join(", ");
+    let (rules, question) = (rules.escape_debug(), one.question.escape_debug());
+    write!(
+        out,
+        "; under trial {rules}: {question} would go from {} to {}",
+        one.from, one.to
+    )?;
+    match &one.bounds {
+        Some(bounds) => write!(out, " ({})", bounds.escape_debug()),
+        None => Ok(()),
+    }
+}
+
 fn list(out: &mut fmt::Formatter<'_>, what: &str, items: &[String]) -> fmt::Result {
     if items.is_empty() {
         return Ok(());
     }
     write!(out, "; {what} {}", items.join(", ").escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::record::DecisionFacts;
+    use super::*;
+
+    fn stored(decision: DecisionFacts) -> Stored {
+        let mut record = Record::new(Uuid::nil(), Timestamp(0), "tools/call");
+        record.decision = Some(decision);
+        Stored {
+            seq: 7,
+            json: String::new(),
+            record,
+        }
+    }
+
+    #[test]
+    fn rules_under_trial_and_rules_that_err_are_told_in_words_and_found_by_id() {
+        let trial = |bounds: Option<&str>, to: &str| TrialFacts {
+            bounds: bounds.map(str::to_owned),
+            from: "allow".to_owned(),
+            question: "call".to_owned(),
+            rules: vec!["tried".to_owned()],
+            to: to.to_owned(),
+        };
+        let one = stored(DecisionFacts {
+            erred: vec!["broken".to_owned()],
+            trial: vec![
+                trial(None, "refuse"),
+                trial(Some("at most tier T1"), "bound"),
+            ],
+            ..DecisionFacts::by(&["staff"], Digest::of(b"rules"))
+        });
+        assert_eq!(
+            Line(&one).to_string(),
+            "1970-01-01T00:00:00Z #7 tool.call; by rule staff; could not be evaluated: broken; \
+             under trial tried: call would go from allow to refuse; \
+             under trial tried: call would go from allow to bound (at most tier T1)"
+        );
+        for (rule, expected) in [
+            ("staff", true),
+            ("broken", true),
+            ("tried", true),
+            ("other", false),
+        ] {
+            let filter = Filter {
+                rule: Some(rule.to_owned()),
+                ..Filter::default()
+            };
+            assert_eq!(filter.takes(&one.record), expected, "{rule}");
+        }
+    }
 }

@@ -59,7 +59,7 @@ async fn call(audit: &Audit, end: End) {
     let mut entry = audit.open("tools/call");
     entry.caller(caller("acme", "alice"));
     entry.tool(tool("notes"));
-    entry.decision(&["allow-notes".to_owned()], Digest::of(b"rules"));
+    entry.decision(DecisionFacts::by(&["allow-notes"], Digest::of(b"rules")));
     entry.granted(&["files read notes".parse().unwrap()].into_iter().collect());
     let schema = json!({"properties": {"text": {}, "tags": {}}});
     let Value::Object(arguments) = json!({"text": "hunter2", "tags": [1], "made-up": true}) else {

@@ -1,10 +1,11 @@
 //! What the log and a sealed state say of a caller, a tool and a run: names, sizes and digests.
 
-use crate::audit::{CallerFacts, EffectUse, ToolFacts, Used};
+use crate::audit::{CallerFacts, DecisionFacts, EffectUse, ToolFacts, TrialFacts, Used};
 use crate::catalog::Tool;
 use crate::consent::StateFacts;
 use crate::identity::Caller;
 use crate::ids::Digest;
+use crate::policy::{Observation, Permit, Refusal};
 use crate::sandbox::Usage;
 
 /// The caller as the log names it.
@@ -31,6 +32,31 @@ pub(super) fn tool_facts(tool: &Tool) -> ToolFacts {
         component_digest: package.component_digest(),
         definition_digest: tool.definition_digest(),
         manifest_digest: package.manifest_digest(),
+    }
+}
+
+/// What the rules said, and what those under trial would have changed. Names rules and questions, never a value.
+pub(super) fn decision_facts(
+    permit: &Result<Permit, Refusal>,
+    observed: &[Observation],
+    policy_digest: Digest,
+) -> DecisionFacts {
+    let (rules, erred) = match permit {
+        Ok(permit) => (permit.rules(), &[][..]),
+        Err(refusal) => (refusal.rules(), refusal.erred()),
+    };
+    let trial = observed.iter().map(|seen| TrialFacts {
+        bounds: seen.bounds.as_ref().map(ToString::to_string),
+        from: seen.decided().to_string(),
+        question: seen.question.clone(),
+        rules: seen.rules.clone(),
+        to: seen.would.to_string(),
+    });
+    DecisionFacts {
+        erred: erred.to_vec(),
+        policy_digest,
+        rules: rules.to_vec(),
+        trial: trial.collect(),
     }
 }
 

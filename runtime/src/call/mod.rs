@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use url::Url;
+use uuid::Uuid;
 
 use crate::audit::{Audit, End, Entry, Stage};
 use crate::catalog::manifest::canonical_digest;
@@ -23,11 +24,11 @@ use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
 use crate::mcp::{Answer, Call, Era, NotScoped, Said};
-use crate::policy::{Circumstances, Refusal, Rules};
+use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
 use crate::store::StoreError;
 use ended::Ended;
-use facts::{caller_facts, state_facts, tool_facts};
+use facts::{caller_facts, decision_facts, state_facts, tool_facts};
 
 /// Every stage, built once.
 pub struct Stages {
@@ -94,13 +95,12 @@ impl Stages {
         let tool = self.find(&call, &caller, &rules, entry)?;
         let asked = self.asked(&call);
         let permit = rules.permit(&caller, &tool, asked);
-        for seen in rules.observe(&caller, &tool, asked) {
-            tracing::info!(tool = %tool.name(), question = seen.question, rules = ?seen.rules, would = %seen.would, event = %entry.id(), "a rule under trial would have decided otherwise");
-        }
+        let observed = rules.observe(&caller, &tool, asked);
+        tell(&tool, &permit, &observed, entry.id());
+        entry.decision(decision_facts(&permit, &observed, rules.digest()));
         let permit =
             permit.map_err(|refusal| not_permitted(&rules, &caller, &tool, asked, &refusal))?;
         check_arguments(&tool, &call.arguments)?;
-        entry.decision(permit.rules(), rules.digest());
         let arguments = canonical_digest(&call.arguments);
         let offer = self
             .open_state(&call, &caller, &tool, arguments, entry)
@@ -158,6 +158,7 @@ impl Stages {
             // The same questions as about a hidden tool, about some other: the time shall not tell the two apart.
             if let Some(other) = self.catalog.snapshot().tools.values().next() {
                 let _ = rules.permit(caller, other, self.asked(call));
+                let _ = rules.observe(caller, other, self.asked(call));
                 rules.lists(caller, other);
             }
             return Err(Ended::refused(
@@ -335,6 +336,24 @@ impl Stages {
     }
 }
 
+/// Tells the operator what was refused, what went wrong, and what rules under trial would have changed.
+fn tell(tool: &Tool, permit: &Result<Permit, Refusal>, observed: &[Observation], event: Uuid) {
+    let tool = tool.name();
+    for seen in observed {
+        tracing::info!(%tool, question = seen.question, rules = ?seen.rules, decided = %seen.decided(), would = %seen.would, %event, "a rule under trial would have decided otherwise");
+    }
+    // The refusal itself may quote arguments that a rule could not use; those stay out of the log.
+    match permit {
+        Ok(_) => {}
+        Err(refusal @ Refusal::Evaluation { erred, .. }) => {
+            tracing::warn!(%tool, reason = refusal.name(), rules = ?erred, %event, "a rule could not be evaluated, so a call is not permitted");
+        }
+        Err(refusal) => {
+            tracing::info!(%tool, reason = refusal.name(), rules = ?refusal.rules(), %event, "a call is not permitted");
+        }
+    }
+}
+
 /// A caller who may not see the tool learns no more than that of a tool that does not exist.
 fn not_permitted(
     rules: &Rules,
@@ -343,8 +362,6 @@ fn not_permitted(
     asked: Circumstances<'_>,
     refusal: &Refusal,
 ) -> Box<Ended> {
-    // The refusal itself may quote arguments that a rule could not use; those stay out of the log.
-    tracing::info!(tool = %tool.name(), reason = refusal.name(), rules = ?refusal.rules(), "a call is not permitted");
     if !rules.lists(caller, tool) {
         return Ended::refused(Stage::Policy, refusal.name(), Answer::UnknownTool);
     }

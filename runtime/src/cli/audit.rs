@@ -41,6 +41,7 @@ pub(super) async fn show(args: &AuditShowArgs) -> anyhow::Result<ExitCode> {
     let filter = Filter {
         tool,
         kind: args.kind.clone(),
+        rule: args.rule.clone(),
         ..Filter::default()
     };
     let mut out = BufWriter::new(std::io::stdout());

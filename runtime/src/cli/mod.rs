@@ -316,6 +316,9 @@ struct AuditShowArgs {
     /// Only records of this kind, such as `tool.call` or `consent.given`
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
+    /// Only records in which this rule decided, could not be evaluated, or was under trial
+    #[arg(long, value_name = "ID")]
+    rule: Option<String>,
     /// Print each record whole, as one line of JSON
     #[arg(long)]
     json: bool,

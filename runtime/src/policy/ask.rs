@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::{Authorizer, Context, Decision, EntityUid, PolicySet, Request, Schema};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Decision, EntityUid, PolicySet, Request, Schema,
+};
 use serde_json::{Map, Value};
 
 use super::{Vocabulary, facts, schema};
@@ -20,8 +22,10 @@ pub struct Step {
     pub allowed: bool,
     /// The rules that decided; none when no rule permits it.
     pub rules: Vec<String>,
-    /// What went wrong while deciding; anything here refuses.
+    /// What went wrong while deciding; anything here refuses. May quote arguments.
     pub errors: Vec<String>,
+    /// The rules that could not be evaluated, by id; none where it was not a rule that went wrong.
+    pub erred: Vec<String>,
 }
 
 /// Who asks about which tool.
@@ -75,23 +79,33 @@ pub(super) fn ask(
         let entities = facts::entities(asking, capability, schema)?;
         Ok(Authorizer::new().is_authorized(&request, policies, &entities))
     });
-    let (allowed, rules, errors) = match answered {
+    let (allowed, rules, errors, erred) = match answered {
         Ok(response) => {
             let diagnostics = response.diagnostics();
             let mut rules: Vec<_> = diagnostics.reason().map(ToString::to_string).collect();
             rules.sort();
             // Cedar skips a rule that errs, a `forbid` among them: an error must refuse.
             let errors: Vec<_> = diagnostics.errors().map(ToString::to_string).collect();
+            let mut erred: Vec<_> = diagnostics.errors().map(rule_of).collect();
+            erred.sort();
             let allowed = matches!(response.decision(), Decision::Allow) && errors.is_empty();
-            (allowed, rules, errors)
+            (allowed, rules, errors, erred)
         }
-        Err(error) => (false, Vec::new(), vec![error]),
+        Err(error) => (false, Vec::new(), vec![error], Vec::new()),
     };
     Step {
         question: question.text(),
         allowed,
         rules,
         errors,
+        erred,
+    }
+}
+
+/// The rule that could not be evaluated.
+fn rule_of(error: &AuthorizationError) -> String {
+    match error {
+        AuthorizationError::PolicyEvaluationError(error) => error.policy_id().to_string(),
     }
 }
 

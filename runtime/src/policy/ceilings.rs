@@ -3,6 +3,7 @@
 //! Every permit that holds for a call sets its bounds; together the strictest counts. A bound never allows anything.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use cedar_policy::{ActionConstraint, Effect, Policy};
 
@@ -44,6 +45,29 @@ impl Ceilings {
     /// Whether a capability of this tier stays below.
     pub fn allows(&self, tier: Tier) -> bool {
         self.tier.is_none_or(|highest| tier <= highest)
+    }
+}
+
+/// For people: what a consent and a capability may be at most.
+impl fmt::Display for Ceilings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let consent = self.consent_days.map(|days| match days {
+            0 => "consent for one call".to_owned(),
+            1 => "consent for 1 day".to_owned(),
+            days => format!("consent for {days} days"),
+        });
+        let tier = self.tier.map(|tier| format!("tier {tier:?}"));
+        let classes = |what: &str, all: &BTreeSet<String>| {
+            let all: Vec<_> = all.iter().map(String::as_str).collect();
+            format!("{what} {}", all.join(", "))
+        };
+        let rates = (!self.rates.is_empty()).then(|| classes("rates", &self.rates));
+        let data = self.data.as_ref().map(|data| classes("data", data));
+        let all: Vec<_> = [consent, tier, rates, data].into_iter().flatten().collect();
+        match all.is_empty() {
+            true => out.write_str("no bound"),
+            false => write!(out, "at most {}", all.join(" and ")),
+        }
     }
 }
 

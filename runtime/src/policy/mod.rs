@@ -187,6 +187,10 @@ impl Rules {
             && missing_role(caller, tool).is_none()
             && self.memo.listed(caller, tool, || {
                 let step = self.list_step(caller, tool);
+                if !step.errors.is_empty() {
+                    // A listing leaves no record, so this is where the operator hears of it.
+                    tracing::warn!(tool = %tool.name(), rules = ?step.erred, "a rule could not be evaluated, so a tool is not listed");
+                }
                 let shown = step.rules.iter().any(|rule| self.shown.contains(rule));
                 let callable = || {
                     self.would(caller, tool, caller.scopes(), None)
@@ -252,6 +256,7 @@ impl Rules {
         if !call.errors.is_empty() {
             return Err(Refusal::Evaluation {
                 errors: call.errors,
+                erred: call.erred,
             });
         }
         if !call.allowed {
@@ -265,6 +270,7 @@ impl Rules {
                 if !step.errors.is_empty() {
                     return Err(Refusal::Evaluation {
                         errors: step.errors,
+                        erred: step.erred,
                     });
                 }
                 let bounds = of_call.meet(&self.bounds(&step.rules));
@@ -327,6 +333,7 @@ impl Rules {
                     allowed: false,
                     rules: Vec::new(),
                     errors: vec![refusal.to_string()],
+                    erred: Vec::new(),
                 },
             );
         }

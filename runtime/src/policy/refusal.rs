@@ -26,9 +26,12 @@ pub enum Refusal {
     /// The rules in force were checked against another definition of the tool, or against none.
     #[error("the rules were not checked against this definition of the tool")]
     Unchecked,
-    /// A rule could not be evaluated; that refuses.
+    /// A rule could not be evaluated; that refuses. The texts may quote arguments, the ids never do.
     #[error("a rule could not be evaluated: {}", errors.join("; "))]
-    Evaluation { errors: Vec<String> },
+    Evaluation {
+        errors: Vec<String>,
+        erred: Vec<String>,
+    },
 }
 
 impl Refusal {
@@ -54,6 +57,19 @@ impl Refusal {
             | Self::WeakSignIn { .. }
             | Self::Unchecked
             | Self::Evaluation { .. } => &[],
+        }
+    }
+
+    /// The rules that could not be evaluated, by id.
+    pub fn erred(&self) -> &[String] {
+        match self {
+            Self::Evaluation { erred, .. } => erred,
+            Self::Denied { .. }
+            | Self::CapabilityDenied { .. }
+            | Self::MissingRole { .. }
+            | Self::MissingScopes { .. }
+            | Self::WeakSignIn { .. }
+            | Self::Unchecked => &[],
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use cedar_policy::PolicySet;
 
 use super::ask::{self, Question, Step};
-use super::{Caller, Circumstances, Rules, Tool};
+use super::{Caller, Ceilings, Circumstances, Rules, Tool};
 
 /// Rules under trial, with all that decide beside them.
 pub(super) struct Trial {
@@ -23,8 +24,23 @@ pub struct Observation {
     pub question: String,
     /// The rules under trial that would have changed it, by id.
     pub rules: Vec<String>,
-    /// In which way.
+    /// Whether it was allowed; that decided.
+    pub allowed: bool,
+    /// What would have become of it.
     pub would: Would,
+    /// The bounds that there would have been, where they alone differ.
+    pub bounds: Option<Ceilings>,
+}
+
+impl Observation {
+    /// What was decided, in the words of [`Would`].
+    pub fn decided(&self) -> Would {
+        if self.allowed {
+            Would::Allow
+        } else {
+            Would::Refuse
+        }
+    }
 }
 
 /// What would have become of a decision.
@@ -63,47 +79,59 @@ impl Rules {
         let Some(trial) = &self.trial else {
             return Vec::new();
         };
-        let needs = tool.package().manifest().needs();
-        let uses = needs.iter().map(Question::Use);
-        let questions = [Question::List, Question::Call(arguments)]
-            .into_iter()
-            .chain(uses);
-        let observed = questions.filter_map(|question| {
+        let rules = Arc::clone(&self.policies.about(tool).rules);
+        let asked = |question: Question<'_>| {
             let asking = self.asking_for(caller, tool, question, at);
-            let now = ask::ask(
-                &self.policies.about(tool).rules,
-                &self.schema,
-                &asking,
-                question,
-            );
-            let then = ask::ask(&trial.policies, &self.schema, &asking, question);
-            self.compared(trial, &now, then)
-        });
-        observed.collect()
+            let ask = |rules: &PolicySet| ask::ask(rules, &self.schema, &asking, question);
+            (ask(&rules), ask(&trial.policies))
+        };
+        let bounds =
+            |(now, then): &(Step, Step)| (self.bounds(&now.rules), self.bounds(&then.rules));
+        let call = asked(Question::Call(arguments));
+        let of_call = bounds(&call);
+        let mut seen = Vec::new();
+        let list = asked(Question::List);
+        seen.extend(compared(
+            trial,
+            list,
+            (Ceilings::default(), Ceilings::default()),
+        ));
+        seen.extend(compared(trial, call, of_call.clone()));
+        for capability in tool.package().manifest().needs().iter() {
+            let mut step = asked(Question::Use(capability));
+            let (now, then) = bounds(&step);
+            let bounds = (of_call.0.meet(&now), of_call.1.meet(&then));
+            // What is above the highest tier is as if no rule had allowed it.
+            step.0.allowed &= bounds.0.allows(capability.tier());
+            step.1.allowed &= bounds.1.allows(capability.tier());
+            seen.extend(compared(trial, step, bounds));
+        }
+        seen
     }
+}
 
-    fn compared(&self, trial: &Trial, now: &Step, then: Step) -> Option<Observation> {
-        let named = |rule: &&String| {
-            then.errors
-                .iter()
-                .any(|error| error.contains(&format!("`{rule}`")))
-        };
-        let failed: Vec<String> = trial.rules.iter().filter(named).cloned().collect();
-        let decided = then.rules.iter().filter(|rule| trial.rules.contains(*rule));
-        let decided: Vec<String> = decided.cloned().collect();
-        let (would, rules) = match (now.allowed, then.allowed) {
-            _ if !failed.is_empty() => (Would::Fail, failed),
-            (false, true) => (Would::Allow, decided),
-            (true, false) => (Would::Refuse, decided),
-            (true, true) if self.bounds(&now.rules) != self.bounds(&then.rules) => {
-                (Would::Bound, decided)
-            }
-            (true, true) | (false, false) => return None,
-        };
-        Some(Observation {
-            question: then.question,
-            rules,
-            would,
-        })
-    }
+fn compared(
+    trial: &Trial,
+    (now, then): (Step, Step),
+    bounds: (Ceilings, Ceilings),
+) -> Option<Observation> {
+    let on_trial = |rules: &[String]| -> Vec<String> {
+        let found = rules.iter().filter(|rule| trial.rules.contains(*rule));
+        found.cloned().collect()
+    };
+    let (failed, decided) = (on_trial(&then.erred), on_trial(&then.rules));
+    let (would, rules) = match (now.allowed, then.allowed) {
+        _ if !failed.is_empty() => (Would::Fail, failed),
+        (false, true) => (Would::Allow, decided),
+        (true, false) => (Would::Refuse, decided),
+        (true, true) if bounds.0 != bounds.1 => (Would::Bound, decided),
+        (true, true) | (false, false) => return None,
+    };
+    Some(Observation {
+        question: then.question,
+        rules,
+        allowed: now.allowed,
+        would,
+        bounds: (would == Would::Bound).then_some(bounds.1),
+    })
 }

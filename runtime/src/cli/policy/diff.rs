@@ -165,6 +165,7 @@ async fn recorded(config: &Config, edits: &Edits) -> anyhow::Result<()> {
         let record = &stored.record;
         // What the rules said stands in the first record of a call alone.
         match (&record.tool, &record.decision) {
+            _ if by_rules(record) => refused += 1,
             (Some(tool), Some(decision)) => {
                 let entry = calls.entry(tool.name.to_string()).or_default();
                 entry.0 += 1;
@@ -178,7 +179,6 @@ async fn recorded(config: &Config, edits: &Edits) -> anyhow::Result<()> {
                     entry.2.extend(hit.into_iter().cloned());
                 }
             }
-            (_, None) if by_rules(record) => refused += 1,
             (Some(_) | None, _) => {}
         }
     })

@@ -62,6 +62,53 @@ fn a_rule_under_trial_changes_nothing_and_says_what_it_would_have() {
 }
 
 #[test]
+fn what_would_be_above_the_highest_tier_would_be_refused() {
+    let tool = tool("notes", &[("w", &["files write notes"], true)]);
+    let tried = |bound: &str| {
+        let text = format!(
+            "permit(principal, action, resource);\n@id(\"trial\") @log_only(\"true\") {bound} permit(principal, action == Action::\"use\", resource);"
+        );
+        let rules = rules(&text, std::slice::from_ref(&tool)).unwrap();
+        let mut all = rules.observe(&caller(json!({})), &tool, &Map::new());
+        assert_eq!(all.len(), 1, "{all:?}");
+        let one = all.remove(0);
+        let bounds = one.bounds.as_ref().map(ToString::to_string);
+        (one.decided(), one.would, bounds)
+    };
+    let week = Some("at most consent for 7 days".to_owned());
+    assert_eq!(
+        tried("@max_consent(\"P7D\")"),
+        (Would::Allow, Would::Bound, week)
+    );
+    let refused = (Would::Allow, Would::Refuse, None);
+    assert_eq!(tried("@max_tier(\"T1\")"), refused);
+}
+
+#[test]
+fn a_rule_that_errs_refuses_and_is_named_without_what_it_read() {
+    let tool = priced();
+    let text = r#"
+        permit(principal, action, resource);
+        @id("overflows") forbid(principal, action == Action::"call:notes", resource)
+        when { context.args.amount + 9223372036854775807 > 5 };
+    "#;
+    let rules = rules(text, std::slice::from_ref(&tool)).unwrap();
+    let refused = |amount: i64| {
+        let arguments = map(json!({"amount": amount}));
+        rules.permit(&caller(json!({})), &tool, &arguments).err()
+    };
+    let erred = refused(1).unwrap();
+    assert_eq!(
+        (erred.name(), erred.erred(), erred.rules()),
+        ("evaluation-error", &["overflows".to_owned()][..], &[][..])
+    );
+    // Where it can be evaluated, it is a rule like any other.
+    let forbidden = refused(0).unwrap();
+    assert_eq!((forbidden.erred().len(), forbidden.rules().len()), (0, 1));
+    assert!(refused(-9_223_372_036_854_775_807).is_none());
+}
+
+#[test]
 fn a_rule_under_trial_is_checked_like_any_other() {
     let tool = tool("notes", &[]);
     for (wrong, says) in [
