@@ -143,6 +143,15 @@ pub struct User {
     pub subject: Subject,
 }
 
+/// A user in a tenant: whose a record is. The same user in another tenant is somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TenantUser {
+    /// The isolation key.
+    pub tenant: Tenant,
+    /// The user.
+    pub user: User,
+}
+
 /// SHA-256 of something, shown as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]

@@ -21,7 +21,7 @@ use crate::call::Stages;
 use crate::catalog::{Catalog, CatalogError, Change, Compiler};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, KeySource};
-use crate::consent::{Consents, RequestStates};
+use crate::consent::{Consents, ReceiptError, RequestStates};
 use crate::egress::{DnsResolver, Egress, EgressSetupError, NoNames, Resolve};
 use crate::engine::{EngineError, Pool, WasmEngine};
 use crate::follow::{FollowError, Follower, Parts};
@@ -60,6 +60,9 @@ pub enum StartError {
     /// State cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key of receipts cannot be used.
+    #[error(transparent)]
+    Receipts(#[from] ReceiptError),
     /// The audit log cannot be written.
     #[error("the audit log cannot be written, and without it nothing runs")]
     Audit(#[from] AuditError),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bailiwick::audit::Record;
 use bailiwick::clock::{Clock, SystemClock};
-use bailiwick::ids::User;
+use bailiwick::ids::TenantUser;
 use bailiwick::store::ConsentState;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -22,8 +22,8 @@ const DRAINED: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_millis(300);
 
 /// The consents of a user that hold, by id.
-async fn live(server: &Server, user: &User) -> Vec<uuid::Uuid> {
-    let rows = server.running.stages.consents.list(user).await.unwrap();
+async fn live(server: &Server, who: &TenantUser) -> Vec<uuid::Uuid> {
+    let rows = server.running.stages.consents.list(who).await.unwrap();
     let live = rows.iter().filter(|row| row.state == ConsentState::Active);
     live.map(|row| row.id).collect()
 }

@@ -41,6 +41,10 @@ impl Chained for Record {
             text,
         })
     }
+
+    fn consents(&self) -> &[String] {
+        &self.consents
+    }
 }
 
 /// A chain without damage.

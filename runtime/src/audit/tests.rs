@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
-use crate::store::SqliteStore;
+use crate::ids::TenantUser;
 use crate::store::testing::store;
+use crate::store::{Ender, SqliteStore};
 
 async fn audit(store: &Arc<SqliteStore>) -> Audit {
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
@@ -396,9 +397,14 @@ async fn a_change_that_is_refused_leaves_no_record() {
     let audit = audit(&store).await;
     let facts = caller("acme", "alice");
     let change = Change::Revoke {
-        user: facts.user.clone(),
+        who: TenantUser {
+            tenant: facts.tenant.clone(),
+            user: facts.user.clone(),
+        },
         id: row_id(Timestamp(0)),
         at: Timestamp(0),
+        by: Ender::User,
+        reason: None,
     };
     let event = Event::new(EventKind::ConsentRevoked).user(&facts.tenant, &facts.user);
     let applied = audit.commit(change, vec![event]).await.unwrap();

@@ -206,7 +206,7 @@ impl Stages {
             None => return Ok(Offer::GoesOn),
             Some(dismissed @ (Said::Declined | Said::Cancelled)) => dismissed,
         };
-        let is_offer = self.consents.is_offer(&ticket, caller.user()).await;
+        let is_offer = self.consents.is_offer(&ticket, &caller.who()).await;
         match (dismissed, is_offer.map_err(|error| failed(&error))?) {
             // The user does not want to decide, and the tool does not need it.
             (Said::Declined, true) => Ok(Offer::GoesOn),

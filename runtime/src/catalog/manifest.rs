@@ -120,7 +120,12 @@ impl Manifest {
 impl Definition {
     /// SHA-256 over the canonical JSON of name, title, description and schemas.
     pub fn digest(&self) -> Digest {
-        canonical_digest(&serde_json::json!({
+        Digest::of(self.canonical().as_bytes())
+    }
+
+    /// Canonical JSON of name, title, description and schemas.
+    pub fn canonical(&self) -> String {
+        canonical_text(&serde_json::json!({
             "name": self.name,
             "title": self.title,
             "description": self.description,
@@ -132,9 +137,11 @@ impl Definition {
 
 /// SHA-256 over RFC 8785 canonical JSON.
 pub fn canonical_digest(value: &impl Serialize) -> Digest {
-    match serde_json_canonicalizer::to_vec(value) {
-        Ok(bytes) => Digest::of(&bytes),
-        // Only maps with keys that are no strings cannot be written, and no type of ours has one.
-        Err(error) => Digest::of(error.to_string().as_bytes()),
-    }
+    Digest::of(canonical_text(value).as_bytes())
+}
+
+/// RFC 8785 canonical JSON.
+fn canonical_text(value: &impl Serialize) -> String {
+    // Only maps with keys that are no strings cannot be written, and no type of ours has one.
+    serde_json_canonicalizer::to_string(value).unwrap_or_else(|error| error.to_string())
 }

@@ -16,16 +16,17 @@ use crate::audit::Audit;
 use crate::capability::{Capability, Tier};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
-use crate::consent::{Consents, PreConsent, SEEN_WITHIN, is_live, is_revocable};
+use crate::consent::{Consents, PreConsent, Receipts, SEEN_WITHIN, is_live, is_revocable};
 use crate::dev;
 use crate::ids::{Issuer, User};
-use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, SharedStore, SqliteStore};
+use crate::store::{ConsentFilter, ConsentRow, ConsentState, Ender, SharedStore, SqliteStore};
 
 /// The state of this server, for one command.
 struct State {
     config: Config,
     consents: Consents,
     audit: Audit,
+    store: SharedStore,
 }
 
 impl State {
@@ -42,8 +43,9 @@ impl State {
         );
         let store: SharedStore = Arc::new(SqliteStore::open(&config.state_file).await?);
         let audit = Audit::start(Arc::clone(&store), Arc::new(SystemClock)).await?;
-        let consents = Consents::open(store, audit.clone()).await?;
+        let consents = Consents::open(Arc::clone(&store), audit.clone()).await?;
         Ok(Self {
+            store,
             config,
             consents,
             audit,
@@ -91,6 +93,13 @@ pub(super) async fn list(args: &ConsentListArgs) -> anyhow::Result<ExitCode> {
 pub(super) async fn show(args: &ConsentShowArgs) -> anyhow::Result<ExitCode> {
     let state = State::open(&args.config).await?;
     let (row, now) = (state.row(args.id).await?, SystemClock.now());
+    if args.receipt {
+        let public_url = &state.config.server.public_url;
+        let receipts = Receipts::open(Arc::clone(&state.store), public_url).await?;
+        let receipt = receipts.of(&row, now).await?;
+        println!("{}", serde_json::to_string_pretty(&receipt)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&as_json(&row, now))?);
         return Ok(ExitCode::SUCCESS);
@@ -128,7 +137,7 @@ pub(super) async fn revoke(args: &ConsentRevokeArgs) -> anyhow::Result<ExitCode>
     for row in &rows {
         if state
             .consents
-            .revoke_for_operator(row, SystemClock.now())
+            .revoke_for_operator(row, args.reason.as_deref(), SystemClock.now())
             .await?
         {
             revoked += 1;
@@ -246,6 +255,7 @@ fn standing(row: &ConsentRow, now: Timestamp) -> &'static str {
 
 fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
     let time = |at: Option<Timestamp>| at.map(Timestamp::rfc3339);
+    let evidence = &row.evidence;
     json!({
         "id": row.id,
         "standing": standing(row, now),
@@ -258,10 +268,7 @@ fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
         "capability": row.capability.to_string(),
         "tier": format!("{:?}", row.capability.tier()),
         "scope": row.scope.as_str(),
-        "decided_by": match row.channel {
-            Channel::Page => "user",
-            Channel::Operator => "operator",
-        },
+        "decided_by": row.channel.decided_by(),
         "decided_at": row.decided_at.rfc3339(),
         "expires_at": row.expires_at.rfc3339(),
         "lapses_at": time(row.idle_expires_at),
@@ -269,8 +276,28 @@ fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
         "calls": row.uses,
         "last_used_at": time(row.last_used_at),
         "ended_at": time(row.ended_at),
+        "ended_by": evidence.ended_by.map(Ender::as_str),
+        "end_reason": evidence.end_reason,
+        "version": evidence.version,
         "component": row.pinned.component,
+        "definition": row.pinned.definition,
+        "manifest": row.pinned.manifest,
+        "used_with": row.seen.as_ref().map(|seen| json!({
+            "since": seen.at.rfc3339(),
+            "version": seen.version,
+            "component": seen.pinned.component,
+        })),
         "bound_to_arguments": row.arguments.is_some(),
         "acr": row.acr,
+        "amr": evidence.amr,
+        "auth_time": time(row.auth_time),
+        "actors": evidence.actors,
+        "locale": evidence.locale,
+        "ui_digest": row.ui,
+        "policy_digest": evidence.policy,
+        "rules": evidence.rules,
+        "supersedes": evidence.supersedes,
+        "audit_seq": evidence.audit_seq,
+        "ended_seq": evidence.ended_seq,
     })
 }

@@ -258,6 +258,9 @@ struct ConsentShowArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print the signed receipt instead, as the user downloads it
+    #[arg(long, conflicts_with = "json")]
+    receipt: bool,
 }
 
 #[derive(Args)]
@@ -269,6 +272,23 @@ struct ConsentRevokeArgs {
     ids: Vec<uuid::Uuid>,
     #[command(flatten)]
     filter: ConsentFilterArgs,
+    /// Why, in a sentence for the user, who sees it; at most 300 characters
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+}
+
+/// Characters of a reason: a sentence or two, for a page and for a receipt.
+const REASON_CHARS_MAX: usize = 300;
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > REASON_CHARS_MAX {
+        return Err(format!("a reason has 1 to {REASON_CHARS_MAX} characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("a reason stands on one line".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Args)]

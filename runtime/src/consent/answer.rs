@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::question::Asked;
+use super::question::{Asked, Shown};
 use super::{
     CALLS_MAX, Consents, IDLE_TTL, Question, REFUSED_TWICE_TTL, T3_TTL, TicketError, TicketId,
 };
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
-use crate::ids::{Digest, User};
+use crate::ids::{Digest, TenantUser};
 use crate::store::{
-    Applied, Change, Channel, ConsentRow, ConsentState, Decision, Scope, TicketRow, row_id,
+    Applied, Change, Channel, ConsentRow, ConsentState, Decision, Evidence, Scope, TicketRow,
+    row_id,
 };
 
 /// What a user decides about one capability.
@@ -43,8 +44,19 @@ pub enum Choice {
 pub struct SignInFacts {
     /// `acr` of the ID token.
     pub acr: Option<String>,
+    /// `amr` of the ID token.
+    pub amr: Vec<String>,
     /// `auth_time` of the ID token.
     pub auth_time: Option<Timestamp>,
+}
+
+/// What the user had in front of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageFacts {
+    /// SHA-256 of the page as it was sent: every byte of the document, the token of its form among them.
+    pub digest: Digest,
+    /// Its language, as BCP 47 writes it.
+    pub locale: &'static str,
 }
 
 /// What became of an answer.
@@ -57,14 +69,13 @@ pub struct Decided {
 }
 
 impl Consents {
-    /// Answers a question, once. What is asked and not answered is denied. `ui` is the digest of exactly what the page
-    /// showed.
+    /// Answers a question, once. What is asked and not answered is denied.
     pub async fn decide(
         &self,
         id: &TicketId,
-        signed_in: &User,
+        signed_in: &TenantUser,
         answers: &[Answer],
-        ui: Digest,
+        page: PageFacts,
         sign_in: &SignInFacts,
         now: Timestamp,
     ) -> Result<Decided, TicketError> {
@@ -75,8 +86,14 @@ impl Consents {
         let context = Context {
             refused_before: self.store.refusals(&row.key, since).await? > 0,
             row: &row,
-            ui,
+            page,
             sign_in,
+            evidence: Evidence {
+                by: Some(signed_in.user.clone()),
+                amr: sign_in.amr.clone(),
+                locale: Some(page.locale.to_owned()),
+                ..Shown::from_row(&row)?.evidence()
+            },
             now,
         };
         let decided = context.records(&question, answers)?;
@@ -90,10 +107,10 @@ impl Consents {
                 })
             });
         let ids = decided.iter().map(|record| record.id).collect();
-        let events = events(&row, &decided, ui, sign_in);
+        let events = events(&row, &decided, page, sign_in);
         let change = Change::Decide(Decision {
             ticket: row.id_hash,
-            user: signed_in.clone(),
+            who: signed_in.clone(),
             at: now,
             allowed,
             records: decided,
@@ -121,8 +138,9 @@ impl Consents {
 /// What every record of one answer has in common.
 struct Context<'a> {
     row: &'a TicketRow,
-    ui: Digest,
+    page: PageFacts,
     sign_in: &'a SignInFacts,
+    evidence: Evidence,
     /// Whether the user refused this tool a short while ago.
     refused_before: bool,
     now: Timestamp,
@@ -201,7 +219,7 @@ impl Context<'_> {
             state,
             arguments: bound.then_some(self.row.arguments),
             ticket: self.row.id_hash,
-            ui: self.ui,
+            ui: self.page.digest,
             acr: self.sign_in.acr.clone(),
             auth_time: self.sign_in.auth_time,
             decided_at: self.now,
@@ -212,6 +230,8 @@ impl Context<'_> {
             idle_expires_at: lapses.then(|| self.now.plus(IDLE_TTL)),
             channel: Channel::Page,
             ended_at: None,
+            evidence: self.evidence.clone(),
+            seen: None,
         })
     }
 
@@ -242,7 +262,7 @@ impl Context<'_> {
 fn events(
     row: &TicketRow,
     decided: &[ConsentRow],
-    ui: Digest,
+    page: PageFacts,
     sign_in: &SignInFacts,
 ) -> Vec<Event> {
     [
@@ -271,7 +291,8 @@ fn events(
             .consents(some.iter().map(|one| one.id.to_string()).collect())
             .fact("capabilities", some.iter().map(told).collect::<Vec<_>>())
             .fact("component_digest", row.pinned.component.to_string())
-            .fact("ui_digest", ui.to_string());
+            .fact("ui_digest", page.digest.to_string())
+            .fact("locale", page.locale);
         Some(match &sign_in.acr {
             Some(acr) => event.fact("acr", acr.as_str()),
             None => event,
@@ -294,7 +315,7 @@ mod tests {
             nonce: [0; 16],
             key: ConsentKey {
                 tenant: "acme".parse().unwrap(),
-                user: User {
+                user: crate::ids::User {
                     issuer: "https://as.test".parse().unwrap(),
                     subject: "alice".parse().unwrap(),
                 },
@@ -332,12 +353,17 @@ mod tests {
         };
         let sign_in = SignInFacts {
             acr: acr.map(str::to_owned),
+            amr: Vec::new(),
             auth_time,
         };
         let context = Context {
             row: &ticket(),
-            ui: Digest::of(b"page"),
+            page: PageFacts {
+                digest: Digest::of(b"page"),
+                locale: "en",
+            },
             sign_in: &sign_in,
+            evidence: Evidence::default(),
             refused_before: false,
             now: NOW,
         };

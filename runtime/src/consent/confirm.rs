@@ -1,18 +1,15 @@
 //! The stage of the line: a permit in; a consent out, or a question.
 
 use super::plan::{self, Agreed, Plan};
-use super::question::{DAY, Shown};
-use super::{Consent, ConsentError, Consents, IDLE_TTL, OPEN_QUESTIONS_MAX, TicketId, UsedRecord};
+use super::question::DAY;
+use super::{Consent, ConsentError, Consents, IDLE_TTL, UsedRecord};
 use crate::audit::{Event, EventKind};
 use crate::capability::CapabilitySet;
 use crate::clock::Timestamp;
 use crate::ids::Digest;
 use crate::policy::Permit;
 use crate::revocation::RunningCall;
-use crate::store::{
-    Applied, Change, Channel, ConsentKey, ConsentRow, ConsentState, Pinned, Scope, TicketRow,
-    TicketState, random,
-};
+use crate::store::{Applied, Change, Channel, ConsentKey, ConsentRow, ConsentState, Pinned, Scope};
 
 /// How often a call looks again when another call used up what it found, or something was revoked meanwhile. Each time,
 /// somebody else got on.
@@ -70,19 +67,17 @@ impl Consents {
                 }
                 Plan::Offer { without, .. } if !has_user => without,
                 Plan::Denied { again_from } => return Err(ConsentError::Denied { again_from }),
-                Plan::Ask(asked) => {
-                    let shown = Shown::of(&permit, &asked);
-                    let asked = self.ask(&shown, key, pinned, arguments, now).await?;
-                    return Err(ConsentError::Needed(
-                        shown.needed(asked.ticket, asked.until),
-                    ));
+                Plan::Ask(wanted) => {
+                    let asked = self.ask(&permit, &wanted, arguments, now).await?;
+                    return Err(ConsentError::Needed(asked.needed));
                 }
-                Plan::Offer { without, asked } => {
-                    let shown = Shown::of(&permit, &asked);
-                    match self.ask(&shown, key.clone(), pinned, arguments, now).await {
+                Plan::Offer {
+                    without,
+                    asked: wanted,
+                } => {
+                    match self.ask(&permit, &wanted, arguments, now).await {
                         Ok(asked) if asked.is_new || offer == Offer::Waits => {
-                            let needed = shown.needed(asked.ticket, asked.until);
-                            return Err(ConsentError::Needed(needed));
+                            return Err(ConsentError::Needed(asked.needed));
                         }
                         // What cannot be asked is not granted; the tool does not need it.
                         Ok(_) | Err(ConsentError::TooManyQuestions) => without,
@@ -143,64 +138,6 @@ impl Consents {
             tracing::warn!(%error, "it could not be noted that consents were used");
         }
     }
-
-    /// Asks the user, or finds the same question open.
-    async fn ask(
-        &self,
-        shown: &Shown,
-        key: ConsentKey,
-        pinned: Pinned,
-        arguments: Digest,
-        now: Timestamp,
-    ) -> Result<AskedAt, ConsentError> {
-        let question = shown.digest(&key, &pinned, arguments);
-        let known = |row: &TicketRow, is_new: bool| AskedAt {
-            ticket: TicketId::derive(&self.tickets, &row.nonce),
-            until: row.expires_at,
-            is_new,
-        };
-        if let Some(row) = self.store.open_ticket(&key.tenant, question, now).await? {
-            return Ok(known(&row, false));
-        }
-        let nonce = random()?;
-        let ticket = TicketId::derive(&self.tickets, &nonce);
-        let event = Event::new(EventKind::ConsentAsked)
-            .user(&key.tenant, &key.user)
-            .client(&key.client)
-            .tool(&key.tool)
-            .ticket(ticket.hash())
-            .fact("capabilities", shown.capabilities());
-        let row = TicketRow {
-            id_hash: ticket.hash(),
-            nonce,
-            key,
-            pinned,
-            question,
-            arguments,
-            shown: shown.to_json(),
-            state: TicketState::Open,
-            created_at: now,
-            expires_at: now.plus(shown.open_for()),
-        };
-        let asked = known(&row, true);
-        let change = Change::OpenTicket {
-            ticket: Box::new(row),
-            open_max: OPEN_QUESTIONS_MAX,
-        };
-        match self.audit.commit(change, vec![event]).await? {
-            Applied::Done => Ok(asked),
-            Applied::Existing(same) => Ok(known(&same, false)),
-            Applied::Refused => Err(ConsentError::TooManyQuestions),
-        }
-    }
-}
-
-/// A question that is open.
-struct AskedAt {
-    ticket: TicketId,
-    until: Timestamp,
-    /// Whether this call raised it.
-    is_new: bool,
 }
 
 /// Seals what was agreed, and with it what needs no question.
@@ -227,7 +164,7 @@ fn within_bounds(permit: &Permit, row: &ConsentRow, now: Timestamp) -> bool {
 }
 
 /// Whose records serve this permit.
-fn key(permit: &Permit) -> ConsentKey {
+pub(super) fn key(permit: &Permit) -> ConsentKey {
     let (caller, tool) = (permit.caller(), permit.tool());
     ConsentKey {
         tenant: caller.tenant().clone(),
@@ -239,7 +176,7 @@ fn key(permit: &Permit) -> ConsentKey {
 }
 
 /// Exactly which tool this permit is for.
-fn pinned(permit: &Permit) -> Pinned {
+pub(super) fn pinned(permit: &Permit) -> Pinned {
     let tool = permit.tool();
     Pinned {
         component: tool.package().component_digest(),

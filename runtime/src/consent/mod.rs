@@ -5,10 +5,12 @@
 //! manifest asks for. Every change is one transaction with its audit record.
 
 mod answer;
+mod ask;
 mod confirm;
 mod operator;
 mod plan;
 mod question;
+mod receipt;
 mod revoke;
 mod state;
 mod ticket;
@@ -22,17 +24,18 @@ use uuid::Uuid;
 use crate::audit::{Audit, AuditError};
 use crate::capability::{Capability, CapabilitySet};
 use crate::clock::Timestamp;
-use crate::ids::User;
+use crate::ids::TenantUser;
 use crate::limits::CALL_WALL_MAX;
 use crate::policy::Permit;
 use crate::revocation::{RunningCall, RunningCalls};
 use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
 
-pub use answer::{Answer, Choice, Decided, SignInFacts};
+pub use answer::{Answer, Choice, Decided, PageFacts, SignInFacts};
 pub use confirm::Offer;
 pub use operator::{PreConsent, PreConsentError};
 pub use question::{Asked, Question};
-pub use revoke::{Revoker, SEEN_WITHIN};
+pub use receipt::{RECEIPT_KEYS_PATH, RECEIPT_TYPE, ReceiptError, Receipts};
+pub use revoke::SEEN_WITHIN;
 pub use state::{RequestStates, StateError, StateFacts};
 pub use ticket::TicketId;
 
@@ -236,9 +239,18 @@ impl Consents {
         })
     }
 
+    /// A decision of this user.
+    pub async fn record(
+        &self,
+        who: &TenantUser,
+        id: Uuid,
+    ) -> Result<Option<ConsentRow>, StoreError> {
+        self.store.consent(who, id).await
+    }
+
     /// What a user decided, the newest first, at most [`LIST_MAX`].
-    pub async fn list(&self, user: &User) -> Result<Vec<ConsentRow>, StoreError> {
-        self.store.consents_of(user, LIST_MAX).await
+    pub async fn list(&self, who: &TenantUser) -> Result<Vec<ConsentRow>, StoreError> {
+        self.store.consents_of(who, LIST_MAX).await
     }
 }
 
@@ -248,7 +260,10 @@ pub fn is_live(row: &ConsentRow, now: Timestamp) -> bool {
         ConsentState::Active | ConsentState::Denied => {
             row.expires_at > now && row.idle_expires_at.is_none_or(|lapses| lapses > now)
         }
-        ConsentState::Consumed | ConsentState::Revoked | ConsentState::Superseded => false,
+        ConsentState::Consumed
+        | ConsentState::Revoked
+        | ConsentState::Superseded
+        | ConsentState::Suspended => false,
     }
 }
 
@@ -261,6 +276,8 @@ pub fn is_revocable(row: &ConsentRow, now: Timestamp) -> bool {
         | ConsentState::Denied
         | ConsentState::Revoked
         | ConsentState::Superseded => is_live(row, now),
+        // It could hold again.
+        ConsentState::Suspended => row.expires_at > now,
     }
 }
 

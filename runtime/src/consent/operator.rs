@@ -1,7 +1,7 @@
 //! What the operator does about consents: sees those of all users, takes them back, and agrees in a user's stead to what
 //! only reads.
 
-use super::{Consents, IDLE_TTL, Revoker, TicketError};
+use super::{Consents, IDLE_TTL, TicketError};
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Tenant, User};
 use crate::limits::CONSENT_T1_MAX;
 use crate::store::{
-    Applied, Change, Channel, ConsentFilter, ConsentKey, ConsentRow, ConsentState, Pinned, Scope,
-    StoreError, row_id,
+    Applied, Change, Channel, ConsentFilter, ConsentKey, ConsentRow, ConsentState, Ender, Evidence,
+    Pinned, Scope, StoreError, row_id,
 };
 
 /// What the operator agrees to, and for whom.
@@ -72,13 +72,14 @@ impl Consents {
         self.store.consents(filter).await
     }
 
-    /// Takes a record back for the operator. `false` when it has ended already.
+    /// Takes a record back for the operator, who may say why. `false` when it has ended already.
     pub async fn revoke_for_operator(
         &self,
         row: &ConsentRow,
+        reason: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, TicketError> {
-        self.revoke_row(row, Revoker::Operator, now).await
+        self.revoke_row(row, Ender::Operator, reason, now).await
     }
 
     /// Agrees in a user's stead, within what the tool asks for. It is recorded and shown as the operator's.
@@ -87,6 +88,7 @@ impl Consents {
         wish: PreConsent<'_>,
         now: Timestamp,
     ) -> Result<ConsentRow, PreConsentError> {
+        let definition = wish.tool.definition().canonical();
         let row = record(wish, now)?;
         let event = Event::new(EventKind::ConsentGiven)
             .user(&row.key.tenant, &row.key.user)
@@ -103,7 +105,10 @@ impl Consents {
             )
             .fact("component_digest", row.pinned.component.to_string())
             .fact("by", "operator");
-        let change = Change::PreConsent(Box::new(row.clone()));
+        let change = Change::PreConsent {
+            record: Box::new(row.clone()),
+            definition,
+        };
         let applied = self.audit.commit(change, vec![event]).await;
         match applied.map_err(TicketError::from)? {
             Applied::Done => Ok(row),
@@ -166,5 +171,10 @@ fn record(wish: PreConsent<'_>, now: Timestamp) -> Result<ConsentRow, PreConsent
         idle_expires_at: Some(now.plus(IDLE_TTL)),
         channel: Channel::Operator,
         ended_at: None,
+        evidence: Evidence {
+            version: Some(package.manifest().version.clone()),
+            ..Evidence::default()
+        },
+        seen: None,
     })
 }

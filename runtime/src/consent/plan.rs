@@ -246,6 +246,8 @@ mod tests {
             idle_expires_at: None,
             channel: Channel::Page,
             ended_at: None,
+            evidence: Default::default(),
+            seen: None,
         }
     }
 
@@ -286,6 +288,7 @@ mod tests {
             ConsentState::Consumed,
             ConsentState::Revoked,
             ConsentState::Superseded,
+            ConsentState::Suspended,
         ] {
             let ended = ConsentRow {
                 state,

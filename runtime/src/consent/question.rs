@@ -14,10 +14,10 @@ use crate::audit::EventKind;
 use crate::capability::{Capability, Tier};
 use crate::catalog::manifest::canonical_digest;
 use crate::clock::Timestamp;
-use crate::ids::{ClientId, Digest, Publisher, Tenant, ToolName, User};
+use crate::ids::{ClientId, Digest, Publisher, Tenant, TenantUser, ToolName, User};
 use crate::limits::{CONSENT_T1_MAX, CONSENT_T2_MAX, TICKET_TTL};
 use crate::policy::Permit;
-use crate::store::{ConsentKey, Pinned, StoreError, TicketRow, TicketState};
+use crate::store::{ConsentKey, Evidence, Pinned, StoreError, TicketRow, TicketState};
 
 /// Rules bound consents by whole days.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -29,6 +29,19 @@ pub(super) struct Shown {
     description: String,
     version: String,
     asked: Vec<ShownCapability>,
+    /// Who acted for the user (RFC 8693).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    actors: Vec<User>,
+    /// The rules that let it be asked. A question from before format 4 does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rules: Option<ShownRules>,
+}
+
+/// By which rules it may be asked: not shown, and kept for the record of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ShownRules {
+    digest: Digest,
+    ids: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +72,31 @@ impl Shown {
                     days_max: permit.ceilings(&want.capability).consent_days,
                 })
                 .collect(),
+            actors: permit
+                .caller()
+                .actors()
+                .iter()
+                .map(|actor| actor.who.clone())
+                .collect(),
+            rules: Some(ShownRules {
+                digest: permit.rules_digest(),
+                ids: permit.rules().to_vec(),
+            }),
+        }
+    }
+
+    /// What the record of an answer takes from the question.
+    pub(super) fn evidence(self) -> Evidence {
+        let (policy, rules) = match self.rules {
+            Some(rules) => (Some(rules.digest), rules.ids),
+            None => (None, Vec::new()),
+        };
+        Evidence {
+            version: Some(self.version),
+            actors: self.actors,
+            policy,
+            rules,
+            ..Evidence::default()
         }
     }
 
@@ -66,7 +104,7 @@ impl Shown {
         json!(self).to_string()
     }
 
-    fn from_row(row: &TicketRow) -> Result<Self, StoreError> {
+    pub(super) fn from_row(row: &TicketRow) -> Result<Self, StoreError> {
         serde_json::from_str(&row.shown).map_err(|_| StoreError::Corrupt {
             table: "ticket",
             column: "shown",
@@ -253,7 +291,7 @@ impl Consents {
     pub async fn question(
         &self,
         id: &TicketId,
-        signed_in: &User,
+        signed_in: &TenantUser,
         now: Timestamp,
     ) -> Result<Question, TicketError> {
         let row = self.open_row(id, signed_in, now).await?;
@@ -264,19 +302,19 @@ impl Consents {
     pub async fn ticket_state(
         &self,
         id: &TicketId,
-        user: &User,
+        who: &TenantUser,
         now: Timestamp,
     ) -> Result<Option<TicketState>, StoreError> {
         let row = self.store.ticket(id.hash()).await?;
         Ok(row
-            .filter(|row| row.key.user == *user)
+            .filter(|row| row.key.is_of(who))
             .map(|row| state_at(&row, now)))
     }
 
     /// Whether a question of this user is about nothing that its tool must have.
-    pub async fn is_offer(&self, id: &TicketId, user: &User) -> Result<bool, StoreError> {
+    pub async fn is_offer(&self, id: &TicketId, who: &TenantUser) -> Result<bool, StoreError> {
         match self.store.ticket(id.hash()).await? {
-            Some(row) if row.key.user == *user => Ok(Shown::from_row(&row)?.is_optional()),
+            Some(row) if row.key.is_of(who) => Ok(Shown::from_row(&row)?.is_optional()),
             Some(_) | None => Ok(false),
         }
     }
@@ -285,7 +323,7 @@ impl Consents {
     pub(super) async fn open_row(
         &self,
         id: &TicketId,
-        signed_in: &User,
+        signed_in: &TenantUser,
         now: Timestamp,
     ) -> Result<TicketRow, TicketError> {
         let row = self
@@ -293,11 +331,13 @@ impl Consents {
             .ticket(id.hash())
             .await?
             .ok_or(TicketError::Unknown)?;
-        if row.key.user != *signed_in {
+        if !row.key.is_of(signed_in) {
             // Somebody was sent the link of another user. It is answered as if it did not exist.
             self.audit
                 .sampled_with(EventKind::ConsentForeignUser, |event| {
-                    event.user(&row.key.tenant, signed_in).ticket(row.id_hash)
+                    event
+                        .user(&row.key.tenant, &signed_in.user)
+                        .ticket(row.id_hash)
                 });
             return Err(TicketError::Unknown);
         }

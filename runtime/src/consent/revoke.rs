@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::{Consents, TicketError};
 use crate::audit::{Event, EventKind};
 use crate::clock::{SharedClock, Timestamp};
-use crate::ids::User;
-use crate::store::{Applied, Change, ConsentRow, StoreError};
+use crate::ids::TenantUser;
+use crate::store::{Applied, Change, ConsentRow, Ender, StoreError};
 
 /// How often running calls are compared with the state, for what another process ended there, or time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -18,47 +18,37 @@ pub const SEEN_WITHIN: Duration = Duration::from_millis(250);
 /// How long calls go on while the state cannot be read, and nobody can tell what was revoked.
 const BLIND_MAX: Duration = Duration::from_secs(2);
 
-/// Who takes a consent back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revoker {
-    /// Its user, on our page.
-    User,
-    /// The operator, by a command.
-    Operator,
-}
-
-impl Revoker {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Operator => "operator",
-        }
-    }
-}
-
 impl Consents {
     /// Takes a consent, or a denial, of this user back. `false` when the user has no such record that could be taken back.
     ///
     /// When it returns, no call of this process has an effect under it any more, and those that hold nothing else have
     /// ended.
-    pub async fn revoke(&self, user: &User, id: Uuid, now: Timestamp) -> Result<bool, TicketError> {
-        match self.store.consent(user, id).await? {
-            Some(row) => self.revoke_row(&row, Revoker::User, now).await,
+    pub async fn revoke(
+        &self,
+        who: &TenantUser,
+        id: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, TicketError> {
+        match self.store.consent(who, id).await? {
+            Some(row) => self.revoke_row(&row, Ender::User, None, now).await,
             None => Ok(false),
         }
     }
 
     /// The same for a record that was found otherwise.
-    pub async fn revoke_row(
+    pub(super) async fn revoke_row(
         &self,
         row: &ConsentRow,
-        by: Revoker,
+        by: Ender,
+        reason: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, TicketError> {
         let change = Change::Revoke {
-            user: row.key.user.clone(),
+            who: row.key.who(),
             id: row.id,
             at: now,
+            by,
+            reason: reason.map(str::to_owned),
         };
         let event = Event::new(EventKind::ConsentRevoked)
             .user(&row.key.tenant, &row.key.user)

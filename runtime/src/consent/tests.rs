@@ -3,6 +3,7 @@ mod limits;
 mod offers;
 mod operator;
 mod questions;
+mod record;
 mod revoke;
 mod states;
 
@@ -82,9 +83,8 @@ impl World {
             })
             .collect();
         let sign_in = SignInFacts::default();
-        let ui = Digest::of(b"page");
         self.consents
-            .decide(ticket, &alice(), &answers, ui, &sign_in, self.now())
+            .decide(ticket, &alice(), &answers, page(), &sign_in, self.now())
             .await
     }
 
@@ -108,12 +108,19 @@ impl World {
     }
 }
 
-fn alice() -> User {
+fn alice() -> TenantUser {
     user("alice")
 }
 
-fn user(name: &str) -> User {
-    caller(json!({"sub": name})).user().clone()
+fn user(name: &str) -> TenantUser {
+    caller(json!({"sub": name})).who()
+}
+
+fn page() -> PageFacts {
+    PageFacts {
+        digest: Digest::of(b"page"),
+        locale: "en",
+    }
 }
 
 fn arguments() -> Digest {

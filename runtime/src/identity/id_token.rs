@@ -20,6 +20,7 @@ pub struct SignedIn {
     tenant: Tenant,
     auth_time: Option<Timestamp>,
     acr: Option<String>,
+    amr: Vec<String>,
 }
 
 impl SignedIn {
@@ -41,6 +42,11 @@ impl SignedIn {
     /// How, if the issuer says so.
     pub fn acr(&self) -> Option<&str> {
         self.acr.as_deref()
+    }
+
+    /// The same in detail, if the issuer says so (RFC 8176).
+    pub fn amr(&self) -> &[String] {
+        &self.amr
     }
 }
 
@@ -107,6 +113,7 @@ pub(super) fn verify_read(
             .unwrap_or_else(|| issuer.claims.default_tenant.clone()),
         auth_time: claims.time_if_any("auth_time")?,
         acr: claims.text_if_any("acr")?.map(str::to_owned),
+        amr: claims.amr()?.into_iter().collect(),
     })
 }
 
@@ -141,6 +148,7 @@ mod tests {
     fn judged_with(header: Value, changes: Value) -> Result<SignedIn, IdentityError> {
         let mut claims = testing::claims(json!({
             "aud": "our-client", "nonce": "n-1", "auth_time": NOW.secs() - 5, "acr": "mfa",
+            "amr": ["pwd", "otp"],
             "client_id": null, "scope": null, "roles": null, "jti": null,
         }));
         for (name, value) in changes.as_object().unwrap() {
@@ -170,6 +178,9 @@ mod tests {
             Some(Timestamp::from_secs(NOW.secs() - 5))
         );
         assert_eq!(signed_in.acr(), Some("mfa"));
+        assert_eq!(signed_in.amr(), ["otp", "pwd"]);
+        assert!(judged(json!({"amr": null})).unwrap().amr().is_empty());
+        assert!(judged(json!({"amr": "pwd"})).is_err());
         assert_eq!(judged(json!({})).unwrap().tenant().as_str(), "default");
     }
 

@@ -11,7 +11,7 @@ use super::jws::Unverified;
 use super::keys::KeySet;
 use crate::clock::Timestamp;
 use crate::config::IssuerConfig;
-use crate::ids::{ClientId, Digest, Tenant, User};
+use crate::ids::{ClientId, Digest, Tenant, TenantUser, User};
 
 /// A caller whose token passed every check of [`verify`], which is its only maker.
 ///
@@ -85,6 +85,14 @@ impl Caller {
     /// The user for whom the caller acts: issuer and subject.
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// The user in their tenant: whose records are.
+    pub fn who(&self) -> TenantUser {
+        TenantUser {
+            tenant: self.tenant.clone(),
+            user: self.user.clone(),
+        }
     }
 
     /// The OAuth client.

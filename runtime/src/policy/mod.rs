@@ -66,14 +66,15 @@ use slice::Sliced;
 ///     tool: bailiwick::catalog::Tool,
 ///     of_another: &Permit,
 /// ) -> Permit {
-///     let Permit { allowed, .. } = of_another;
-///     Permit { caller, tool, allowed: allowed.clone() }
+///     let Permit { allowed, digest, .. } = of_another;
+///     Permit { caller, tool, allowed: allowed.clone(), digest: *digest }
 /// }
 /// ```
 pub struct Permit {
     caller: Arc<Caller>,
     tool: Tool,
     allowed: Arc<memo::Allowed>,
+    digest: Digest,
 }
 
 impl Permit {
@@ -95,6 +96,11 @@ impl Permit {
     /// The rules that decided, by id.
     pub fn rules(&self) -> &[String] {
         &self.allowed.rules
+    }
+
+    /// Digest of the rules that were in force.
+    pub fn rules_digest(&self) -> Digest {
+        self.digest
     }
 
     /// The bounds of all that this capability has to do with: the strictest of them.
@@ -246,6 +252,7 @@ impl Rules {
             caller: Arc::clone(caller),
             tool: tool.clone(),
             allowed,
+            digest: self.digest,
         })
     }
 

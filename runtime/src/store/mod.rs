@@ -13,12 +13,12 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Tenant, User};
+use crate::ids::{Digest, Tenant, TenantUser};
 
 pub use records::{
     Applied, AuditRow, Chained, Change, Channel, ConsentFilter, ConsentKey, ConsentRow,
-    ConsentState, Decision, Draft, Head, Linked, Pinned, Scope, Session, TicketRow, TicketState,
-    UnknownWord,
+    ConsentState, Decision, Draft, Ender, Evidence, Head, Linked, Pinned, Scope, Seen, Session,
+    TicketRow, TicketState, UnknownWord,
 };
 pub use sqlite::SqliteStore;
 
@@ -85,13 +85,13 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<ConsentRow>, StoreError>;
 
     /// Every consent record of a user, the newest first, at most `max`.
-    async fn consents_of(&self, user: &User, max: u32) -> Result<Vec<ConsentRow>, StoreError>;
+    async fn consents_of(&self, who: &TenantUser, max: u32) -> Result<Vec<ConsentRow>, StoreError>;
 
     /// The consent records of all users that fit, the newest first, whatever became of them.
     async fn consents(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError>;
 
     /// This consent record of this user.
-    async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError>;
+    async fn consent(&self, who: &TenantUser, id: Uuid) -> Result<Option<ConsentRow>, StoreError>;
 
     /// Notes that these consents were used; those that lapse do not before `idle_until`.
     async fn touch_consents(
@@ -146,7 +146,7 @@ pub trait Store: Send + Sync + 'static {
     async fn see_session(&self, id_hash: Digest, now: Timestamp) -> Result<(), StoreError>;
 
     /// Ends every session of a user. How many there were.
-    async fn delete_sessions_of(&self, user: &User) -> Result<u64, StoreError>;
+    async fn delete_sessions_of(&self, who: &TenantUser) -> Result<u64, StoreError>;
 
     /// Ends a session. Whether there was one.
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError>;

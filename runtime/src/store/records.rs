@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::capability::Capability;
 use crate::clock::Timestamp;
-use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, ToolName, User};
+use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, TenantUser, ToolName, User};
 
 /// The end of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,9 @@ pub struct Linked {
 pub trait Chained: Send {
     /// Itself, behind the head.
     fn behind(&mut self, head: &Head) -> Result<Linked, serde_json::Error>;
+
+    /// The consents of whose making or end it tells, by id.
+    fn consents(&self) -> &[String];
 }
 
 /// Records to be chained and the change that they tell of, if it is one.
@@ -62,6 +65,8 @@ pub enum Change {
     OpenTicket {
         /// The question.
         ticket: Box<TicketRow>,
+        /// What the tool says of itself, as canonical JSON; its digest stands in the question.
+        definition: String,
         /// How many questions one user may have open.
         open_max: u32,
     },
@@ -70,14 +75,48 @@ pub enum Change {
     /// Ends a consent or a denial of this user.
     Revoke {
         /// Whose.
-        user: User,
+        who: TenantUser,
+        /// Which.
+        id: Uuid,
+        /// When.
+        at: Timestamp,
+        /// Who takes it back.
+        by: Ender,
+        /// Why, in the words of whoever does.
+        reason: Option<String>,
+    },
+    /// Records what the operator agrees to, unless there is a decision about the same that holds.
+    PreConsent {
+        /// What.
+        record: Box<ConsentRow>,
+        /// What the tool says of itself, as canonical JSON; its digest stands in the record.
+        definition: String,
+    },
+    /// Suspends consents, because their tool has another publisher: all of them, or none.
+    Suspend {
+        /// Which.
+        ids: Vec<Uuid>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Lets a suspended consent hold again, unless it has expired or its user decided anew.
+    Resume {
         /// Which.
         id: Uuid,
         /// When.
         at: Timestamp,
     },
-    /// Records what the operator agrees to, unless there is a decision about the same that holds.
-    PreConsent(Box<ConsentRow>),
+    /// Notes with which build of the tool consents are used from now on: all of them, or none.
+    See {
+        /// In which tenant.
+        tenant: Tenant,
+        /// Which.
+        ids: Vec<Uuid>,
+        /// With which build.
+        seen: Seen,
+        /// What that says of itself, as canonical JSON; its digest stands in `seen`.
+        definition: String,
+    },
     /// Uses consents that are good for a number of calls, once each: all of them, or none.
     Consume {
         /// In which tenant.
@@ -97,7 +136,7 @@ pub struct Decision {
     /// Hash of the ticket.
     pub ticket: Digest,
     /// Who answers; must be whom the question is for.
-    pub user: User,
+    pub who: TenantUser,
     /// When.
     pub at: Timestamp,
     /// Whether all was allowed without which the tool does not run.
@@ -130,6 +169,21 @@ pub struct ConsentKey {
     pub tool: ToolName,
     /// Who publishes it.
     pub publisher: Publisher,
+}
+
+impl ConsentKey {
+    /// Whose the record is.
+    pub fn who(&self) -> TenantUser {
+        TenantUser {
+            tenant: self.tenant.clone(),
+            user: self.user.clone(),
+        }
+    }
+
+    /// Whether the record is theirs.
+    pub fn is_of(&self, who: &TenantUser) -> bool {
+        self.tenant == who.tenant && self.user == who.user
+    }
 }
 
 /// Which consent records are looked for; what says nothing fits all.
@@ -180,6 +234,20 @@ pub enum ConsentState {
     Revoked,
     /// A later decision stands in its place.
     Superseded,
+    /// A package of another publisher took the tool's name.
+    Suspended,
+}
+
+/// Who ended a decision before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ender {
+    /// Its user.
+    User,
+    /// The operator.
+    Operator,
+    /// Nobody: the tool has another publisher.
+    Publisher,
 }
 
 /// Where a consent was given.
@@ -190,6 +258,16 @@ pub enum Channel {
     Page,
     /// By the operator, by a command.
     Operator,
+}
+
+impl Channel {
+    /// Who decides there, in a word.
+    pub fn decided_by(self) -> &'static str {
+        match self {
+            Self::Page => "user",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// What a user decided about one capability.
@@ -233,6 +311,51 @@ pub struct ConsentRow {
     pub channel: Channel,
     /// When it ended before its time.
     pub ended_at: Option<Timestamp>,
+    /// What else is known of it.
+    pub evidence: Evidence,
+    /// The build under which it was used last, where that is not the one that was shown.
+    pub seen: Option<Seen>,
+}
+
+/// How a decision came about and how it ended, beside what is needed to follow it. Records from before format 4 of the state
+/// know little of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Who decided; nobody by name where a command of the operator did.
+    pub by: Option<User>,
+    /// How the user had signed in (RFC 8176).
+    pub amr: Vec<String>,
+    /// Language of the page, as BCP 47 writes it.
+    pub locale: Option<String>,
+    /// The tool's version, as its author counts.
+    pub version: Option<String>,
+    /// Who acted for the user when the question was raised (RFC 8693), the one who called first.
+    pub actors: Vec<User>,
+    /// Digest of the rules that were in force when the question was raised.
+    pub policy: Option<Digest>,
+    /// The rules that let it be asked, by id.
+    pub rules: Vec<String>,
+    /// The decision in whose place it stands.
+    pub supersedes: Option<Uuid>,
+    /// Where it stands in the audit log.
+    pub audit_seq: Option<u64>,
+    /// Who ended it before its time.
+    pub ended_by: Option<Ender>,
+    /// Why, in the words of whoever did.
+    pub end_reason: Option<String>,
+    /// Where its end stands in the audit log.
+    pub ended_seq: Option<u64>,
+}
+
+/// A build of a tool that a consent was used with, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Since when.
+    pub at: Timestamp,
+    /// Exactly which.
+    pub pinned: Pinned,
+    /// Its version, as its author counts.
+    pub version: String,
 }
 
 /// Where a question stands.
@@ -279,11 +402,13 @@ pub struct Session {
     /// Hash of the 256 random bits that the cookie holds.
     pub id_hash: Digest,
     /// Who signed in.
-    pub user: User,
+    pub who: TenantUser,
     /// When, as the issuer says.
     pub auth_time: Option<Timestamp>,
     /// How, as the issuer says.
     pub acr: Option<String>,
+    /// The same in detail (RFC 8176).
+    pub amr: Vec<String>,
     /// When the session began.
     pub created_at: Timestamp,
     /// When it was used last, to within a minute.
@@ -328,8 +453,10 @@ words!(ConsentState {
     Denied = "denied",
     Consumed = "consumed",
     Revoked = "revoked",
-    Superseded = "superseded"
+    Superseded = "superseded",
+    Suspended = "suspended"
 });
+words!(Ender { User = "user", Operator = "operator", Publisher = "publisher" });
 words!(TicketState {
     Open = "open",
     Allowed = "allowed",

@@ -19,12 +19,14 @@ use super::{WebState, session, sign_in};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::consent::{
-    Answer, Asked, CALLS_MAX, Choice, IDLE_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, Question,
+    Answer, Asked, CALLS_MAX, Choice, IDLE_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, PageFacts, Question,
     SignInFacts, T3_TTL, TicketError, TicketId,
 };
 use crate::ids::Digest;
 use crate::store::Session;
 
+/// The language in which the page is written.
+const LOCALE: &str = "en";
 /// Longest text of an author that the page shows, in characters.
 const TEXT_CHARS_MAX: usize = 600;
 /// What is proposed for a capability that reads.
@@ -45,7 +47,7 @@ pub(super) async fn show(
         return Ok(sign_in::redirect(&Next::Question(id)));
     };
     let now = web.clock.now();
-    match web.consents.question(&id, &session.user, now).await {
+    match web.consents.question(&id, &session.who, now).await {
         Ok(question) => {
             Ok(Html(Shown::render(&web, &session, &id, &question, now)?.html).into_response())
         }
@@ -79,7 +81,7 @@ pub(super) async fn decide(
         ));
     };
     let now = web.clock.now();
-    let question = match web.consents.question(&id, &session.user, now).await {
+    let question = match web.consents.question(&id, &session.who, now).await {
         Ok(question) => question,
         Err(TicketError::Answered { allowed }) => {
             return answered(&web, &session, &id, allowed, true).await;
@@ -87,7 +89,7 @@ pub(super) async fn decide(
         Err(error) => return not_shown(&web, &session, &id, error),
     };
     let fields = Fields(form.map(|Form(fields)| fields).unwrap_or_default());
-    let Some(ui) = shown_before(&web, &session, &id, &question, &fields)? else {
+    let Some(shown) = shown_before(&web, &session, &id, &question, &fields)? else {
         let text =
             "The page was opened in another session, or has changed since. Nothing was decided.";
         return Ok(again(&web, &session, &id, StatusCode::FORBIDDEN, text));
@@ -101,11 +103,12 @@ pub(super) async fn decide(
     };
     let facts = SignInFacts {
         acr: session.acr.clone(),
+        amr: session.amr.clone(),
         auth_time: session.auth_time,
     };
     let decided = web
         .consents
-        .decide(&id, &session.user, &answers, ui, &facts, now)
+        .decide(&id, &session.who, &answers, shown, &facts, now)
         .await;
     match decided {
         Ok(decided) => answered(&web, &session, &id, decided.allowed, false).await,
@@ -163,14 +166,14 @@ fn answers(question: &Question, fields: &Fields) -> Result<Vec<Answer>, Incomple
     question.asked.iter().enumerate().map(one).collect()
 }
 
-/// The digest of the page from which this form came, if we showed it in this session and would show the same now.
+/// The page from which this form came, if we showed it in this session and would show the same now.
 fn shown_before(
     web: &WebState,
     session: &Session,
     id: &TicketId,
     question: &Question,
     fields: &Fields,
-) -> Result<Option<Digest>, Fault> {
+) -> Result<Option<PageFacts>, Fault> {
     let Some(at) = fields.one("shown-at").and_then(|at| at.parse().ok()) else {
         return Ok(None);
     };
@@ -180,7 +183,10 @@ fn shown_before(
         page: shown.bare.as_bytes(),
     };
     let ours = web.forms.holds(fields.one("token"), session.id_hash, &bare);
-    Ok(ours.then(|| Digest::of(shown.html.as_bytes())))
+    Ok(ours.then(|| PageFacts {
+        digest: Digest::of(shown.html.as_bytes()),
+        locale: LOCALE,
+    }))
 }
 
 /// The page of a question, exactly as it is sent.
@@ -378,7 +384,7 @@ async fn answered(
     again: bool,
 ) -> Result<Response, Fault> {
     let now = web.clock.now();
-    let mut rows = web.consents.list(&session.user).await?;
+    let mut rows = web.consents.list(&session.who).await?;
     rows.retain(|row| row.ticket == id.hash());
     rows.sort_by(|a, b| a.capability.cmp(&b.capability));
     let page = DecidedPage {

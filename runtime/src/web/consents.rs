@@ -16,7 +16,7 @@ use super::words::{day, moment, plain, standing};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
 use crate::consent::{TicketError, is_revocable};
-use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, Session};
+use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, Ender, Session};
 
 /// Decisions that have ended and are still shown, the newest.
 const ENDED_MAX: usize = 20;
@@ -50,11 +50,14 @@ struct RecordView {
 }
 
 struct EndedView {
+    id: Uuid,
     tool: String,
     sentence: String,
     standing: String,
     since: String,
     ended: Option<String>,
+    by_operator: bool,
+    reason: Option<String>,
 }
 
 /// `GET /consents`.
@@ -66,7 +69,7 @@ pub(super) async fn show(
         return Ok(sign_in::redirect(&Next::Consents));
     };
     let now = web.clock.now();
-    let rows = web.consents.list(&session.user).await?;
+    let rows = web.consents.list(&session.who).await?;
     let (live, ended): (Vec<_>, Vec<_>) = rows.iter().partition(|row| is_revocable(row, now));
     let page = ConsentsPage {
         viewer: session::viewer(&web, &session),
@@ -125,12 +128,12 @@ pub(super) async fn revoke_all(
     let now = web.clock.now();
     // All of them, and not only those that the page has room for.
     let own = ConsentFilter {
-        subject: Some(session.user.subject.clone()),
+        subject: Some(session.who.user.subject.clone()),
         ..ConsentFilter::default()
     };
     for row in web.consents.find(&own).await? {
-        if row.key.user != session.user {
-            // The same name by another issuer is another user.
+        if !row.key.is_of(&session.who) {
+            // The same name by another issuer, or in another tenant, is another user.
             continue;
         }
         if row.state != ConsentState::Denied && is_revocable(&row, now) {
@@ -141,10 +144,7 @@ pub(super) async fn revoke_all(
 }
 
 async fn take_back(web: &WebState, session: &Session, id: Uuid) -> Result<bool, Fault> {
-    let taken = web
-        .consents
-        .revoke(&session.user, id, web.clock.now())
-        .await;
+    let taken = web.consents.revoke(&session.who, id, web.clock.now()).await;
     taken.map_err(|error| match error {
         TicketError::Audit(error) => error.into(),
         TicketError::Store(error) => error.into(),
@@ -218,11 +218,18 @@ fn by_tool(rows: &[&ConsentRow], now: Timestamp) -> Vec<ToolView> {
 impl EndedView {
     fn new(row: &ConsentRow, now: Timestamp) -> Self {
         Self {
+            id: row.id,
             tool: row.key.tool.to_string(),
             sentence: plain(&row.capability.sentence(), NAME_CHARS_MAX),
             standing: standing(row, now),
             since: moment(row.decided_at),
             ended: row.ended_at.map(moment),
+            by_operator: row.evidence.ended_by == Some(Ender::Operator),
+            reason: row
+                .evidence
+                .end_reason
+                .as_deref()
+                .map(|reason| plain(reason, NAME_CHARS_MAX)),
         }
     }
 }

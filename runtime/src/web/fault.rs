@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::page;
 use crate::audit::AuditError;
+use crate::consent::ReceiptError;
 use crate::store::StoreError;
 
 /// A page cannot be made for a reason of ours.
@@ -17,6 +18,9 @@ pub(super) enum Fault {
     /// Something cannot be recorded, so it is not done.
     #[error("it cannot be recorded, so it is not done")]
     Audit(#[from] AuditError),
+    /// A receipt cannot be made.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
     /// A page cannot be rendered.
     #[error("a page cannot be rendered")]
     Page(#[from] askama::Error),

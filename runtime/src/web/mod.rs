@@ -1,7 +1,7 @@
 //! The pages for people: sign-in, the consent page, one's own consents. Plain forms, no script.
 //!
 //! In reading order: `sign_in` makes the browser's session, `consent` shows a question and takes its answer, `consents` lists and
-//! takes back. `page` is how every page is sent. A page decides nothing by itself and never sees an access token; whoever opens
+//! takes back, `receipt` hands out what was decided, signed. `page` is how every page is sent. A page decides nothing by itself and never sees an access token; whoever opens
 //! one is the user who signed in, whatever the URL says.
 
 mod consent;
@@ -14,6 +14,7 @@ mod issuer;
 mod next;
 mod pace;
 pub mod page;
+mod receipt;
 mod secret;
 mod session;
 mod sign_in;
@@ -36,9 +37,9 @@ pub use issuer::{Exchange, ExchangeError, client_secret};
 use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::config::SignIn;
-use crate::consent::Consents;
+use crate::consent::{Consents, RECEIPT_KEYS_PATH, ReceiptError, Receipts};
 use crate::identity::{FetchKeys, Identity};
-use crate::store::{SharedStore, StoreError, random};
+use crate::store::{SharedStore, random};
 use form::FormKey;
 use issuer::IssuerClient;
 use pace::Pace;
@@ -82,17 +83,20 @@ pub struct WebState {
     clock: SharedClock,
     public_url: Url,
     forms: FormKey,
+    receipts: Arc<Receipts>,
 }
 
 impl WebState {
     /// The state of the pages. The key of their forms is in the store, so that a restart does not spoil an open page.
-    pub async fn open(parts: WebParts) -> Result<Self, StoreError> {
+    pub async fn open(parts: WebParts) -> Result<Self, ReceiptError> {
         let key = parts.store.secret(None, FORM_KEY, random()?).await?;
         let issuer = parts.sign_in.map(|config| {
             let client = IssuerClient::new(config, &parts.public_url, parts.fetch, parts.exchange);
             Arc::new(client)
         });
+        let receipts = Receipts::open(Arc::clone(&parts.store), &parts.public_url).await?;
         Ok(Self {
+            receipts: Arc::new(receipts),
             store: parts.store,
             audit: parts.audit,
             consents: parts.consents,
@@ -121,6 +125,8 @@ pub fn router(state: WebState) -> Router {
         .route("/consents", get(consents::show))
         .route("/consents/revoke-all", post(consents::revoke_all))
         .route("/consents/{id}/revoke", post(consents::revoke))
+        .route("/consents/{id}/receipt", get(receipt::download))
+        .route(RECEIPT_KEYS_PATH, get(receipt::keys))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(forgery.with_rejection_response(forged))
         .layer(middleware::from_fn_with_state(hosts, host::check))

@@ -9,6 +9,7 @@ use super::{WebState, page::Viewer};
 use crate::audit::{Event, EventKind};
 use crate::clock::Timestamp;
 use crate::identity::SignedIn;
+use crate::ids::TenantUser;
 use crate::limits::{SIGN_IN_IDLE_TTL, SIGN_IN_SEEN_EVERY, SIGN_IN_TTL};
 use crate::store::{Session, StoreError};
 
@@ -46,9 +47,13 @@ pub(super) async fn begin(
     let secret = Secret::make()?;
     let session = Session {
         id_hash: secret.hash(),
-        user: who.user().clone(),
+        who: TenantUser {
+            tenant: who.tenant().clone(),
+            user: who.user().clone(),
+        },
         auth_time: who.auth_time(),
         acr: who.acr().map(str::to_owned),
+        amr: who.amr().to_vec(),
         created_at: now,
         seen_at: now,
         expires_at: now.plus(SIGN_IN_TTL),
@@ -76,7 +81,7 @@ pub(super) async fn end(web: &WebState, headers: &HeaderMap) -> Result<(), Fault
 
 /// Ends every session of the user who signed in at this browser, wherever they are.
 pub(super) async fn end_all(web: &WebState, session: &Session) -> Result<(), Fault> {
-    let ended = web.store.delete_sessions_of(&session.user).await?;
+    let ended = web.store.delete_sessions_of(&session.who).await?;
     let event = Event::new(EventKind::SignedOut)
         .fact("session", session.id_hash.to_string())
         .fact("sessions_ended", ended);
@@ -87,7 +92,7 @@ pub(super) async fn end_all(web: &WebState, session: &Session) -> Result<(), Fau
 /// What a page shows of whoever looks at it.
 pub(super) fn viewer(web: &WebState, session: &Session) -> Viewer {
     Viewer::new(
-        &session.user,
+        &session.who.user,
         web.forms
             .seal(session.id_hash, &super::form::Purpose::SignOut),
     )

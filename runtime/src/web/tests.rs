@@ -3,6 +3,7 @@
 mod browser;
 mod consent;
 mod consents;
+mod receipts;
 mod sessions;
 mod sign_in;
 mod world;

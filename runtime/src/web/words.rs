@@ -122,6 +122,9 @@ pub(super) fn standing(row: &ConsentRow, now: Timestamp) -> String {
         (ConsentState::Consumed, Scope::Once) => "Allowed for one call, which was made".to_owned(),
         (ConsentState::Revoked, _) => "Taken back".to_owned(),
         (ConsentState::Superseded, _) => "Replaced by a later decision".to_owned(),
+        (ConsentState::Suspended, _) => {
+            "Suspended: a tool of another publisher took its name. You are asked anew".to_owned()
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bailiwick::audit::{self, Filter, Phase, Record, Stored};
 use bailiwick::clock::{Clock, SharedClock, SystemClock, Timestamp};
 use bailiwick::config::{Config, IssuerConfig};
-use bailiwick::consent::{Answer as Decision, Choice, SignInFacts, TicketId};
+use bailiwick::consent::{Answer as Decision, Choice, PageFacts, SignInFacts, TicketId};
 use bailiwick::egress::Resolve;
-use bailiwick::ids::{Digest, User};
+use bailiwick::ids::{Digest, TenantUser, User};
 use bailiwick::server::{Options, Running, StartError};
 use bailiwick::{dev, idp, server};
 use serde_json::json;
@@ -281,11 +281,14 @@ impl Server {
         self.key.sign(kind, &claims).unwrap()
     }
 
-    /// The user of that name.
-    pub fn user(&self, name: &str) -> User {
-        User {
-            issuer: self.issuer.parse().unwrap(),
-            subject: name.parse().unwrap(),
+    /// The user of that name, in the tenant of the embedded identity provider.
+    pub fn user(&self, name: &str) -> TenantUser {
+        TenantUser {
+            tenant: "dev".parse().unwrap(),
+            user: User {
+                issuer: self.issuer.parse().unwrap(),
+                subject: name.parse().unwrap(),
+            },
         }
     }
 
@@ -303,7 +306,11 @@ impl Server {
         choice: impl Fn(&str) -> Choice,
     ) -> bool {
         let ticket = ticket(link);
-        let user = self.user(user);
+        let asked = self.running.store.ticket(ticket.hash()).await.unwrap();
+        let user = TenantUser {
+            tenant: asked.unwrap().key.tenant,
+            ..self.user(user)
+        };
         let now = SystemClock.now();
         let consents = &self.running.stages.consents;
         let question = consents.question(&ticket, &user, now).await.unwrap();
@@ -316,7 +323,10 @@ impl Server {
             })
             .collect();
         let signed_in = SignInFacts::default();
-        let page = Digest::of(b"a page");
+        let page = PageFacts {
+            digest: Digest::of(b"a page"),
+            locale: "en",
+        };
         let decided = consents.decide(&ticket, &user, &answers, page, &signed_in, now);
         decided.await.unwrap().allowed
     }

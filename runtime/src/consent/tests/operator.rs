@@ -10,14 +10,14 @@ fn reads() -> Tool {
 impl World {
     async fn pre_consent(
         &self,
-        who: &User,
+        who: &TenantUser,
         tool: &Tool,
         capability: &str,
     ) -> Result<ConsentRow, PreConsentError> {
         let caller = caller(json!({}));
         let wish = PreConsent {
-            tenant: caller.tenant().clone(),
-            user: who.clone(),
+            tenant: who.tenant.clone(),
+            user: who.user.clone(),
             client: caller.client().clone(),
             tool,
             capability: capability.parse().unwrap(),
@@ -149,14 +149,14 @@ async fn the_operator_finds_the_records_of_all_users_and_of_some() {
     assert!(
         world
             .consents
-            .revoke_for_operator(&found[0], world.now())
+            .revoke_for_operator(&found[0], None, world.now())
             .await
             .unwrap()
     );
     assert!(
         !world
             .consents
-            .revoke_for_operator(&found[0], world.now())
+            .revoke_for_operator(&found[0], None, world.now())
             .await
             .unwrap()
     );

@@ -50,10 +50,17 @@ async fn a_question_is_shown_to_its_user_and_unknown_to_others() {
         capability: WRITE.parse().unwrap(),
         choice: long(),
     }];
-    let (bob, ui) = (user("bob"), Digest::of(b"page"));
+    let bob = user("bob");
     let decided = world
         .consents
-        .decide(&ticket, &bob, &answers, ui, &SignInFacts::default(), now)
+        .decide(
+            &ticket,
+            &bob,
+            &answers,
+            page(),
+            &SignInFacts::default(),
+            now,
+        )
         .await;
     assert!(matches!(decided, Err(TicketError::Unknown)), "{decided:?}");
     assert_eq!(world.log("consent.foreign-user").await.len(), 2);

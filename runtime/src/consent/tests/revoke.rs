@@ -197,11 +197,10 @@ async fn what_another_process_revokes_or_time_ends_is_taken_from_running_calls()
     assert!(!first.standing().is_lost());
     let operator = World::on(Arc::new(SqliteStore::open(&file).await.unwrap())).await;
     let row = operator.store.consent(&alice(), id).await.unwrap().unwrap();
-    let by = Revoker::Operator;
     assert!(
         operator
             .consents
-            .revoke_row(&row, by, operator.now())
+            .revoke_for_operator(&row, None, operator.now())
             .await
             .unwrap()
     );

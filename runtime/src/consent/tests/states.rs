@@ -3,7 +3,7 @@ use super::*;
 fn facts(name: &str) -> StateFacts {
     StateFacts {
         tenant: "acme".parse().unwrap(),
-        user: user(name),
+        user: user(name).user,
         client: "client-1".parse().unwrap(),
         tool: "notes".parse().unwrap(),
         component: Digest::of(b"component"),

@@ -35,6 +35,9 @@ pub(super) async fn append(
             for record in &mut draft.records {
                 let next = record.behind(&head).map_err(StoreError::Record)?;
                 head = next.head.clone();
+                if let Some(change) = &draft.change {
+                    change::place(&mut tx, change, record.consents(), head.seq).await?;
+                }
                 linked.push(next);
             }
         }

@@ -2,11 +2,12 @@
 
 use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
+use sqlx::types::Json;
 
 use super::super::{Session, StoreError};
 use super::rows;
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Tenant, User};
+use crate::ids::{Digest, Tenant, TenantUser};
 
 /// How long an expired question is remembered, in milliseconds: whoever opens a stale link is told that it is stale.
 const TICKET_KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -49,14 +50,16 @@ pub(super) async fn insert_session(
     session: &Session,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO browser_session (id_hash, iss, sub, auth_time, acr, created_at, seen_at, expires_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO browser_session (id_hash, tenant, iss, sub, auth_time, acr, amr, created_at, seen_at, expires_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(session.id_hash.to_string())
-    .bind(session.user.issuer.as_str())
-    .bind(session.user.subject.as_str())
+    .bind(session.who.tenant.as_str())
+    .bind(session.who.user.issuer.as_str())
+    .bind(session.who.user.subject.as_str())
     .bind(session.auth_time.map(|at| at.0))
     .bind(session.acr.as_deref())
+    .bind(Json(&session.amr))
     .bind(session.created_at.0)
     .bind(session.seen_at.0)
     .bind(session.expires_at.0)
@@ -78,9 +81,13 @@ pub(super) async fn session(
         .map(|row| {
             Ok(Session {
                 id_hash,
-                user: rows::user(&row, "browser_session")?,
+                who: TenantUser {
+                    tenant: rows::parsed(&row, "browser_session", "tenant")?,
+                    user: rows::user(&row, "browser_session")?,
+                },
                 auth_time: rows::time_if_any(&row, "auth_time")?,
                 acr: row.try_get("acr")?,
+                amr: row.try_get::<Json<_>, _>("amr")?.0,
                 created_at: rows::time(&row, "created_at")?,
                 seen_at: rows::time(&row, "seen_at")?,
                 expires_at: rows::time(&row, "expires_at")?,
@@ -104,11 +111,12 @@ pub(super) async fn see_session(
 
 pub(super) async fn delete_sessions_of(
     writer: &SqlitePool,
-    user: &User,
+    who: &TenantUser,
 ) -> Result<u64, StoreError> {
-    let gone = sqlx::query("DELETE FROM browser_session WHERE iss = ? AND sub = ?")
-        .bind(user.issuer.as_str())
-        .bind(user.subject.as_str())
+    let gone = sqlx::query("DELETE FROM browser_session WHERE tenant = ? AND iss = ? AND sub = ?")
+        .bind(who.tenant.as_str())
+        .bind(who.user.issuer.as_str())
+        .bind(who.user.subject.as_str())
         .execute(writer)
         .await?
         .rows_affected();

@@ -1,13 +1,14 @@
 //! Changes that are made together with their audit record. Each is made whole or not at all.
 
 use sqlx::sqlite::SqliteConnection;
+use sqlx::types::Json;
 use sqlx::{Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::super::{Applied, Change, ConsentRow, Decision, StoreError, TicketRow};
-use super::consents;
+use super::super::{Applied, Change, ConsentRow, Decision, Ender, Seen, StoreError, TicketRow};
+use super::{consents, rows};
 use crate::clock::Timestamp;
-use crate::ids::{Tenant, User};
+use crate::ids::{Digest, Tenant, TenantUser};
 use crate::limits::CALL_WALL_MAX;
 
 /// Makes the change inside a savepoint. A constraint that speaks against it refuses this change and no other.
@@ -17,10 +18,30 @@ pub(super) async fn apply(
 ) -> Result<Applied, StoreError> {
     let mut inner = Connection::begin(&mut **tx).await?;
     let result = match change {
-        Change::OpenTicket { ticket, open_max } => open(&mut inner, ticket, *open_max).await,
+        Change::OpenTicket {
+            ticket,
+            definition,
+            open_max,
+        } => open(&mut inner, ticket, definition, *open_max).await,
         Change::Decide(decision) => decide(&mut inner, decision).await,
-        Change::Revoke { user, id, at } => revoke(&mut inner, user, *id, *at).await,
-        Change::PreConsent(record) => pre_consent(&mut inner, record).await,
+        Change::Revoke {
+            who,
+            id,
+            at,
+            by,
+            reason,
+        } => revoke(&mut inner, who, *id, *at, *by, reason.as_deref()).await,
+        Change::PreConsent { record, definition } => {
+            pre_consent(&mut inner, record, definition).await
+        }
+        Change::Suspend { ids, at } => suspend(&mut inner, ids, *at).await,
+        Change::Resume { id, at } => resume(&mut inner, *id, *at).await,
+        Change::See {
+            tenant,
+            ids,
+            seen,
+            definition,
+        } => see(&mut inner, tenant, ids, seen, definition).await,
         Change::Consume {
             tenant,
             ids,
@@ -48,9 +69,57 @@ pub(super) async fn apply(
     }
 }
 
+/// Notes in consents where the record that tells of their making, or of their end, stands in the log.
+pub(super) async fn place(
+    connection: &mut SqliteConnection,
+    change: &Change,
+    consents: &[String],
+    seq: u64,
+) -> Result<(), StoreError> {
+    let statement = match change {
+        Change::Decide(_) | Change::PreConsent { .. } => {
+            "UPDATE consent SET audit_seq = ? WHERE id = ?"
+        }
+        Change::Revoke { .. } | Change::Suspend { .. } => {
+            "UPDATE consent SET ended_seq = ? WHERE id = ?"
+        }
+        Change::OpenTicket { .. }
+        | Change::Resume { .. }
+        | Change::See { .. }
+        | Change::Consume { .. } => return Ok(()),
+    };
+    for id in consents {
+        sqlx::query(statement)
+            .bind(rows::number(seq)?)
+            .bind(id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Keeps what a tool says of itself, once per tenant.
+async fn keep_definition(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    digest: Digest,
+    text: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO definition (tenant, digest, text) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(tenant.as_str())
+    .bind(digest.to_string())
+    .bind(text)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 async fn open(
     connection: &mut SqliteConnection,
     ticket: &TicketRow,
+    definition: &str,
     open_max: u32,
 ) -> Result<Applied, StoreError> {
     let key = &ticket.key;
@@ -80,6 +149,13 @@ async fn open(
     if open >= i64::from(open_max) {
         return Ok(Applied::Refused);
     }
+    keep_definition(
+        connection,
+        &key.tenant,
+        ticket.pinned.definition,
+        definition,
+    )
+    .await?;
     sqlx::query(
         "INSERT INTO ticket (id_hash, nonce, tenant, iss, sub, client_id, tool, publisher, component, definition, \
          manifest, question, arguments, shown, state, created_at, expires_at) \
@@ -113,7 +189,7 @@ async fn decide(
 ) -> Result<Applied, StoreError> {
     let answered = sqlx::query(
         "UPDATE ticket SET state = ?, decided_at = ? \
-         WHERE id_hash = ? AND iss = ? AND sub = ? AND state = 'open' AND expires_at > ?",
+         WHERE id_hash = ? AND tenant = ? AND iss = ? AND sub = ? AND state = 'open' AND expires_at > ?",
     )
     .bind(if decision.allowed {
         "allowed"
@@ -122,8 +198,9 @@ async fn decide(
     })
     .bind(decision.at.0)
     .bind(decision.ticket.to_string())
-    .bind(decision.user.issuer.as_str())
-    .bind(decision.user.subject.as_str())
+    .bind(decision.who.tenant.as_str())
+    .bind(decision.who.user.issuer.as_str())
+    .bind(decision.who.user.subject.as_str())
     .bind(decision.at.0)
     .execute(&mut *connection)
     .await?
@@ -132,8 +209,8 @@ async fn decide(
         return Ok(Applied::Refused);
     }
     for record in &decision.records {
-        supersede(connection, record, decision.at).await?;
-        insert(connection, record).await?;
+        let before = supersede(connection, record, decision.at).await?;
+        insert(connection, record, before).await?;
     }
     Ok(Applied::Done)
 }
@@ -141,13 +218,21 @@ async fn decide(
 async fn pre_consent(
     connection: &mut SqliteConnection,
     record: &ConsentRow,
+    definition: &str,
 ) -> Result<Applied, StoreError> {
     let key = &record.key;
+    keep_definition(
+        connection,
+        &key.tenant,
+        record.pinned.definition,
+        definition,
+    )
+    .await?;
     // A decision that has run out makes room; one that holds is in the way of the unique index, which refuses this.
-    sqlx::query(
-        "UPDATE consent SET state = 'superseded', ended_at = ?1 \
+    let before: Option<Uuid> = sqlx::query(
+        "UPDATE consent SET state = 'superseded', ended_at = ?1, ended_by = 'operator' \
          WHERE tenant = ?2 AND iss = ?3 AND sub = ?4 AND client_id = ?5 AND tool = ?6 AND publisher = ?7 AND capability = ?8 \
-         AND state IN ('active', 'denied') AND (expires_at <= ?1 OR idle_expires_at <= ?1)",
+         AND state IN ('active', 'denied') AND (expires_at <= ?1 OR idle_expires_at <= ?1) RETURNING id",
     )
     .bind(record.decided_at.0)
     .bind(key.tenant.as_str())
@@ -157,9 +242,12 @@ async fn pre_consent(
     .bind(key.tool.as_str())
     .bind(key.publisher.as_str())
     .bind(record.capability.to_string())
-    .execute(&mut *connection)
-    .await?;
-    insert(connection, record).await?;
+    .fetch_all(&mut *connection)
+    .await?
+    .first()
+    .map(|row| rows::parsed(row, "consent", "id"))
+    .transpose()?;
+    insert(connection, record, before).await?;
     Ok(Applied::Done)
 }
 
@@ -167,12 +255,12 @@ async fn supersede(
     connection: &mut SqliteConnection,
     record: &ConsentRow,
     at: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Option<Uuid>, StoreError> {
     let key = &record.key;
     sqlx::query(
-        "UPDATE consent SET state = 'superseded', ended_at = ? \
+        "UPDATE consent SET state = 'superseded', ended_at = ?, ended_by = 'user' \
          WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? AND publisher = ? \
-         AND capability = ? AND arguments = ? AND state IN ('active', 'denied')",
+         AND capability = ? AND arguments = ? AND state IN ('active', 'denied') RETURNING id",
     )
     .bind(at.0)
     .bind(key.tenant.as_str())
@@ -183,18 +271,26 @@ async fn supersede(
     .bind(key.publisher.as_str())
     .bind(record.capability.to_string())
     .bind(bound(record))
-    .execute(connection)
-    .await?;
-    Ok(())
+    // All rows, so that the statement is run to its end; the unique index lets there be one.
+    .fetch_all(connection)
+    .await?
+    .first()
+    .map(|row| rows::parsed(row, "consent", "id"))
+    .transpose()
 }
 
-async fn insert(connection: &mut SqliteConnection, record: &ConsentRow) -> Result<(), StoreError> {
-    let key = &record.key;
+/// Inserts a decision in the place of `before`.
+async fn insert(
+    connection: &mut SqliteConnection,
+    record: &ConsentRow,
+    before: Option<Uuid>,
+) -> Result<(), StoreError> {
+    let (key, evidence) = (&record.key, &record.evidence);
     sqlx::query(
         "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
          capability, scope, state, arguments, ticket, ui, acr, auth_time, decided_at, expires_at, uses_max, \
-         idle_expires_at, channel) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         idle_expires_at, channel, by_iss, by_sub, amr, locale, version, actors, policy, rules, supersedes) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.id.to_string())
     .bind(key.tenant.as_str())
@@ -219,6 +315,15 @@ async fn insert(connection: &mut SqliteConnection, record: &ConsentRow) -> Resul
     .bind(record.uses_max)
     .bind(record.idle_expires_at.map(|at| at.0))
     .bind(record.channel.as_str())
+    .bind(evidence.by.as_ref().map(|by| by.issuer.as_str()))
+    .bind(evidence.by.as_ref().map(|by| by.subject.as_str()))
+    .bind(Json(&evidence.amr))
+    .bind(evidence.locale.as_deref())
+    .bind(evidence.version.as_deref())
+    .bind(Json(&evidence.actors))
+    .bind(evidence.policy.map(|digest| digest.to_string()))
+    .bind(Json(&evidence.rules))
+    .bind(before.map(|id| id.to_string()))
     .execute(connection)
     .await?;
     Ok(())
@@ -233,26 +338,103 @@ fn bound(record: &ConsentRow) -> String {
 
 async fn revoke(
     connection: &mut SqliteConnection,
-    user: &User,
+    who: &TenantUser,
     id: Uuid,
     at: Timestamp,
+    by: Ender,
+    reason: Option<&str>,
 ) -> Result<Applied, StoreError> {
     // The one call for which a consent was used up may still run.
     let running_since =
         at.0.saturating_sub(i64::try_from(CALL_WALL_MAX.as_millis()).unwrap_or(0));
     let ended = sqlx::query(
-        "UPDATE consent SET state = 'revoked', ended_at = ? WHERE id = ? AND iss = ? AND sub = ? \
-         AND (state IN ('active', 'denied') OR (state = 'consumed' AND ended_at > ?))",
+        "UPDATE consent SET state = 'revoked', ended_at = ?, ended_by = ?, end_reason = ? \
+         WHERE id = ? AND tenant = ? AND iss = ? AND sub = ? \
+         AND (state IN ('active', 'denied', 'suspended') OR (state = 'consumed' AND ended_at > ?))",
     )
     .bind(at.0)
+    .bind(by.as_str())
+    .bind(reason)
     .bind(id.to_string())
-    .bind(user.issuer.as_str())
-    .bind(user.subject.as_str())
+    .bind(who.tenant.as_str())
+    .bind(who.user.issuer.as_str())
+    .bind(who.user.subject.as_str())
     .bind(running_since)
     .execute(connection)
     .await?
     .rows_affected();
     Ok(done_if(ended == 1))
+}
+
+async fn suspend(
+    connection: &mut SqliteConnection,
+    ids: &[Uuid],
+    at: Timestamp,
+) -> Result<Applied, StoreError> {
+    for id in ids {
+        let ended = sqlx::query(
+            "UPDATE consent SET state = 'suspended', ended_at = ?, ended_by = 'publisher' \
+             WHERE id = ? AND state = 'active'",
+        )
+        .bind(at.0)
+        .bind(id.to_string())
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        if ended != 1 {
+            return Ok(Applied::Refused);
+        }
+    }
+    Ok(Applied::Done)
+}
+
+async fn resume(
+    connection: &mut SqliteConnection,
+    id: Uuid,
+    at: Timestamp,
+) -> Result<Applied, StoreError> {
+    // Where its user decided anew meanwhile, the unique index refuses this.
+    let again = sqlx::query(
+        "UPDATE consent SET state = 'active', ended_at = NULL, ended_by = NULL, end_reason = NULL, ended_seq = NULL \
+         WHERE id = ?1 AND state = 'suspended' AND expires_at > ?2 \
+         AND (idle_expires_at IS NULL OR idle_expires_at > ?2)",
+    )
+    .bind(id.to_string())
+    .bind(at.0)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(done_if(again == 1))
+}
+
+async fn see(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    ids: &[Uuid],
+    seen: &Seen,
+    definition: &str,
+) -> Result<Applied, StoreError> {
+    keep_definition(connection, tenant, seen.pinned.definition, definition).await?;
+    for id in ids {
+        let noted = sqlx::query(
+            "UPDATE consent SET seen_at = ?, seen_component = ?, seen_definition = ?, seen_manifest = ?, seen_version = ? \
+             WHERE id = ? AND tenant = ? AND state = 'active'",
+        )
+        .bind(seen.at.0)
+        .bind(seen.pinned.component.to_string())
+        .bind(seen.pinned.definition.to_string())
+        .bind(seen.pinned.manifest.to_string())
+        .bind(&seen.version)
+        .bind(id.to_string())
+        .bind(tenant.as_str())
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        if noted != 1 {
+            return Ok(Applied::Refused);
+        }
+    }
+    Ok(Applied::Done)
 }
 
 async fn consume(

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::{ConsentFilter, ConsentKey, ConsentRow, StoreError, TicketRow};
 use super::rows;
 use crate::clock::Timestamp;
-use crate::ids::{ClientId, Digest, Subject, Tenant, ToolName, User};
+use crate::ids::{ClientId, Digest, Subject, Tenant, TenantUser, ToolName};
 
 pub(super) async fn live(
     readers: &SqlitePool,
@@ -38,18 +38,21 @@ pub(super) async fn live(
 
 pub(super) async fn of_user(
     readers: &SqlitePool,
-    user: &User,
+    who: &TenantUser,
     max: u32,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query("SELECT * FROM consent WHERE iss = ? AND sub = ? ORDER BY id DESC LIMIT ?")
-        .bind(user.issuer.as_str())
-        .bind(user.subject.as_str())
-        .bind(max)
-        .fetch_all(readers)
-        .await?
-        .iter()
-        .map(rows::consent)
-        .collect()
+    sqlx::query(
+        "SELECT * FROM consent WHERE tenant = ? AND iss = ? AND sub = ? ORDER BY id DESC LIMIT ?",
+    )
+    .bind(who.tenant.as_str())
+    .bind(who.user.issuer.as_str())
+    .bind(who.user.subject.as_str())
+    .bind(max)
+    .fetch_all(readers)
+    .await?
+    .iter()
+    .map(rows::consent)
+    .collect()
 }
 
 pub(super) async fn fitting(
@@ -73,13 +76,14 @@ pub(super) async fn fitting(
 
 pub(super) async fn one(
     readers: &SqlitePool,
-    user: &User,
+    who: &TenantUser,
     id: Uuid,
 ) -> Result<Option<ConsentRow>, StoreError> {
-    sqlx::query("SELECT * FROM consent WHERE id = ? AND iss = ? AND sub = ?")
+    sqlx::query("SELECT * FROM consent WHERE id = ? AND tenant = ? AND iss = ? AND sub = ?")
         .bind(id.to_string())
-        .bind(user.issuer.as_str())
-        .bind(user.subject.as_str())
+        .bind(who.tenant.as_str())
+        .bind(who.user.issuer.as_str())
+        .bind(who.user.subject.as_str())
         .fetch_optional(readers)
         .await?
         .as_ref()

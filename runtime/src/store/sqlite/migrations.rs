@@ -9,6 +9,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("0001_state.sql")),
     (2, include_str!("0002_uses.sql")),
     (3, include_str!("0003_sessions.sql")),
+    (4, include_str!("0004_evidence.sql")),
 ];
 
 /// Brings the state to the newest format, in one transaction.
@@ -33,4 +34,127 @@ pub(super) async fn run(writer: &SqlitePool) -> Result<(), StoreError> {
     }
     tx.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqlitePoolOptions;
+
+    use super::super::super::{Channel, ConsentRow, ConsentState, Scope, SqliteStore, Store};
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::ids::{Digest, TenantUser, User};
+
+    /// A state as version 3 left it.
+    async fn of_format_3(path: &std::path::Path) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true);
+        let pool = SqlitePoolOptions::new()
+            .connect_with(options)
+            .await
+            .unwrap();
+        sqlx::raw_sql("CREATE TABLE state_format (version INTEGER PRIMARY KEY) STRICT")
+            .execute(&pool)
+            .await
+            .unwrap();
+        for (version, statements) in MIGRATIONS.iter().take(3) {
+            sqlx::raw_sql(*statements).execute(&pool).await.unwrap();
+            sqlx::query("INSERT INTO state_format (version) VALUES (?)")
+                .bind(version)
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+        let hash = Digest::of(b"x").to_string();
+        for (id, state, channel) in [
+            ("01a20444-b10c-7dd8-9bac-a4c3f0620f99", "active", "page"),
+            (
+                "01a20444-b10c-7dd8-9bac-a4c3f0620f98",
+                "revoked",
+                "operator",
+            ),
+        ] {
+            sqlx::query(
+                "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
+                 capability, scope, state, arguments, ticket, ui, acr, auth_time, decided_at, expires_at, ended_at, uses_max, \
+                 uses, last_used_at, idle_expires_at, channel) VALUES (?1, 'acme', 'https://as.test', 'alice', 'client-1', \
+                 'notes', 'example', ?2, ?2, ?2, 'files read notes', 'until', ?3, '', ?2, ?2, 'pwd', 5, 7, 900, NULL, 3, 1, 8, \
+                 800, ?4)",
+            )
+            .bind(id)
+            .bind(&hash)
+            .bind(state)
+            .bind(channel)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+        sqlx::query(
+            "INSERT INTO browser_session (id_hash, iss, sub, created_at, expires_at, seen_at) \
+             VALUES (?, 'https://as.test', 'alice', 1, 900, 1)",
+        )
+        .bind(&hash)
+        .execute(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_state_of_format_3_keeps_its_consents_and_ends_its_sessions() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        of_format_3(&path).await;
+        let store = SqliteStore::open(&path).await.unwrap();
+        let alice = TenantUser {
+            tenant: "acme".parse().unwrap(),
+            user: User {
+                issuer: "https://as.test".parse().unwrap(),
+                subject: "alice".parse().unwrap(),
+            },
+        };
+        let rows: Vec<ConsentRow> = store.consents_of(&alice, 10).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        let kept = &rows[0];
+        assert_eq!(
+            (kept.state, kept.scope),
+            (ConsentState::Active, Scope::Until)
+        );
+        assert_eq!(kept.channel, Channel::Page);
+        assert_eq!((kept.uses_max, kept.uses), (Some(3), 1));
+        assert_eq!(kept.last_used_at, Some(Timestamp(8)));
+        assert_eq!(kept.idle_expires_at, Some(Timestamp(800)));
+        assert_eq!(
+            (kept.acr.as_deref(), kept.auth_time),
+            (Some("pwd"), Some(Timestamp(5)))
+        );
+        // What was not recorded then stays unknown, and who decided is known.
+        assert_eq!(kept.evidence.by.as_ref(), Some(&alice.user));
+        assert_eq!(
+            (kept.evidence.version.as_ref(), kept.evidence.audit_seq),
+            (None, None)
+        );
+        assert!(kept.seen.is_none());
+        assert_eq!(rows[1].evidence.by, None);
+        let live = store.live_consents(&kept.key, Timestamp(10)).await.unwrap();
+        assert_eq!(live, std::slice::from_ref(kept));
+        // Whose session it was in which tenant was not recorded.
+        let session = store
+            .session(Digest::of(b"x"), Timestamp(10))
+            .await
+            .unwrap();
+        assert!(session.is_none());
+        // Still one decision at a time about the same.
+        let second = sqlx::query(
+            "INSERT INTO consent SELECT 'another', tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
+             version, capability, scope, state, arguments, ticket, ui, locale, channel, by_iss, by_sub, acr, amr, auth_time, \
+             actors, policy, rules, supersedes, audit_seq, decided_at, expires_at, idle_expires_at, uses_max, uses, \
+             last_used_at, ended_at, ended_by, end_reason, ended_seq, seen_at, seen_component, seen_definition, \
+             seen_manifest, seen_version FROM consent WHERE state = 'active'",
+        )
+        .execute(store.writer())
+        .await;
+        assert!(second.unwrap_err().to_string().contains("UNIQUE"));
+    }
 }

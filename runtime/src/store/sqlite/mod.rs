@@ -25,7 +25,7 @@ use super::{
     StoreError, TicketRow, row_id,
 };
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Tenant, User};
+use crate::ids::{Digest, Tenant, TenantUser};
 
 /// Connections that read; they never wait for the writer under WAL.
 const READERS: u32 = 4;
@@ -154,16 +154,16 @@ impl Store for SqliteStore {
         consents::live(&self.readers, key, now).await
     }
 
-    async fn consents_of(&self, user: &User, max: u32) -> Result<Vec<ConsentRow>, StoreError> {
-        consents::of_user(&self.readers, user, max).await
+    async fn consents_of(&self, who: &TenantUser, max: u32) -> Result<Vec<ConsentRow>, StoreError> {
+        consents::of_user(&self.readers, who, max).await
     }
 
     async fn consents(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError> {
         consents::fitting(&self.readers, filter).await
     }
 
-    async fn consent(&self, user: &User, id: Uuid) -> Result<Option<ConsentRow>, StoreError> {
-        consents::one(&self.readers, user, id).await
+    async fn consent(&self, who: &TenantUser, id: Uuid) -> Result<Option<ConsentRow>, StoreError> {
+        consents::one(&self.readers, who, id).await
     }
 
     async fn touch_consents(
@@ -230,8 +230,8 @@ impl Store for SqliteStore {
         browser::see_session(&self.writer, id_hash, now).await
     }
 
-    async fn delete_sessions_of(&self, user: &User) -> Result<u64, StoreError> {
-        browser::delete_sessions_of(&self.writer, user).await
+    async fn delete_sessions_of(&self, who: &TenantUser) -> Result<u64, StoreError> {
+        browser::delete_sessions_of(&self.writer, who).await
     }
 
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError> {

@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
 
-use super::super::{ConsentKey, ConsentRow, Pinned, StoreError, TicketRow};
+use super::super::{ConsentKey, ConsentRow, Evidence, Pinned, Seen, StoreError, TicketRow};
 use crate::clock::Timestamp;
 use crate::ids::User;
 
@@ -34,6 +35,29 @@ pub(super) fn parsed<T: FromStr>(
 ) -> Result<T, StoreError> {
     row.try_get::<&str, _>(column)?
         .parse()
+        .map_err(|_| StoreError::Corrupt { table, column })
+}
+
+/// The same where there may be none.
+fn parsed_if_any<T: FromStr>(
+    row: &SqliteRow,
+    table: &'static str,
+    column: &'static str,
+) -> Result<Option<T>, StoreError> {
+    row.try_get::<Option<&str>, _>(column)?
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| StoreError::Corrupt { table, column })
+}
+
+fn count_if_any(
+    row: &SqliteRow,
+    table: &'static str,
+    column: &'static str,
+) -> Result<Option<u64>, StoreError> {
+    row.try_get::<Option<i64>, _>(column)?
+        .map(u64::try_from)
+        .transpose()
         .map_err(|_| StoreError::Corrupt { table, column })
 }
 
@@ -70,6 +94,45 @@ fn pinned(row: &SqliteRow, table: &'static str) -> Result<Pinned, StoreError> {
     })
 }
 
+fn evidence(row: &SqliteRow, table: &'static str) -> Result<Evidence, StoreError> {
+    let by = match parsed_if_any(row, table, "by_iss")? {
+        Some(issuer) => Some(User {
+            issuer,
+            subject: parsed(row, table, "by_sub")?,
+        }),
+        None => None,
+    };
+    Ok(Evidence {
+        by,
+        amr: row.try_get::<Json<_>, _>("amr")?.0,
+        locale: row.try_get("locale")?,
+        version: row.try_get("version")?,
+        actors: row.try_get::<Json<_>, _>("actors")?.0,
+        policy: parsed_if_any(row, table, "policy")?,
+        rules: row.try_get::<Json<_>, _>("rules")?.0,
+        supersedes: parsed_if_any(row, table, "supersedes")?,
+        audit_seq: count_if_any(row, table, "audit_seq")?,
+        ended_by: parsed_if_any(row, table, "ended_by")?,
+        end_reason: row.try_get("end_reason")?,
+        ended_seq: count_if_any(row, table, "ended_seq")?,
+    })
+}
+
+fn seen(row: &SqliteRow, table: &'static str) -> Result<Option<Seen>, StoreError> {
+    let Some(at) = time_if_any(row, "seen_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(Seen {
+        at,
+        pinned: Pinned {
+            component: parsed(row, table, "seen_component")?,
+            definition: parsed(row, table, "seen_definition")?,
+            manifest: parsed(row, table, "seen_manifest")?,
+        },
+        version: row.try_get("seen_version")?,
+    }))
+}
+
 pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
     const TABLE: &str = "consent";
     let bound = match row.try_get::<&str, _>("arguments")? {
@@ -96,6 +159,8 @@ pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
         idle_expires_at: time_if_any(row, "idle_expires_at")?,
         channel: parsed(row, TABLE, "channel")?,
         ended_at: time_if_any(row, "ended_at")?,
+        evidence: evidence(row, TABLE)?,
+        seen: seen(row, TABLE)?,
     })
 }
 

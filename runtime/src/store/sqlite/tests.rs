@@ -1,15 +1,18 @@
 use std::sync::Arc;
 
 use super::super::{
-    Chained, Change, ConsentState, Decision, Linked, Pinned, Scope, TicketState, testing::store,
+    Chained, Change, ConsentState, Decision, Ender, Evidence, Linked, Pinned, Scope, TicketState,
+    testing::store,
 };
 use super::*;
+use crate::ids::User;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 const LATER: Timestamp = Timestamp(2_000_000);
 
-/// A record that says only where it stands.
-struct Mark;
+/// A record that says only where it stands, and of which consents it tells.
+#[derive(Default)]
+struct Mark(Vec<String>);
 
 impl Chained for Mark {
     fn behind(&mut self, head: &Head) -> Result<Linked, serde_json::Error> {
@@ -22,6 +25,10 @@ impl Chained for Mark {
             },
             text,
         })
+    }
+
+    fn consents(&self) -> &[String] {
+        &self.0
     }
 }
 
@@ -39,6 +46,13 @@ fn user(name: &str) -> User {
     User {
         issuer: "https://as.test".parse().unwrap(),
         subject: name.parse().unwrap(),
+    }
+}
+
+fn who(name: &str) -> TenantUser {
+    TenantUser {
+        tenant: "acme".parse().unwrap(),
+        user: user(name),
     }
 }
 
@@ -71,6 +85,8 @@ fn consent(scope: Scope) -> ConsentRow {
         idle_expires_at: None,
         channel: super::super::Channel::Page,
         ended_at: None,
+        evidence: Evidence::default(),
+        seen: None,
     }
 }
 
@@ -97,8 +113,10 @@ async fn append(
     store: &SqliteStore,
     changes: impl IntoIterator<Item = Option<Change>>,
 ) -> Vec<Applied> {
-    let (mut marks, mut drafts): (Vec<Mark>, Vec<_>) =
-        changes.into_iter().map(|change| (Mark, change)).unzip();
+    let (mut marks, mut drafts): (Vec<Mark>, Vec<_>) = changes
+        .into_iter()
+        .map(|change| (Mark::default(), change))
+        .unzip();
     let mut drafts: Vec<Draft<'_>> = marks
         .iter_mut()
         .zip(drafts.drain(..))
@@ -120,6 +138,7 @@ async fn ask(store: &SqliteStore, id: &[u8]) -> Applied {
         store,
         Change::OpenTicket {
             ticket,
+            definition: "{}".to_owned(),
             open_max: 3,
         },
     )
@@ -129,7 +148,7 @@ async fn ask(store: &SqliteStore, id: &[u8]) -> Applied {
 async fn decide(store: &SqliteStore, id: &[u8], records: Vec<ConsentRow>) -> Applied {
     let decision = Decision {
         ticket: Digest::of(id),
-        user: user("alice"),
+        who: who("alice"),
         at: NOW,
         allowed: true,
         records,
@@ -143,13 +162,13 @@ async fn a_question_is_answered_once_and_only_by_its_user() {
     assert!(matches!(ask(&store, b"t").await, Applied::Done));
     let foreign = Decision {
         ticket: Digest::of(b"t"),
-        user: user("bob"),
+        who: who("bob"),
         at: NOW,
         allowed: true,
         records: vec![consent(Scope::Until)],
     };
     let late = Decision {
-        user: user("alice"),
+        who: who("alice"),
         at: LATER,
         ..foreign.clone()
     };
@@ -166,8 +185,8 @@ async fn a_question_is_answered_once_and_only_by_its_user() {
     assert!(matches!(second, Applied::Refused));
     let id = record.id;
     assert_eq!(store.live_consents(&key(), NOW).await.unwrap(), [record]);
-    assert!(store.consent(&user("alice"), id).await.unwrap().is_some());
-    assert!(store.consent(&user("bob"), id).await.unwrap().is_none());
+    assert!(store.consent(&who("alice"), id).await.unwrap().is_some());
+    assert!(store.consent(&who("bob"), id).await.unwrap().is_none());
     assert!(store.live_consents(&key(), LATER).await.unwrap().is_empty());
     // The question, the answer; nothing of what was refused.
     assert_eq!(store.head().await.unwrap().seq, 2);
@@ -188,6 +207,7 @@ async fn the_same_question_is_asked_once_and_a_user_has_few_open() {
             &store,
             Change::OpenTicket {
                 ticket,
+                definition: "{}".to_owned(),
                 open_max: 3,
             },
         )
@@ -200,21 +220,17 @@ async fn the_same_question_is_asked_once_and_a_user_has_few_open() {
 async fn a_later_decision_takes_the_place_of_an_earlier_one() {
     let store = store().await;
     ask(&store, b"t").await;
-    decide(&store, b"t", vec![consent(Scope::Until)]).await;
+    let first = consent(Scope::Until);
+    decide(&store, b"t", vec![first.clone()]).await;
     ask(&store, b"u").await;
     let mut denial = consent(Scope::Until);
     denial.state = ConsentState::Denied;
     decide(&store, b"u", vec![denial.clone()]).await;
+    denial.evidence.supersedes = Some(first.id);
     assert_eq!(store.live_consents(&key(), NOW).await.unwrap(), [denial]);
-    let all = store.consents_of(&user("alice"), 10).await.unwrap();
+    let all = store.consents_of(&who("alice"), 10).await.unwrap();
     assert!(all.iter().any(|one| one.state == ConsentState::Superseded));
-    assert!(
-        store
-            .consents_of(&user("bob"), 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.consents_of(&who("bob"), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -249,9 +265,11 @@ async fn only_its_user_revokes_a_consent() {
     let record = consent(Scope::Until);
     decide(&store, b"t", vec![record.clone()]).await;
     let revoke = |name: &str| Change::Revoke {
-        user: user(name),
+        who: who(name),
         id: record.id,
         at: NOW,
+        by: Ender::User,
+        reason: None,
     };
     assert!(matches!(
         change(&store, revoke("bob")).await,
@@ -287,9 +305,10 @@ async fn a_session_lives_until_it_expires_or_ends() {
     let store = store().await;
     let session = Session {
         id_hash: Digest::of(b"cookie"),
-        user: user("alice"),
+        who: who("alice"),
         auth_time: Some(NOW),
         acr: None,
+        amr: vec!["otp".to_owned(), "pwd".to_owned()],
         created_at: NOW,
         seen_at: NOW,
         expires_at: LATER,
@@ -301,7 +320,7 @@ async fn a_session_lives_until_it_expires_or_ends() {
     store.see_session(hash, LATER).await.unwrap();
     let seen = store.session(hash, NOW).await.unwrap().unwrap();
     assert_eq!(seen.seen_at, LATER);
-    assert_eq!(store.delete_sessions_of(&user("nobody")).await.unwrap(), 0);
+    assert_eq!(store.delete_sessions_of(&who("nobody")).await.unwrap(), 0);
     assert!(store.delete_session(hash).await.unwrap());
     assert!(!store.delete_session(hash).await.unwrap());
     assert_eq!(store.session(hash, NOW).await.unwrap(), None);

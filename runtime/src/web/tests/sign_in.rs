@@ -129,7 +129,7 @@ async fn cookies_are_bound_to_this_host_and_hidden_from_scripts() {
         .store
         .session(Digest::of(cookie.as_bytes()), world.now())
         .await;
-    assert_eq!(session.unwrap().unwrap().user, world.user("alice"));
+    assert_eq!(session.unwrap().unwrap().who, world.user("alice"));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::consent::{Consent, ConsentError, Consents};
 use crate::egress::{Egress, NoNames};
 use crate::identity::{BearerToken, FetchError, FetchKeys, Identity};
 use crate::idp::{self, DevIdp, SigningKey};
-use crate::ids::{Digest, Tenant, User};
+use crate::ids::{Digest, Tenant, TenantUser, User};
 use crate::limits::JWKS_BYTES_MAX;
 use crate::policy::Rules;
 use crate::store::{SharedStore, SqliteStore, Store};
@@ -164,10 +164,13 @@ impl World {
         self.clock.now()
     }
 
-    pub(super) fn user(&self, name: &str) -> User {
-        User {
-            issuer: self.issuer.parse().unwrap(),
-            subject: name.parse().unwrap(),
+    pub(super) fn user(&self, name: &str) -> TenantUser {
+        TenantUser {
+            tenant: "default".parse().unwrap(),
+            user: User {
+                issuer: self.issuer.parse().unwrap(),
+                subject: name.parse().unwrap(),
+            },
         }
     }
 
