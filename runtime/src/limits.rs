@@ -19,6 +19,9 @@ pub const EXTRA_CLAIMS_MAX: usize = 32;
 /// Scopes that the rules about one tool may name for a refusal to say which would do: each one is another decision.
 pub const STEP_UP_SCOPES_MAX: usize = 32;
 
+/// Values of `acr`, and ages of a sign-in, that are tried for a refusal to say which would do: each one is another decision.
+pub const STEP_UP_SIGN_INS_MAX: usize = 16;
+
 /// Levels of expressions in one rule. Each chained `&&` or `||` is one, and what rewrites rules recurses through them.
 pub const RULE_DEPTH_MAX: usize = 100;
 /// Stack on which rules are loaded, in bytes: about 200 KiB for each level in a debug build.

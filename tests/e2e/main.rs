@@ -29,4 +29,5 @@ mod policy;
 mod reach;
 mod revocation;
 mod rules;
+mod sign_ins;
 mod trials;

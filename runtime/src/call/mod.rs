@@ -23,8 +23,8 @@ use crate::consent::{ConsentError, Consents, Needed, Offer, RequestStates, State
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
-use crate::mcp::{Answer, Call, Era, NotScoped, Said};
-use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules};
+use crate::mcp::{Answer, Call, Era, NotScoped, Said, WeakSignIn};
+use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
 use crate::store::StoreError;
 use ended::Ended;
@@ -370,14 +370,28 @@ fn not_permitted(
         return ended;
     }
     if let Some(needed) = rules.step_up(caller, tool, Some(asked)) {
-        let answer = Answer::NotScoped(NotScoped { needed });
-        return Ended::refused(Stage::Policy, "missing-scopes", answer);
+        return better_token(needed);
     }
     if let Refusal::WeakSignIn { .. } = refusal {
         let text = "this tool asks for a stronger sign-in than that of your token".to_owned();
         return Ended::refused(Stage::Policy, refusal.name(), Answer::ToolError(text));
     }
     Ended::refused(Stage::Policy, refusal.name(), Answer::Denied)
+}
+
+/// What the caller's next token must have for this call.
+fn better_token(needed: StepUp) -> Box<Ended> {
+    let StepUp { scopes, sign_in } = needed;
+    let Some(sign_in) = sign_in else {
+        let answer = Answer::NotScoped(NotScoped { needed: scopes });
+        return Ended::refused(Stage::Policy, "missing-scopes", answer);
+    };
+    let answer = Answer::WeakSignIn(WeakSignIn {
+        acr_values: sign_in.acr,
+        max_age_secs: sign_in.max_age_secs,
+        needed: scopes,
+    });
+    Ended::refused(Stage::Policy, "weak-sign-in", answer)
 }
 
 fn check_arguments(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Box<Ended>> {

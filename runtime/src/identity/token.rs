@@ -54,6 +54,7 @@ pub struct Caller {
     groups: BTreeSet<String>,
     claims: BTreeMap<String, ClaimValue>,
     acr_reached: BTreeSet<String>,
+    acr_order: Vec<String>,
     scopes_always: Vec<String>,
     actors: Vec<Actor>,
     has_user: bool,
@@ -130,6 +131,16 @@ impl Caller {
         self.acr_reached.contains(wanted)
     }
 
+    /// Whether a sign-in of the value `acr` would be of this one or a stronger one, at the caller's issuer.
+    pub fn would_reach_acr(&self, acr: &str, wanted: &str) -> bool {
+        acr_reached(&self.acr_order, Some(acr)).contains(wanted)
+    }
+
+    /// The values of `acr` that the issuer is configured with, the weakest first.
+    pub fn acr_order(&self) -> &[String] {
+        &self.acr_order
+    }
+
     /// Scopes without which the issuer's tokens are good for nothing here; this token has them.
     pub fn scopes_always(&self) -> &[String] {
         &self.scopes_always
@@ -171,6 +182,7 @@ impl Caller {
             groups,
             claims,
             acr_reached,
+            acr_order,
             scopes_always,
             actors,
             has_user,
@@ -194,7 +206,7 @@ impl Caller {
             (
                 jti_hash, algorithm, key_id, expires, acr, auth_time, not_before,
             ),
-            (claims, acr_reached, scopes_always, amr),
+            (claims, acr_reached, acr_order, scopes_always, amr),
         );
         #[expect(
             clippy::expect_used,
@@ -300,6 +312,7 @@ fn caller(
         groups: claims.strings_at(&issuer.claims.groups)?,
         claims: extra(claims, issuer)?,
         acr_reached: acr_reached(&issuer.acr, acr.as_deref()),
+        acr_order: issuer.acr.clone(),
         scopes_always: issuer.required_scopes.clone(),
         actors: claims.actors(&user.issuer)?,
         token: TokenFacts {

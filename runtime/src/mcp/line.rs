@@ -99,6 +99,17 @@ pub struct NotScoped {
     pub needed: Vec<String>,
 }
 
+/// The sign-in behind the token does not suffice (RFC 9470).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeakSignIn {
+    /// The values of `acr` any of which would do, the weakest first; none where the strength suffices.
+    pub acr_values: Vec<String>,
+    /// How many seconds the sign-in may lie back, where it lies back too far.
+    pub max_age_secs: Option<u64>,
+    /// All scopes that the call needs, those that the token has included.
+    pub needed: Vec<String>,
+}
+
 /// Which lifecycle a request belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
@@ -166,6 +177,8 @@ pub enum Answer {
     },
     /// The arguments need scopes that the token lacks.
     NotScoped(NotScoped),
+    /// The call needs a stronger or a fresher sign-in.
+    WeakSignIn(WeakSignIn),
     /// Every place is taken.
     Busy,
     /// A part that the call needs is out of reach, so the call was not made.
@@ -232,6 +245,8 @@ pub enum EdgeRefusal {
     InvalidToken,
     /// The token lacks scopes.
     NotScoped(NotScoped),
+    /// The sign-in is too weak, or lies too far back.
+    WeakSignIn(WeakSignIn),
     /// The token could not be judged.
     IdentityUnavailable,
     /// The body is no JSON by its own account.
@@ -280,6 +295,7 @@ impl EdgeRefusal {
             Self::MalformedAuthorization => "malformed-authorization",
             Self::InvalidToken => "invalid-token",
             Self::NotScoped(_) => "insufficient-scope",
+            Self::WeakSignIn(_) => "weak-sign-in",
             Self::IdentityUnavailable => "identity-unavailable",
             Self::ContentType => "content-type",
             Self::BodyTooLarge => "body-too-large",

@@ -16,7 +16,7 @@ mod running;
 
 pub use line::{
     Answer, Call, EdgeRefusal, Era, Line, Listed, NotScoped, NotVerified, Operation, Pending,
-    Progress, RequestFacts, Said,
+    Progress, RequestFacts, Said, WeakSignIn,
 };
 pub use router::{Ready, Settings, router, serve};
 

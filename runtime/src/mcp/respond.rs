@@ -17,7 +17,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::content;
-use super::line::{Answer, EdgeRefusal, Era, NotScoped};
+use super::line::{Answer, EdgeRefusal, Era, NotScoped, WeakSignIn};
 use super::message::VERSIONS;
 
 /// The key under which the consent page is asked for; the retry answers under the same key.
@@ -96,6 +96,7 @@ impl Wire {
                 )),
             },
             Answer::NotScoped(missing) => return Shown::Http(EdgeRefusal::NotScoped(missing)),
+            Answer::WeakSignIn(weak) => return Shown::Http(EdgeRefusal::WeakSignIn(weak)),
             Answer::Busy => return Shown::Http(EdgeRefusal::Busy),
             Answer::Unavailable { id } => return Shown::Http(EdgeRefusal::Unavailable { id }),
             Answer::Fault { id } => return Shown::Http(EdgeRefusal::Fault { id }),
@@ -109,7 +110,9 @@ impl Wire {
         let (status, error) = match refusal {
             EdgeRefusal::Host | EdgeRefusal::Origin => (StatusCode::FORBIDDEN, None),
             EdgeRefusal::Method => (StatusCode::METHOD_NOT_ALLOWED, None),
-            EdgeRefusal::NoToken | EdgeRefusal::InvalidToken => (StatusCode::UNAUTHORIZED, None),
+            EdgeRefusal::NoToken | EdgeRefusal::InvalidToken | EdgeRefusal::WeakSignIn(_) => {
+                (StatusCode::UNAUTHORIZED, None)
+            }
             EdgeRefusal::MalformedAuthorization => (StatusCode::BAD_REQUEST, None),
             EdgeRefusal::NotScoped(_) => (StatusCode::FORBIDDEN, None),
             EdgeRefusal::IdentityUnavailable => (StatusCode::SERVICE_UNAVAILABLE, None),
@@ -154,6 +157,7 @@ impl Wire {
             | EdgeRefusal::MalformedAuthorization
             | EdgeRefusal::InvalidToken
             | EdgeRefusal::NotScoped(_)
+            | EdgeRefusal::WeakSignIn(_)
             | EdgeRefusal::ContentType
             | EdgeRefusal::BodyTooLarge
             | EdgeRefusal::BodyLost
@@ -180,6 +184,9 @@ impl Wire {
             EdgeRefusal::NotScoped(NotScoped { needed }) => {
                 (Some("insufficient_scope"), scope_list(needed))
             }
+            EdgeRefusal::WeakSignIn(WeakSignIn { needed, .. }) => {
+                (Some("insufficient_user_authentication"), scope_list(needed))
+            }
             EdgeRefusal::Host
             | EdgeRefusal::Origin
             | EdgeRefusal::Method
@@ -200,13 +207,26 @@ impl Wire {
         let error = error.map(|error| format!("error=\"{error}\", "));
         let scope = (!scope.is_empty()).then(|| format!("scope=\"{scope}\", "));
         let text = format!(
-            "Bearer {}{}resource_metadata={}",
+            "Bearer {}{}{}resource_metadata={}",
             error.unwrap_or_default(),
+            sign_in(refusal).unwrap_or_default(),
             scope.unwrap_or_default(),
             self.resource_metadata
         );
         HeaderValue::try_from(text).ok()
     }
+}
+
+/// RFC 9470 §3: which sign-in would do.
+fn sign_in(refusal: &EdgeRefusal) -> Option<String> {
+    let EdgeRefusal::WeakSignIn(weak) = refusal else {
+        return None;
+    };
+    let values = scope_list(&weak.acr_values);
+    let acr = (!values.is_empty()).then(|| format!("acr_values=\"{values}\", "));
+    let age = weak.max_age_secs;
+    let age = age.map(|secs| format!("max_age=\"{secs}\", "));
+    Some(acr.unwrap_or_default() + &age.unwrap_or_default())
 }
 
 /// A refusal as a JSON-RPC error: for the body of its HTTP answer, or inside a stream that has begun.
@@ -228,6 +248,15 @@ pub(super) fn in_band(refusal: &EdgeRefusal) -> Option<ErrorData> {
         EdgeRefusal::NotScoped(NotScoped { needed }) => ErrorData::internal_error(
             "the token lacks a scope that this call needs",
             Some(json!({ "error": "insufficient_scope", "scope": scope_list(needed) })),
+        ),
+        EdgeRefusal::WeakSignIn(weak) => ErrorData::internal_error(
+            "this call needs a stronger or fresher sign-in than that of the token",
+            Some(json!({
+                "error": "insufficient_user_authentication",
+                "acr_values": scope_list(&weak.acr_values),
+                "max_age": weak.max_age_secs,
+                "scope": scope_list(&weak.needed),
+            })),
         ),
         EdgeRefusal::Busy => internal("every place is taken; try again in a moment", None),
         EdgeRefusal::Unavailable { id } => internal("the call could not be made", Some(*id)),
@@ -328,7 +357,7 @@ fn input_required(url: &Url, message: String, state: String) -> InputRequiredRes
     InputRequiredResult::new(Some(questions), Some(state))
 }
 
-/// RFC 6749 §3.3 `scope`: anything outside the alphabet of a scope token is left out.
+/// RFC 6749 §3.3 `scope`, and likewise `acr_values`: anything outside the alphabet of a scope token is left out.
 fn scope_list(scopes: &[String]) -> String {
     let is_token = |scope: &&String| {
         !scope.is_empty()

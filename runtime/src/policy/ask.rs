@@ -28,11 +28,30 @@ pub struct Step {
     pub erred: Vec<String>,
 }
 
+/// What callers can change by getting another token: what theirs says, or what it might.
+#[derive(Clone, Copy)]
+pub(super) struct Bearing<'a> {
+    pub(super) scopes: &'a BTreeSet<String>,
+    pub(super) acr: Option<&'a str>,
+    pub(super) auth_time: Option<Timestamp>,
+}
+
+impl<'a> Bearing<'a> {
+    /// What the caller's own token says.
+    pub(super) fn of(caller: &'a Caller) -> Self {
+        let token = caller.token();
+        Self {
+            scopes: caller.scopes(),
+            acr: token.acr.as_deref(),
+            auth_time: token.auth_time,
+        }
+    }
+}
+
 /// Who asks about which tool.
 pub(super) struct Asking<'a> {
     pub(super) caller: &'a Caller,
-    /// The caller's scopes, or those that the caller might have.
-    pub(super) scopes: &'a BTreeSet<String>,
+    pub(super) bearing: Bearing<'a>,
     pub(super) tool: &'a Tool,
     pub(super) vocabulary: &'a Vocabulary,
     /// When; none where it is asked for some time or other.

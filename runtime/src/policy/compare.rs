@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cedar_policy::{ActionConstraint, EntityUid};
 use serde_json::Value;
 
-use super::ask::{self, Question};
+use super::ask::{self, Bearing, Question};
 use super::{Circumstances, Rules, demanded, schema};
 use crate::capability::Capability;
 use crate::catalog::Tool;
@@ -71,18 +71,18 @@ impl Rules {
     /// What these rules allow a caller on a tool.
     pub fn authority(&self, caller: &Caller, tool: &Tool) -> Authority {
         let needs = tool.package().manifest().needs();
-        let scopes = caller.scopes();
+        let own = Bearing::of(caller);
         let uses = needs.iter().map(|capability| {
-            let step = self.could_use(caller, scopes, tool, capability);
+            let step = self.could_use(caller, own, tool, capability);
             let could = step.allowed && self.bounds(&step.rules).allows(capability.tier());
             let used = |action: &EntityUid| schema::action_name(action) == Some("use");
             (capability.clone(), self.may(could, used))
         });
-        let could = demanded(caller, tool).is_ok() && self.would(caller, tool, scopes, None);
-        let own = format!("call:{}", tool.name());
+        let could = demanded(caller, tool).is_ok() && self.would(caller, tool, own, None);
+        let call = format!("call:{}", tool.name());
         let called = |action: &EntityUid| {
             let name = schema::action_name(action);
-            name.is_some_and(|name| name == schema::CALL || name == own)
+            name.is_some_and(|name| name == schema::CALL || name == call)
         };
         Authority {
             listed: self.lists(caller, tool),

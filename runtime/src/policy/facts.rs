@@ -83,7 +83,10 @@ fn user(asking: &Asking<'_>) -> Result<Vec<Entity>, String> {
         ("tenant", text(caller.tenant().as_str())),
         ("roles", texts(caller.roles().iter().map(String::as_str))),
         ("groups", texts(caller.groups().iter().map(String::as_str))),
-        ("scopes", texts(asking.scopes.iter().map(String::as_str))),
+        (
+            "scopes",
+            texts(asking.bearing.scopes.iter().map(String::as_str)),
+        ),
         (
             "has_user",
             RestrictedExpression::new_bool(caller.has_user()),
@@ -235,8 +238,9 @@ pub(super) fn context(
             RestrictedExpression::new_entity_uid(tool_uid(tool.name())?),
         ),
     ];
-    pairs.extend(token.acr.as_ref().map(|acr| ("acr", text(acr.clone()))));
-    let signed_in = token
+    pairs.extend(asking.bearing.acr.map(|acr| ("acr", text(acr))));
+    let signed_in = asking
+        .bearing
         .auth_time
         .map(|at| RestrictedExpression::new_long(at.secs()));
     pairs.extend(signed_in.map(|at| ("auth_time", at)));

@@ -116,11 +116,10 @@ fn load(
         .policies
         .policies()
         .filter(|policy| ceilings::is_about_listing(policy));
-    let scopes = tools.iter().map(|tool| {
+    let named = tools.iter().map(|tool| {
         let about = loader.policies.policies();
         let about = about.filter(|policy| may_concern(policy, tool));
-        let named: BTreeSet<String> = about.flat_map(step_up::named).collect();
-        (tool.name().clone(), named)
+        (tool.name().clone(), step_up::Named::by(about))
     });
     let unreadable = tools
         .iter()
@@ -132,7 +131,7 @@ fn load(
         shown: shown.map(|policy| policy.id().to_string()).collect(),
         could: Sliced::new(could),
         open,
-        scopes: scopes.collect(),
+        named: named.collect(),
         trial: (!loader.on_trial.is_empty()).then_some(Trial {
             policies: loader.all,
             rules: loader.on_trial,

@@ -50,10 +50,11 @@ pub use load::PolicyError;
 pub use near::Near;
 pub use refusal::Refusal;
 pub use shape::{Unreadable, Why};
+pub use step_up::{SignIn, StepUp};
 pub use trial::{Observation, Would};
 pub use vocabulary::Vocabulary;
 
-use ask::{Asking, Question};
+use ask::{Asking, Bearing, Question};
 use slice::Sliced;
 
 /// What the operator's rules allow this caller on this tool with these arguments.
@@ -120,8 +121,8 @@ pub struct Rules {
     shown: BTreeSet<String>,
     /// What rules bound, by id.
     ceilings: BTreeMap<String, Ceilings>,
-    /// The scopes that rules about a tool name.
-    scopes: BTreeMap<ToolName, BTreeSet<String>>,
+    /// What rules about a tool ask of a token.
+    named: BTreeMap<ToolName, step_up::Named>,
     /// The tools that callers without a token see, each at its build.
     open: BTreeMap<ToolName, Digest>,
     /// Rules that decide nothing yet.
@@ -187,7 +188,7 @@ impl Rules {
     }
 
     /// Whether the caller may see the tool: a rule lists it, and some call of it could be permitted, or the rule is about
-    /// listing alone. One who lacks scopes alone sees it, to learn by calling which they are.
+    /// listing alone. One who lacks scopes or a better sign-in alone sees it, to learn by calling what would do.
     pub fn lists(&self, caller: &Caller, tool: &Tool) -> bool {
         self.is_checked(tool)
             && missing_role(caller, tool).is_none()
@@ -199,7 +200,7 @@ impl Rules {
                 }
                 let shown = step.rules.iter().any(|rule| self.shown.contains(rule));
                 let callable = || {
-                    self.would(caller, tool, caller.scopes(), None)
+                    self.would(caller, tool, Bearing::of(caller), None)
                         || self.step_up(caller, tool, None).is_some()
                 };
                 step.allowed && (shown || callable())
@@ -228,7 +229,17 @@ impl Rules {
         if !lacking || !self.lists(caller, tool) {
             return Ok(());
         }
-        self.step_up(caller, tool, None).map_or(Ok(()), Err)
+        match self.step_up(caller, tool, None) {
+            Some(StepUp {
+                scopes,
+                sign_in: None,
+            }) => Err(scopes),
+            // What else the call needs depends on it, so it is said when that is decided.
+            Some(StepUp {
+                sign_in: Some(_), ..
+            })
+            | None => Ok(()),
+        }
     }
 
     /// Whether the caller may call the tool with these arguments, and what the tool may do then.
@@ -392,7 +403,7 @@ impl Rules {
     ) -> Asking<'a> {
         Asking {
             caller,
-            scopes: caller.scopes(),
+            bearing: Bearing::of(caller),
             tool,
             vocabulary: &self.vocabulary,
             now,
@@ -418,12 +429,12 @@ impl Rules {
     fn could_use(
         &self,
         caller: &Caller,
-        scopes: &BTreeSet<String>,
+        bearing: Bearing<'_>,
         tool: &Tool,
         capability: &Capability,
     ) -> Step {
         let asking = Asking {
-            scopes,
+            bearing,
             ..self.asking(caller, tool, None)
         };
         let question = Question::CouldUse(capability);

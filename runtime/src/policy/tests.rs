@@ -7,6 +7,7 @@ mod listing;
 mod model;
 mod naive;
 mod scopes;
+mod sign_ins;
 mod templates;
 mod trials;
 

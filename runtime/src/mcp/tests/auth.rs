@@ -139,6 +139,41 @@ async fn w4_scopes_that_only_the_arguments_reveal_are_a_403_as_well() {
     assert_eq!(error["data"]["scope"], "tools:call late:write");
 }
 
+/// RFC 9470 §3.
+#[tokio::test]
+async fn a_sign_in_that_does_not_suffice_is_a_401_that_says_which_would() {
+    let rig = Rig::new();
+    let params = json!({"name": "weak", "arguments": {}});
+    for request in [
+        modern("tools/call", params.clone()),
+        legacy("tools/call", params),
+    ] {
+        let shown = rig.send(request).await;
+        assert_eq!(shown.status, StatusCode::UNAUTHORIZED);
+        let challenge = shown.header("www-authenticate").unwrap();
+        let expected = "Bearer error=\"insufficient_user_authentication\", acr_values=\"silver gold\", \
+                        max_age=\"300\", scope=\"tools:call late:write\", resource_metadata=";
+        assert!(challenge.starts_with(expected), "{challenge}");
+    }
+    // A token that is no good is told nothing of that.
+    let bad = with(
+        modern("tools/call", json!({"name": "weak", "arguments": {}})),
+        "authorization",
+        "Bearer x.y.z",
+    );
+    let shown = rig.send(bad).await;
+    let challenge = shown.header("www-authenticate").unwrap();
+    assert!(challenge.contains("invalid_token") && !challenge.contains("acr_values"));
+    let params = json!({"name": "stale_stream", "arguments": {}, "_meta": {"progressToken": "p"}});
+    let events = rig.modern("tools/call", params).await.events();
+    let data = &events.last().unwrap()["error"]["data"];
+    assert_eq!(data["error"], "insufficient_user_authentication");
+    assert_eq!(
+        (&data["max_age"], &data["acr_values"]),
+        (&json!(300), &json!(""))
+    );
+}
+
 #[tokio::test]
 async fn r11_the_scope_check_judges_the_tool_that_runs() {
     // The header names a tool that needs nothing, the body the one that needs more.

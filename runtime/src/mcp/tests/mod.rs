@@ -29,7 +29,7 @@ use uuid::Uuid;
 use super::line::{Pending, Progress};
 use super::{
     Answer, Call, EdgeRefusal, Era, Line, Listed, NotScoped, NotVerified, Operation, RequestFacts,
-    Said, Settings, router,
+    Said, Settings, WeakSignIn, router,
 };
 use crate::catalog::Annotations;
 use crate::clock::ManualClock;
@@ -139,6 +139,21 @@ impl FakeLine {
             "late_stream" => {
                 step(&call, 1.0).await;
                 Answer::NotScoped(NotScoped { needed })
+            }
+            "weak" => Answer::WeakSignIn(WeakSignIn {
+                acr_values: ["silver", "gold", "two words", "a\"b"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                max_age_secs: Some(300),
+                needed,
+            }),
+            "stale_stream" => {
+                step(&call, 1.0).await;
+                Answer::WeakSignIn(WeakSignIn {
+                    acr_values: Vec::new(),
+                    max_age_secs: Some(300),
+                    needed,
+                })
             }
             "busy" => Answer::Busy,
             "unavailable" => Answer::Unavailable { id: Uuid::nil() },

@@ -17,7 +17,8 @@ fn step_up(text: &str, tool: &Tool, claims: Value, arguments: Value) -> Option<S
             "whoever lacks scopes alone sees the tool"
         );
     }
-    found.map(|scopes| scopes.join(" "))
+    assert!(found.iter().all(|one| one.sign_in.is_none()));
+    found.map(|one| one.scopes.join(" "))
 }
 
 fn unless(condition: &str) -> String {
@@ -138,7 +139,8 @@ fn a_scope_that_implies_another_does() {
     assert_eq!(
         rules
             .step_up(&other, &tool, Some((&arguments).into()))
-            .unwrap(),
+            .unwrap()
+            .scopes,
         ["pay"]
     );
 }
