@@ -39,7 +39,7 @@ pub fn bailiwick(folder: &Path, arguments: &[&str]) -> Ran {
 }
 
 /// A folder with a configuration, some tools and these rules.
-async fn folder(tools: &[&str], rules: &str) -> tempfile::TempDir {
+pub async fn folder(tools: &[&str], rules: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for sub in ["tools.d", "policy.d"] {
         std::fs::create_dir(folder.path().join(sub)).unwrap();

@@ -15,6 +15,7 @@ mod harness;
 mod admission;
 mod attacks;
 mod cli;
+mod cli_rules;
 mod cli_state;
 mod egress;
 mod files;

@@ -16,12 +16,12 @@ use crate::dev;
 use crate::follow;
 use crate::identity::{BearerToken, Caller, Identity};
 use crate::idp::{DEFAULT_SCOPE, DevIdp};
-use crate::policy::{CallerText, Circumstances, Rules};
+use crate::policy::{CallerText, Ceilings, Circumstances, Rules, StepUp};
 use crate::server;
 
 pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     if let Some(file) = &args.who.matrix {
-        return matrix::run(&args.config, file).await;
+        return matrix::run(&args.config, args.rules.as_deref(), file).await;
     }
     let (mut config, dev) = args.config.read()?;
     let arguments: Map<String, Value> =
@@ -40,7 +40,8 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let all: Vec<_> = snapshot.tools.values().cloned().collect();
-    let sources = follow::rule_sources(config.policy_dir.as_deref())?;
+    let dir = args.rules.as_deref().or(config.policy_dir.as_deref());
+    let sources = follow::rule_sources(dir)?;
     let rules = Rules::load_with(&sources, &all, server::vocabulary(&config))?;
 
     println!(
@@ -81,8 +82,12 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             (true, true) => "no rule permits it".to_owned(),
         };
         println!("{verdict}  {:<44} {by}", step.question);
+        for (rule, bounds) in rules.bounds_of(&step) {
+            println!("         bounded by `{rule}`: {bounds}");
+        }
     }
     nearly(&rules, &caller, tool, call);
+    on_trial(&rules, &caller, tool, call);
     println!();
     match rules.permit(&caller, tool, call) {
         Ok(permit) if permit.allowed().is_empty() => {
@@ -91,11 +96,19 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         Ok(permit) => {
             println!("the call is permitted; the user is asked for what is above tier T0:");
             for capability in permit.allowed().iter() {
-                println!("  {:?}  {capability}", capability.tier());
+                let bounds = permit.ceilings(capability);
+                let bounds = match bounds == Ceilings::default() {
+                    true => String::new(),
+                    false => format!("   ({bounds})"),
+                };
+                println!("  {:?}  {capability}{bounds}", capability.tier());
             }
         }
         Err(refusal) => {
             println!("the call is refused by the rules: {refusal}");
+            if let Some(needed) = rules.step_up(&caller, tool, Some(call)) {
+                println!("with {} it would be permitted", token_words(&needed));
+            }
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -167,6 +180,44 @@ fn nearly(rules: &Rules, caller: &Caller, tool: &Tool, call: Circumstances<'_>) 
             println!("    {change}");
         }
     }
+}
+
+/// What rules under trial would have changed.
+fn on_trial(rules: &Rules, caller: &Caller, tool: &Tool, call: Circumstances<'_>) {
+    let observed = rules.observe(caller, tool, call);
+    if !observed.is_empty() {
+        println!("\nunder trial, and without effect");
+    }
+    for one in observed {
+        let bounds = one.bounds.as_ref().map(|bounds| format!(" ({bounds})"));
+        println!(
+            "  `{}`: {} would go from {} to {}{}",
+            one.rules.join("`, `"),
+            one.question,
+            one.decided(),
+            one.would,
+            bounds.unwrap_or_default()
+        );
+    }
+}
+
+/// The token that would do.
+fn token_words(needed: &StepUp) -> String {
+    let scopes = (!needed.scopes.is_empty()).then(|| {
+        let all = needed.scopes.join("`, `");
+        format!("the scopes `{all}`")
+    });
+    let sign_in = needed.sign_in.as_ref();
+    let acr = sign_in.map(|one| &one.acr).filter(|acr| !acr.is_empty());
+    let acr = acr.map(|acr| format!("a sign-in of `acr` `{}`", acr.join("` or `")));
+    let age = sign_in
+        .and_then(|one| one.max_age_secs)
+        .map(|secs| match secs {
+            0 => "a new sign-in".to_owned(),
+            secs => format!("a sign-in of the last {secs} seconds"),
+        });
+    let all: Vec<_> = [acr, age, scopes].into_iter().flatten().collect();
+    all.join(" and ")
 }
 
 fn read_token(file: &std::path::Path) -> anyhow::Result<BearerToken> {

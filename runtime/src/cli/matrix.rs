@@ -8,10 +8,14 @@ use super::policy::Ground;
 use crate::clock::{Clock, SystemClock};
 use crate::policy::May;
 
-pub(super) async fn run(args: &ConfigArgs, file: &Path) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    args: &ConfigArgs,
+    dir: Option<&Path>,
+    file: &Path,
+) -> anyhow::Result<ExitCode> {
     let ground = Ground::read(args).await?;
     let scene = ground.scene(file)?;
-    let rules = ground.rules(None, &scene)?;
+    let rules = ground.rules(dir, &scene)?;
     let now = SystemClock.now();
     let callers = &scene.expectations.callers;
     anyhow::ensure!(

@@ -167,6 +167,9 @@ struct InspectArgs {
 struct ExplainArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// The folder of the rules, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
     /// The tool
     #[arg(long, value_name = "NAME", required_unless_present = "matrix")]
     tool: Option<String>,

@@ -9,10 +9,12 @@ use cedar_policy::{ActionConstraint, EntityUid};
 use serde_json::Value;
 
 use super::ask::{self, Bearing, Question};
-use super::{Circumstances, Rules, demanded, schema};
-use crate::capability::Capability;
+use super::{Ceilings, Circumstances, Rules, demanded, schema};
+use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
 use crate::identity::Caller;
+use crate::limits::RULE_STACK_BYTES;
+use crate::stack::with_room;
 
 /// Whether a caller may, as far as it can be said without a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +36,8 @@ pub struct Authority {
     pub calls: May,
     /// For each capability that the tool asks for, whether it may have it for this caller.
     pub uses: Vec<(Capability, May)>,
+    /// For each of them what bounds it in every call, and the rules that do.
+    bounds: Vec<(Ceilings, Vec<String>)>,
 }
 
 /// One thing in which two sets of rules differ.
@@ -45,8 +49,19 @@ pub struct Difference {
     pub what: String,
     /// The rules that make the difference.
     pub by: Vec<String>,
-    /// Whether they forbid it in the set that allows less; else they permit it in the one that allows more.
-    pub forbids: bool,
+    /// How they make it.
+    pub how: How,
+}
+
+/// How rules make a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// They forbid it in the set that allows less.
+    Forbid,
+    /// They permit it in the set that allows more.
+    Permit,
+    /// They bound it in the set that allows less far.
+    Bound,
 }
 
 /// What happened to the rules themselves, by id.
@@ -72,8 +87,12 @@ impl Rules {
     pub fn authority(&self, caller: &Caller, tool: &Tool) -> Authority {
         let needs = tool.package().manifest().needs();
         let own = Bearing::of(caller);
+        let of_call = self.could_call(caller, tool).rules;
+        let mut bounds = Vec::new();
         let uses = needs.iter().map(|capability| {
             let step = self.could_use(caller, own, tool, capability);
+            let rules: Vec<_> = of_call.iter().chain(&step.rules).cloned().collect();
+            bounds.push((self.bounds(&rules), rules));
             let could = step.allowed && self.bounds(&step.rules).allows(capability.tier());
             let used = |action: &EntityUid| schema::action_name(action) == Some("use");
             (capability.clone(), self.may(could, used))
@@ -84,10 +103,12 @@ impl Rules {
             let name = schema::action_name(action);
             name.is_some_and(|name| name == schema::CALL || name == call)
         };
+        let uses = uses.collect();
         Authority {
             listed: self.lists(caller, tool),
             calls: self.may(could, called),
-            uses: uses.collect(),
+            uses,
+            bounds,
         }
     }
 
@@ -110,6 +131,11 @@ impl Rules {
 
     /// How the rules of `new` differ from these in text.
     pub fn edits(&self, new: &Self) -> Edits {
+        // What writes a rule out recurses through it.
+        with_room(RULE_STACK_BYTES, || self.edits_here(new)).unwrap_or_default()
+    }
+
+    fn edits_here(&self, new: &Self) -> Edits {
         let texts = |rules: &Self| -> BTreeMap<String, Option<String>> {
             let all = rules.policies.policies();
             all.map(|policy| (policy.id().to_string(), policy.to_cedar()))
@@ -150,7 +176,10 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
         let (gives, takes) = if grows { (new, old) } else { (old, new) };
         let refused = step(takes);
         let forbidding = !refused.allowed && !refused.rules.is_empty();
-        let forbids = forbidding || narrower == May::Depends;
+        let how = match forbidding || narrower == May::Depends {
+            true => How::Forbid,
+            false => How::Permit,
+        };
         let by = match narrower {
             // Which rule it hangs on differs from call to call: those that look at the call are named.
             May::Depends => takes.policies.varying().iter().cloned().collect(),
@@ -161,7 +190,7 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
             grows,
             what,
             by,
-            forbids,
+            how,
         });
     };
     if before.listed != after.listed {
@@ -190,7 +219,83 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
             differ(is > was, *was.min(is), Question::CouldUse(capability), what);
         }
     }
+    let bounds = before.bounds.iter().zip(&after.bounds);
+    for (((capability, was), (_, is)), ((old_bounds, old_by), (new_bounds, new_by))) in
+        before.uses.iter().zip(&after.uses).zip(bounds)
+    {
+        if *was.min(is) == May::No {
+            continue;
+        }
+        let through = format!("`{capability}` through `{name}`");
+        all.extend(bounded(
+            (old, old_bounds, old_by),
+            (new, new_bounds, new_by),
+            &through,
+        ));
+    }
     all
+}
+
+/// The bounds of one set of rules, and the rules that may have set them.
+type Bounded<'a> = (&'a Rules, &'a Ceilings, &'a [String]);
+
+/// In which bounds two sets differ.
+fn bounded(old: Bounded<'_>, new: Bounded<'_>, through: &str) -> Vec<Difference> {
+    let mut all = Vec::new();
+    let mut differ = |grows: bool, what: String, same: &dyn Fn(&Ceilings, &Ceilings) -> bool| {
+        let (rules, bounds, by) = if grows { old } else { new };
+        let sets = |rule: &&String| {
+            rules
+                .ceilings
+                .get(*rule)
+                .is_some_and(|own| same(own, bounds))
+        };
+        let mut by: Vec<_> = by.iter().filter(sets).cloned().collect();
+        by.sort();
+        by.dedup();
+        all.push(Difference {
+            grows,
+            what,
+            by,
+            how: How::Bound,
+        });
+    };
+    // Without a bound there is none that is longer or higher.
+    let (was, is) = (old.1.consent_days, new.1.consent_days);
+    if was != is {
+        let grows = is.unwrap_or(u32::MAX) > was.unwrap_or(u32::MAX);
+        let (wide, narrow) = if grows { (is, was) } else { (was, is) };
+        let what = format!(
+            "keep a consent to {through} {} instead of {}",
+            days(wide),
+            days(narrow)
+        );
+        differ(grows, what, &|a, b| a.consent_days == b.consent_days);
+    }
+    let (was, is) = (old.1.tier, new.1.tier);
+    if was != is {
+        let grows = is.unwrap_or(Tier::T3) > was.unwrap_or(Tier::T3);
+        let (wide, narrow) = if grows { (is, was) } else { (was, is) };
+        // Nothing is above the highest tier, so a bound there is none.
+        if wide.unwrap_or(Tier::T3) != narrow.unwrap_or(Tier::T3) {
+            let what = format!(
+                "use {through} bounded at tier {:?} instead of {:?}",
+                wide.unwrap_or(Tier::T3),
+                narrow.unwrap_or(Tier::T3)
+            );
+            differ(grows, what, &|a, b| a.tier == b.tier);
+        }
+    }
+    all
+}
+
+fn days(longest: Option<u32>) -> String {
+    match longest {
+        None => "as long as its tier lets".to_owned(),
+        Some(0) => "for one call".to_owned(),
+        Some(1) => "for 1 day".to_owned(),
+        Some(days) => format!("for {days} days"),
+    }
 }
 
 /// How far a difference goes.
@@ -209,25 +314,38 @@ pub fn compare_call(
     caller: &Arc<Caller>,
     tool: &Tool,
     call: Circumstances<'_>,
-) -> Option<Difference> {
+) -> Vec<Difference> {
+    let text = Value::Object(call.arguments.clone());
     let (before, after) = (
         old.permit(caller, tool, call),
         new.permit(caller, tool, call),
     );
-    let (by, forbids) = match (&before, &after) {
+    let (by, how) = match (&before, &after) {
         (Ok(_), Err(refusal)) | (Err(refusal), Ok(_)) if !refusal.rules().is_empty() => {
-            (refusal.rules().to_vec(), true)
+            (refusal.rules().to_vec(), How::Forbid)
         }
-        (Ok(permit), Err(_)) | (Err(_), Ok(permit)) => (permit.rules().to_vec(), false),
-        (Ok(_), Ok(_)) | (Err(_), Err(_)) => return None,
+        (Ok(permit), Err(_)) | (Err(_), Ok(permit)) => (permit.rules().to_vec(), How::Permit),
+        (Ok(before), Ok(after)) => {
+            let both = before.allowed() & after.allowed();
+            let differ = both.iter().flat_map(|capability| {
+                let through = format!("`{capability}` through `{}` with {text}", tool.name());
+                let (was, is) = (before.ceilings(capability), after.ceilings(capability));
+                bounded(
+                    (old, &was, before.rules()),
+                    (new, &is, after.rules()),
+                    &through,
+                )
+            });
+            return differ.collect();
+        }
+        (Err(_), Err(_)) => return Vec::new(),
     };
-    let text = Value::Object(call.arguments.clone());
-    Some(Difference {
+    vec![Difference {
         grows: after.is_ok(),
         what: format!("call `{}` with {text}", tool.name()),
         by,
-        forbids,
-    })
+        how,
+    }]
 }
 
 #[cfg(test)]
@@ -287,10 +405,72 @@ mod tests {
         let differs = |amount: i64| {
             let arguments = map(json!({"amount": amount}));
             compare_call(&old, &new, &alice, &tool, (&arguments).into())
+                .into_iter()
                 .map(|one| (one.grows, one.by))
+                .collect::<Vec<_>>()
         };
-        assert_eq!(differs(3), None);
-        assert_eq!(differs(4), Some((false, vec!["small".to_owned()])));
+        assert_eq!(differs(3), []);
+        assert_eq!(differs(4), [(false, vec!["small".to_owned()])]);
+    }
+
+    #[test]
+    fn a_longer_consent_and_a_higher_tier_are_growth() {
+        let tool = testing::tool("notes", &[("book", &["files read notes"], true)]);
+        let bounded = |bound: &str| ALL.replace("permit", &format!("{bound} permit"));
+        let week = bounded("@max_consent(\"P7D\")");
+        let month = bounded("@max_consent(\"P30D\")");
+        let keep = "keep a consent to `files read notes` through `notes`";
+        let longer = format!("{keep} for 30 days instead of for 7 days by all");
+        assert_eq!(said(&week, &month, &tool), [format!("+ {longer}")]);
+        assert_eq!(said(&month, &week, &tool), [format!("- {longer}")]);
+        let unbound = format!("{keep} as long as its tier lets instead of for one call by all");
+        let once = bounded("@max_consent(\"once\")");
+        assert_eq!(said(&once, ALL, &tool), [format!("+ {unbound}")]);
+        let tier = |tier: &str| bounded(&format!("@max_tier(\"{tier}\")"));
+        let higher =
+            "use `files read notes` through `notes` bounded at tier T2 instead of T1 by all";
+        assert_eq!(
+            said(&tier("T1"), &tier("T2"), &tool),
+            [format!("+ {higher}")]
+        );
+        assert_eq!(
+            said(&tier("T2"), &tier("T1"), &tool),
+            [format!("- {higher}")]
+        );
+        assert_eq!(said(&tier("T3"), ALL, &tool), [""; 0]);
+        assert_eq!(said(&week, &week, &tool), [""; 0]);
+        // What is not allowed at all is bounded by nobody.
+        let lost = ["- use `files read notes` through `notes` by all"];
+        assert_eq!(said(&tier("T1"), &tier("T0"), &tool), lost);
+    }
+
+    #[test]
+    fn the_bounds_of_one_call_are_compared_where_they_hang_on_its_arguments() {
+        let mut manifest = testing::manifest("notes", &[("book", &["files read notes"], true)]);
+        manifest.tools[0].input_schema = json!({
+            "type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"],
+        });
+        let tool = testing::tool_of(manifest);
+        let large = |days: u32| {
+            let text = format!(
+                "{ALL} @id(\"large\") @max_consent(\"{days}\") permit(principal, action == Action::\"call:notes\", resource) when {{ context.args.amount > 3 }};"
+            );
+            rules(&text, std::slice::from_ref(&tool)).unwrap()
+        };
+        let (old, new) = (large(7), large(9));
+        let alice = caller(json!({}));
+        let differs = |amount: i64| {
+            let arguments = map(json!({"amount": amount}));
+            compare_call(&old, &new, &alice, &tool, (&arguments).into())
+        };
+        assert_eq!(compare(&old, &new, &alice, &tool), []);
+        assert_eq!(differs(3), []);
+        let found = differs(4);
+        assert_eq!(
+            (found.len(), found[0].grows, found[0].how),
+            (1, true, How::Bound)
+        );
+        assert_eq!(found[0].by, ["large"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod compare;
 mod could;
 mod expect;
 mod expect_file;
+mod explain;
 mod facts;
 mod known;
 mod load;
@@ -44,7 +45,7 @@ use crate::problem::Problem;
 pub use ask::Step;
 pub use ceilings::Ceilings;
 pub use circumstances::Circumstances;
-pub use compare::{Authority, Difference, Edits, May, compare, compare_call};
+pub use compare::{Authority, Difference, Edits, How, May, compare, compare_call};
 pub use expect::{CallerText, Case, Described, Expect, Expectations, Verdict, judge};
 pub use load::PolicyError;
 pub use near::Near;
@@ -324,40 +325,6 @@ impl Rules {
         bounds.fold(Ceilings::default(), |all, one| all.meet(one))
     }
 
-    /// Every step of the decision, whatever the earlier ones say.
-    pub fn explain<'a>(
-        &self,
-        caller: &Caller,
-        tool: &Tool,
-        call: impl Into<Circumstances<'a>>,
-    ) -> Vec<Step> {
-        let call = call.into();
-        let uses = tool
-            .package()
-            .manifest()
-            .needs
-            .iter()
-            .flat_map(|need| need.capabilities.iter());
-        let mut steps = vec![
-            self.list_step(caller, tool),
-            self.call_step(caller, tool, call),
-        ];
-        steps.extend(uses.map(|capability| self.use_step(caller, tool, capability, call.now)));
-        if let Err(refusal) = demanded(caller, tool) {
-            steps.insert(
-                0,
-                Step {
-                    question: "requires".to_owned(),
-                    allowed: false,
-                    rules: Vec::new(),
-                    errors: vec![refusal.to_string()],
-                    erred: Vec::new(),
-                },
-            );
-        }
-        steps
-    }
-
     fn list_step(&self, caller: &Caller, tool: &Tool) -> Step {
         let asking = self.asking(caller, tool, None);
         ask::ask(
@@ -423,6 +390,16 @@ impl Rules {
             Question::List | Question::CouldCall | Question::CouldUse(_) => None,
         };
         self.asking(caller, tool, timed)
+    }
+
+    /// Whether the tool may be called with some arguments at some time, by the rules alone.
+    fn could_call(&self, caller: &Caller, tool: &Tool) -> Step {
+        let asking = self.asking(caller, tool, None);
+        let rules = &self.could.about(tool).rules;
+        let mut step = ask::ask(rules, &self.schema, &asking, Question::CouldCall);
+        // As below.
+        step.rules.retain(|rule| !self.policies.varies(rule));
+        step
     }
 
     /// Whether the tool may have this capability at some time, with these scopes.

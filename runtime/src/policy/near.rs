@@ -10,6 +10,8 @@ use super::ask::{self, Asking, Question};
 use super::{Circumstances, Rules, facts};
 use crate::catalog::Tool;
 use crate::identity::Caller;
+use crate::limits::RULE_STACK_BYTES;
+use crate::stack::with_room;
 
 /// Rules that are named for one refused question. More would bury the one that matters.
 const NAMED_MAX: usize = 10;
@@ -35,7 +37,14 @@ impl Rules {
         tool: &Tool,
         call: impl Into<Circumstances<'a>>,
     ) -> Vec<Near> {
-        let Circumstances { arguments, now } = call.into();
+        let call = call.into();
+        // What takes rules apart recurses through them, as what loads them does.
+        let found = with_room(RULE_STACK_BYTES, || self.nearly_here(caller, tool, call));
+        found.unwrap_or_default()
+    }
+
+    fn nearly_here(&self, caller: &Caller, tool: &Tool, call: Circumstances<'_>) -> Vec<Near> {
+        let Circumstances { arguments, now } = call;
         let needs = tool.package().manifest().needs();
         let mut questions = vec![Question::List, Question::Call(arguments)];
         questions.extend(needs.iter().map(Question::Use));
@@ -345,6 +354,23 @@ mod tests {
                 "no: it applies while `context.client == \"client-1\"` holds; here `context.client` is \"client-1\"",
                 "no: it applies while `principal in Role::\"admin\"` does not hold",
             ]
+        );
+    }
+
+    #[test]
+    fn a_rule_that_nests_as_deep_as_rules_may_is_explained() {
+        let all: Vec<_> = (0..crate::limits::RULE_DEPTH_MAX - 10)
+            .map(|n| format!("context.client == \"c{n}\""))
+            .collect();
+        let text = format!(
+            "@id(\"deep\") permit(principal, action, resource) when {{ {} }};",
+            all.join(" || ")
+        );
+        let said = said(&text, json!({}));
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].ends_with("here `context.client` is \"client-1\""),
+            "{said:?}"
         );
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::identity::Caller;
 use crate::policy::{
-    CallerText, Circumstances, Difference, Edits, Expectations, Rules, compare, compare_call,
+    CallerText, Circumstances, Difference, Edits, Expectations, How, Rules, compare, compare_call,
 };
 use crate::server;
 use crate::store::SqliteStore;
@@ -68,11 +68,13 @@ fn differences(
             true => ("+", "may now"),
             false => ("-", "may no longer"),
         };
-        let how = match (one.grows, one.forbids) {
-            (true, true) => "no longer forbidden",
-            (true, false) => "permitted",
-            (false, true) => "forbidden",
-            (false, false) => "no longer permitted",
+        let how = match (one.grows, one.how) {
+            (true, How::Forbid) => "no longer forbidden",
+            (true, How::Permit) => "permitted",
+            (true, How::Bound) => "no longer bounded so",
+            (false, How::Forbid) => "forbidden",
+            (false, How::Permit) => "no longer permitted",
+            (false, How::Bound) => "bounded",
         };
         let by = match one.by.is_empty() {
             true => String::new(),
@@ -106,8 +108,10 @@ fn differences(
         let who = scene.named(&case.caller, &caller);
         let mut all = compare(old, new, &caller, tool);
         // What holds for every call need not be said of this one.
+        let bounds = all.iter().any(|one| one.how == How::Bound);
         if !all.iter().any(|one| one.what.starts_with("call ")) {
-            all.extend(compare_call(old, new, &caller, tool, call));
+            let of_call = compare_call(old, new, &caller, tool, call).into_iter();
+            all.extend(of_call.filter(|one| !(bounds && one.how == How::Bound)));
         }
         for one in all {
             say(&who, &one);
