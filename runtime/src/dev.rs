@@ -160,6 +160,7 @@ pub fn add_idp(
         required_scopes: vec![idp::DEFAULT_SCOPE.to_owned()],
         client_claim: "client_id".to_owned(),
         claims: ClaimMap {
+            role_prefix: String::new(),
             roles: claim("roles"),
             groups: claim("groups"),
             tenant: claim("tenant"),

@@ -16,6 +16,9 @@ pub const CLAIM_STRINGS_MAX: usize = 256;
 /// Further claims of one issuer that rules can read. Each one is copied into every decision.
 pub const EXTRA_CLAIMS_MAX: usize = 32;
 
+/// Longest word before the roles of an issuer, in bytes: rules repeat it.
+pub const ROLE_PREFIX_BYTES_MAX: usize = 64;
+
 /// Scopes that the rules about one tool may name for a refusal to say which would do: each one is another decision.
 pub const STEP_UP_SCOPES_MAX: usize = 32;
 

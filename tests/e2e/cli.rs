@@ -10,7 +10,7 @@ use crate::harness::{Setup, config_text, free_ports, program, run, tool};
 /// What a command said and how it ended.
 pub struct Ran {
     status: Option<i32>,
-    out: String,
+    pub out: String,
     pub complaints: String,
 }
 

@@ -140,3 +140,84 @@ fn a_longer_consent_is_more_authority() {
         assert!(diff("policy.d", "policy.d", 0).contains("nothing differs"));
     });
 }
+
+const TWO_ISSUERS: &str = r#"
+[caller.ours]
+issuer = "https://as.test"
+client = "desk"
+claims = { sub = "ada", scope = "tools:call", roles = ["staff"] }
+[caller.theirs]
+issuer = "https://partner.test"
+client = "desk"
+claims = { sub = "ada", scope = "tools:call", roles = ["staff"] }
+[[case]]
+name = "ours"
+caller = "ours"
+tool = "notes_list"
+expect = "allow"
+[[case]]
+name = "theirs"
+caller = "theirs"
+tool = "notes_list"
+expect = "deny"
+[[case]]
+name = "ours by a look-alike"
+caller = "ours"
+claims = { roles = ["stаff", "STAFF", "staff ", "ｓtaff"] }
+tool = "notes_list"
+expect = "deny"
+[[case]]
+name = "theirs by our name"
+caller = "theirs"
+claims = { roles = ["ours:staff"] }
+tool = "notes_list"
+expect = "deny"
+"#;
+
+#[test]
+fn a_role_of_one_issuer_is_not_that_of_another_where_the_operator_says_so() {
+    run(async {
+        let staff = |role: &str, when: &str| {
+            format!(r#"@id("staff") permit (principal in Role::"{role}", action, resource){when};"#)
+        };
+        let folder = notes(&staff("staff", "")).await;
+        let here = folder.path();
+        std::fs::write(here.join("expect.toml"), TWO_ISSUERS).unwrap();
+        let file = here.join("bailiwick.toml");
+        let one = std::fs::read_to_string(&file).unwrap();
+        let partner = "[[issuer]]\nissuer = \"https://partner.test\"\njwks_file = \"keys.json\"\nalgorithms = [\"ES256\"]\n";
+        let two = format!("{one}{partner}");
+        let config = ["--config", "bailiwick.toml"];
+        let warning = "the rule `staff` names a role or group without an issuer";
+        let warns = || {
+            let out = bailiwick(here, &[&["check"], &config[..]].concat());
+            out.out.contains(warning)
+        };
+        let tested = |status: i32| {
+            let words = ["policy", "test", "expect.toml"];
+            bailiwick(here, &[&words, &config[..]].concat()).ends(status)
+        };
+        assert!(!warns(), "one issuer is no question");
+        std::fs::write(&file, &two).unwrap();
+        assert!(warns());
+        let shared = tested(1);
+        assert!(
+            shared.contains("FAILED  theirs") && shared.contains("ok      ours"),
+            "{shared}"
+        );
+
+        // By the rule, or by the configuration.
+        let rules = here.join("policy.d/rules.cedar");
+        let asks = " when { principal.issuer == \"https://as.test\" }";
+        std::fs::write(&rules, staff("staff", asks)).unwrap();
+        assert!(!warns());
+        assert!(tested(0).contains("4 passed"));
+        let prefixed = two
+            .replace("acr = [", "role_prefix = \"ours:\"\nacr = [")
+            .replace(partner, &format!("{partner}role_prefix = \"partner:\"\n"));
+        std::fs::write(&file, prefixed).unwrap();
+        std::fs::write(&rules, staff("ours:staff", "")).unwrap();
+        assert!(!warns());
+        assert!(tested(0).contains("4 passed"));
+    });
+}

@@ -10,7 +10,7 @@ use url::Url;
 use super::parse::Checker;
 use super::{ClaimMap, ClaimType, ExtraClaim, IssuerConfig, KeySource, ScopeMap};
 use crate::ids::{IDENTIFIER_BYTES_MAX, Issuer, Tenant};
-use crate::limits::EXTRA_CLAIMS_MAX;
+use crate::limits::{EXTRA_CLAIMS_MAX, ROLE_PREFIX_BYTES_MAX};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +25,8 @@ pub(super) struct RawIssuer {
     #[serde(default)]
     required_scopes: Vec<String>,
     client_claim: Option<Spanned<String>>,
+    /// Stands before every role and group.
+    role_prefix: Option<Spanned<String>>,
     roles_claim: Option<Spanned<RawPath>>,
     groups_claim: Option<Spanned<RawPath>>,
     tenant_claim: Option<Spanned<RawPath>>,
@@ -118,6 +120,7 @@ pub(super) fn issuer(
         path(&raw.groups_claim, "groups"),
         path(&raw.tenant_claim, "tenant"),
     );
+    let role_prefix = role_prefix(check, raw.role_prefix.as_ref());
     let extra = extra(check, &raw.claims);
     let acr = acr(check, raw.acr.as_ref());
     let scopes = scopes(check, &raw.scopes);
@@ -130,6 +133,7 @@ pub(super) fn issuer(
         required_scopes: raw.required_scopes.clone(),
         client_claim: client_claim?,
         claims: ClaimMap {
+            role_prefix: role_prefix?,
             roles: roles?,
             groups: groups?,
             tenant: tenant?,
@@ -174,6 +178,26 @@ fn algorithms(
         return None;
     }
     Some(known)
+}
+
+/// What stands before every role and group. It ends in a mark, so that no name runs into it.
+fn role_prefix(check: &mut Checker<'_>, raw: Option<&Spanned<String>>) -> Option<String> {
+    let Some(raw) = raw else {
+        return Some(String::new());
+    };
+    let text = raw.get_ref();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let word = text.strip_suffix([':', '/']);
+    let good = word.is_some_and(|word| {
+        !word.is_empty() && word.len() <= ROLE_PREFIX_BYTES_MAX && word.chars().all(is_word)
+    });
+    if !good {
+        let message = format!("`{text}` cannot stand before roles");
+        let help = "write a short word and `:` or `/`, such as `partner:`";
+        check.wrong(raw, message, help);
+        return None;
+    }
+    Some(text.clone())
 }
 
 fn path(check: &mut Checker<'_>, raw: &Spanned<RawPath>) -> Option<Vec<String>> {
@@ -309,6 +333,7 @@ mod tests {
     fn claims_scopes_and_acr_are_mapped_for_each_issuer() {
         let config = parse(
             r#"
+            role_prefix = "staff:"
             roles_claim = "realm_access.roles"
             groups_claim = ["https://example.test/groups"]
             acr = ["bronze", "gold"]
@@ -321,6 +346,7 @@ mod tests {
         );
         let config = config.unwrap();
         let issuer = &config.issuers[0];
+        assert_eq!(issuer.claims.role_prefix, "staff:");
         assert_eq!(issuer.claims.roles, ["realm_access", "roles"]);
         assert_eq!(issuer.claims.groups, ["https://example.test/groups"]);
         assert_eq!(issuer.acr, ["bronze", "gold"]);
@@ -344,6 +370,11 @@ mod tests {
             ("roles_claim = \"\"", "no name"),
             ("roles_claim = \"a..b\"", "no name"),
             ("groups_claim = []", "no name"),
+            ("role_prefix = \"\"", "before roles"),
+            ("role_prefix = \":\"", "before roles"),
+            ("role_prefix = \"partner\"", "before roles"),
+            ("role_prefix = \"pаrtner:\"", "before roles"),
+            ("role_prefix = \"a b:\"", "before roles"),
             ("acr = [\"a\", \"a\"]", "twice"),
             ("acr = [\"\"]", "empty"),
             (

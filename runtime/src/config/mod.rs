@@ -143,6 +143,8 @@ pub enum KeySource {
 /// Where claims that decide stand in a token: member names from the root down.
 #[derive(Debug, Clone)]
 pub struct ClaimMap {
+    /// What stands before every role and group of the issuer, so that those of another are others.
+    pub role_prefix: String,
     /// An array of strings, or one space-separated string.
     pub roles: Vec<String>,
     /// An array of strings, or one space-separated string.

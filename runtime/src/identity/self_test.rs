@@ -55,6 +55,7 @@ pub fn self_test() -> Result<(), SelfTestError> {
         required_scopes: Vec::new(),
         client_claim: "client_id".to_owned(),
         claims: ClaimMap {
+            role_prefix: String::new(),
             roles: Vec::new(),
             groups: Vec::new(),
             tenant: Vec::new(),

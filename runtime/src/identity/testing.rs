@@ -180,6 +180,7 @@ pub(crate) fn issuer() -> IssuerConfig {
         required_scopes: Vec::new(),
         client_claim: "client_id".to_owned(),
         claims: ClaimMap {
+            role_prefix: String::new(),
             roles: path("roles"),
             groups: path("groups"),
             tenant: path("tenant"),

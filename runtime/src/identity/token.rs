@@ -308,8 +308,8 @@ fn caller(
         tenant: claims
             .name_at(&issuer.claims.tenant)?
             .unwrap_or_else(|| issuer.claims.default_tenant.clone()),
-        roles: claims.strings_at(&issuer.claims.roles)?,
-        groups: claims.strings_at(&issuer.claims.groups)?,
+        roles: prefixed(issuer, claims.strings_at(&issuer.claims.roles)?),
+        groups: prefixed(issuer, claims.strings_at(&issuer.claims.groups)?),
         claims: extra(claims, issuer)?,
         acr_reached: acr_reached(&issuer.acr, acr.as_deref()),
         acr_order: issuer.acr.clone(),
@@ -334,6 +334,18 @@ fn caller(
     caller.fingerprint = caller.digest_of_all();
     require_scopes(&caller, &issuer.required_scopes)?;
     Ok(caller)
+}
+
+/// Roles or groups by the names that they have here.
+fn prefixed(issuer: &IssuerConfig, names: BTreeSet<String>) -> BTreeSet<String> {
+    let prefix = &issuer.claims.role_prefix;
+    if prefix.is_empty() {
+        return names;
+    }
+    names
+        .into_iter()
+        .map(|name| format!("{prefix}{name}"))
+        .collect()
 }
 
 /// The further claims that are there.

@@ -14,7 +14,7 @@ use super::memo::Memo;
 use super::shape::unreadable;
 use super::slice::Sliced;
 use super::trial::Trial;
-use super::{Rules, Vocabulary, could, reads, schema, step_up};
+use super::{Rules, Vocabulary, could, issuers, reads, schema, step_up};
 use crate::catalog::Tool;
 use crate::ids::{Digest, ToolName};
 use crate::limits::{RULE_DEPTH_MAX, RULE_STACK_BYTES};
@@ -247,6 +247,14 @@ impl Loader<'_> {
                 missing.join(", ")
             );
             let help = "it has no effect there until it is";
+            self.warnings.push(wrong(&message, help));
+        }
+        if self.vocabulary.shared_roles && issuers::trusts_any(&policy) {
+            let message = format!(
+                "the rule `{name}` names a role or group without an issuer, and more than one issuer can give it"
+            );
+            let help =
+                "ask for `principal.issuer` as well, or give each `[[issuer]]` its `role_prefix`";
             self.warnings.push(wrong(&message, help));
         }
         let policy = match left {

@@ -13,6 +13,7 @@ mod expect;
 mod expect_file;
 mod explain;
 mod facts;
+mod issuers;
 mod known;
 mod load;
 mod memo;

@@ -14,6 +14,8 @@ pub struct Vocabulary {
     pub(super) tags: BTreeMap<String, BTreeSet<String>>,
     /// Whether callers without a token may list.
     pub(super) anonymous: bool,
+    /// Whether two issuers can give a role or a group of one name.
+    pub(super) shared_roles: bool,
 }
 
 impl Vocabulary {
@@ -36,6 +38,7 @@ impl Vocabulary {
             claims,
             tags: tags.clone(),
             anonymous,
+            shared_roles: shared_roles(issuers),
         }
     }
 
@@ -53,4 +56,13 @@ impl Vocabulary {
         let tags = self.tags.get(tool.as_str()).into_iter().flatten();
         tags.map(String::as_str)
     }
+}
+
+/// An issuer says what it likes behind its prefix, so prefixes keep two apart where neither begins with the other.
+fn shared_roles(issuers: &[IssuerConfig]) -> bool {
+    let prefixes: Vec<_> = issuers.iter().map(|one| &one.claims.role_prefix).collect();
+    prefixes.iter().enumerate().any(|(n, one)| {
+        let mut others = prefixes.iter().skip(n + 1);
+        others.any(|other| one.starts_with(other.as_str()) || other.starts_with(one.as_str()))
+    })
 }

@@ -249,6 +249,7 @@ fn issuer_config(issuer: &str, ours: &str) -> IssuerConfig {
         required_scopes: Vec::new(),
         client_claim: "client_id".to_owned(),
         claims: ClaimMap {
+            role_prefix: String::new(),
             roles: vec!["roles".to_owned()],
             groups: vec!["groups".to_owned()],
             tenant: vec!["tenant".to_owned()],

@@ -293,6 +293,7 @@ fn claims_that_decide_are_read_from_the_configured_path() {
     let path = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
     let issuer = IssuerConfig {
         claims: crate::config::ClaimMap {
+            role_prefix: String::new(),
             roles: path("realm_access/roles"),
             groups: path("groups"),
             tenant: path("org/id"),
