@@ -17,6 +17,8 @@ mod common;
 mod memory;
 #[path = "load/native.rs"]
 mod native;
+#[path = "load/reload.rs"]
+mod reload;
 #[path = "load/servers.rs"]
 mod servers;
 #[path = "load/whole.rs"]
@@ -33,11 +35,18 @@ struct Arguments {
     /// Connections, one measurement each
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     connections: Vec<usize>,
-    /// Copies of the tool in the memory run
+    /// Copies of the tool in the memory run and in the reload run
     #[arg(long, default_value_t = 200)]
     copies: usize,
+    /// Rules in the reload run
+    #[arg(long, default_value_t = 1_000)]
+    rules: usize,
     /// Only these parts
-    #[arg(long, value_delimiter = ',', default_value = "load,stages,memory")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "load,stages,memory,reload"
+    )]
     only: Vec<Part>,
     /// What cargo says to every bench
     #[arg(long, hide = true)]
@@ -51,6 +60,7 @@ enum Part {
     Load,
     Stages,
     Memory,
+    Reload,
 }
 
 #[derive(Subcommand)]
@@ -98,6 +108,15 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wants(Part::Memory) {
         memory::run(scratch.path(), arguments.copies).await?;
+    }
+    if wants(Part::Reload) {
+        reload::run(
+            scratch.path(),
+            arguments.copies,
+            arguments.rules,
+            arguments.rounds,
+        )
+        .await?;
     }
     Ok(())
 }

@@ -119,6 +119,11 @@ pub fn tools_dir(dir: &Path) -> PathBuf {
     dir.join("tools.d")
 }
 
+/// The folder of its rules.
+pub fn rules_dir(dir: &Path) -> PathBuf {
+    dir.join("policy.d")
+}
+
 /// Starts the whole server on everything in `dir`, with the rules of `serve --dev`; answers with a token of `alice`.
 pub async fn start(dir: &Path) -> anyhow::Result<(Running, String)> {
     bailiwick::crypto::install()?;

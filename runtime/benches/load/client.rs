@@ -164,6 +164,16 @@ impl Measured {
 
 /// Calls as fast as the answers come, over so many connections at once.
 pub async fn load(ready: &Ready, connections: usize, span: Duration) -> anyhow::Result<Measured> {
+    let began = Instant::now();
+    load_until(ready, connections, || began.elapsed() >= span).await
+}
+
+/// The same until something has happened.
+pub async fn load_until(
+    ready: &Ready,
+    connections: usize,
+    over: impl Fn() -> bool + Clone + Send + 'static,
+) -> anyhow::Result<Measured> {
     let mut all = Vec::new();
     for _ in 0..connections {
         let mut connection = Connection::open(ready).await?;
@@ -172,16 +182,16 @@ pub async fn load(ready: &Ready, connections: usize, span: Duration) -> anyhow::
         all.push(connection);
     }
     let began = Instant::now();
-    let until = began + span;
-    let calling = all.into_iter().map(|mut connection| async move {
-        let mut micros = Vec::with_capacity(100_000);
-        loop {
-            let called = Instant::now();
-            if called >= until {
-                return Ok::<_, anyhow::Error>(micros);
+    let calling = all.into_iter().map(|mut connection| {
+        let over = over.clone();
+        async move {
+            let mut micros = Vec::with_capacity(100_000);
+            while !over() {
+                let called = Instant::now();
+                connection.echo().await?;
+                micros.push(u32::try_from(called.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
-            connection.echo().await?;
-            micros.push(u32::try_from(called.elapsed().as_micros()).unwrap_or(u32::MAX));
+            Ok::<_, anyhow::Error>(micros)
         }
     });
     let mut tasks = tokio::task::JoinSet::new();

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use cedar_policy::{
-    Authorizer, Decision, Effect, Entities, Policy, PolicySet, PrincipalConstraint, Request, Schema,
+    Authorizer, Decision, Effect, Entities, Policy, PolicySet, PrincipalConstraint, Request,
 };
 
+use super::schema::Schemas;
 use super::{Vocabulary, facts, schema};
 use crate::catalog::Tool;
 use crate::ids::{Digest, ToolName};
@@ -44,13 +45,13 @@ pub(super) fn part(policy: &Policy) -> Part {
 /// The tools that are open, each at its build.
 pub(super) fn open(
     policies: &PolicySet,
-    schema: &Schema,
+    schemas: &Schemas,
     tools: &[Tool],
     vocabulary: &Vocabulary,
 ) -> BTreeMap<ToolName, Digest> {
     let is_open = |tool: &&Tool| {
         // Whatever goes wrong keeps it closed.
-        asked(schema, tool, vocabulary).is_ok_and(|(request, entities)| {
+        asked(schemas, tool, vocabulary).is_ok_and(|(request, entities)| {
             let response = Authorizer::new().is_authorized(&request, policies, &entities);
             response.decision() == Decision::Allow
                 && response.diagnostics().errors().next().is_none()
@@ -62,20 +63,21 @@ pub(super) fn open(
 }
 
 fn asked(
-    schema: &Schema,
+    schemas: &Schemas,
     tool: &Tool,
     vocabulary: &Vocabulary,
 ) -> Result<(Request, Entities), String> {
     let principal = schema::uid(ANONYMOUS, "anonymous")?;
     let resource = facts::tool_uid(tool.name())?;
     let context = facts::anonymous_context(tool)?;
-    let entities = facts::anonymous_entities(principal.clone(), tool, vocabulary, schema)?;
+    let entities =
+        facts::anonymous_entities(principal.clone(), tool, vocabulary, &schemas.entities)?;
     let request = Request::new(
         principal,
         schema::action("list")?,
         resource,
         context,
-        Some(schema),
+        Some(&schemas.requests),
     );
     Ok((request.map_err(|error| error.to_string())?, entities))
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, EntityUid, PolicySet, Request, Schema,
+    AuthorizationError, Authorizer, Context, Decision, EntityUid, PolicySet, Request,
 };
 use serde_json::{Map, Value};
 
+use super::schema::Schemas;
 use super::{Vocabulary, facts, schema};
 use crate::capability::Capability;
 use crate::catalog::Tool;
@@ -86,16 +87,16 @@ impl Question<'_> {
 /// What these rules say. Whatever goes wrong refuses.
 pub(super) fn ask(
     policies: &PolicySet,
-    schema: &Schema,
+    schemas: &Schemas,
     asking: &Asking<'_>,
     question: Question<'_>,
 ) -> Step {
-    let answered = request(schema, asking, question).and_then(|request| {
+    let answered = request(schemas, asking, question).and_then(|request| {
         let capability = match question {
             Question::Use(capability) | Question::CouldUse(capability) => Some(capability),
             Question::List | Question::Call(_) | Question::CouldCall => None,
         };
-        let entities = facts::entities(asking, capability, schema)?;
+        let entities = facts::entities(asking, capability, &schemas.entities)?;
         Ok(Authorizer::new().is_authorized(&request, policies, &entities))
     });
     let (allowed, rules, errors, erred) = match answered {
@@ -129,7 +130,7 @@ fn rule_of(error: &AuthorizationError) -> String {
 }
 
 pub(super) fn request(
-    schema: &Schema,
+    schemas: &Schemas,
     asking: &Asking<'_>,
     question: Question<'_>,
 ) -> Result<Request, String> {
@@ -154,6 +155,6 @@ pub(super) fn request(
     let context: Context = facts::context(asking, arguments)?;
     // Without arguments and time a request does not fit the schema; the rules that are asked then read neither.
     let could = matches!(question, Question::CouldCall | Question::CouldUse(_));
-    let schema = (!could).then_some(schema);
+    let schema = (!could).then_some(&schemas.requests);
     Request::new(principal, action, resource, context, schema).map_err(|error| error.to_string())
 }

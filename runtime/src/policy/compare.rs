@@ -171,7 +171,7 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
                 | Question::Use(_)
                 | Question::CouldUse(_) => &rules.could,
             };
-            ask::ask(&asked.about(tool).rules, &rules.schema, &asking, question)
+            ask::ask(&asked.about(tool).rules, &rules.schemas, &asking, question)
         };
         let (gives, takes) = if grows { (new, old) } else { (old, new) };
         let refused = step(takes);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression, Schema};
 use serde_json::{Map, Value};
 
-use super::schema::uid;
+use super::schema::{CALL, action, call_action, uid};
 use super::shape::{Shape, shape};
 use super::{Asking, Vocabulary, circumstances};
 use crate::capability::{Capability, Tier};
@@ -49,7 +49,7 @@ pub(super) fn capability_uid(capability: &Capability) -> Result<EntityUid, Strin
     uid("Capability", &capability.to_string())
 }
 
-/// The entities of one request.
+/// The entities of one request. The schema has the actions of all tools together; the tool's own is put beside them.
 pub(super) fn entities(
     asking: &Asking<'_>,
     capability: Option<&Capability>,
@@ -60,7 +60,11 @@ pub(super) fn entities(
     if let Some(capability) = capability {
         all.push(wanted(asking.tool, capability)?);
     }
-    Entities::from_entities(all, Some(schema)).map_err(|error| error.to_string())
+    let own = call_action(asking.tool.name())?;
+    let own = Entity::new_no_attrs(own, HashSet::from([action(CALL)?]));
+    Entities::from_entities(all, Some(schema))
+        .and_then(|all| all.add_entities([own], None))
+        .map_err(|error| error.to_string())
 }
 
 /// The user, and everything that the user is in.

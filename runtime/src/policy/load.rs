@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
-    ActionConstraint, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+    ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
 use miette::Diagnostic;
 
@@ -11,10 +11,11 @@ use super::anonymous::{self, Part};
 use super::ceilings::{self, Ceilings};
 use super::known::{self, Left};
 use super::memo::Memo;
+use super::schema::Schemas;
 use super::shape::unreadable;
 use super::slice::Sliced;
 use super::trial::Trial;
-use super::{Rules, Vocabulary, could, issuers, reads, schema, step_up};
+use super::{Rules, Vocabulary, could, issuers, reads, schema};
 use crate::catalog::Tool;
 use crate::ids::{Digest, ToolName};
 use crate::limits::{RULE_DEPTH_MAX, RULE_STACK_BYTES};
@@ -67,7 +68,7 @@ fn load(
     tools: &[Tool],
     vocabulary: Vocabulary,
 ) -> Result<Rules, PolicyError> {
-    let schema = schema::schema(tools, &vocabulary).map_err(|message| PolicyError {
+    let schemas = Schemas::new(tools, &vocabulary).map_err(|message| PolicyError {
         problems: vec![Problem {
             file: "generated schema".to_owned(),
             line: None,
@@ -91,7 +92,7 @@ fn load(
         loader.file(file, text);
     }
     loader.tags();
-    loader.validate(&loader.all.clone(), &schema);
+    loader.validate(&loader.all.clone(), &schemas.requests);
     let open = loader.anonymous();
     if !loader.problems.is_empty() {
         return Err(PolicyError {
@@ -116,11 +117,6 @@ fn load(
         .policies
         .policies()
         .filter(|policy| ceilings::is_about_listing(policy));
-    let named = tools.iter().map(|tool| {
-        let about = loader.policies.policies();
-        let about = about.filter(|policy| may_concern(policy, tool));
-        (tool.name().clone(), step_up::Named::by(about))
-    });
     let unreadable = tools
         .iter()
         .flat_map(|tool| unreadable(tool.name(), &tool.definition().input_schema));
@@ -131,7 +127,6 @@ fn load(
         shown: shown.map(|policy| policy.id().to_string()).collect(),
         could: Sliced::new(could),
         open,
-        named: named.collect(),
         trial: (!loader.on_trial.is_empty()).then_some(Trial {
             policies: loader.all,
             rules: loader.on_trial,
@@ -140,25 +135,10 @@ fn load(
         count: loader.places.len(),
         warnings: loader.warnings,
         policies: Sliced::new(loader.policies),
-        schema,
+        schemas,
         vocabulary,
         digest: Digest::of(&whole),
     })
-}
-
-/// Whether a rule may have a part in a decision about a call of this tool: all but those about calls of other tools.
-fn may_concern(policy: &Policy, tool: &Tool) -> bool {
-    let of_calls = match policy.action_constraint() {
-        ActionConstraint::Any => false,
-        ActionConstraint::Eq(action) => is_call(&action),
-        ActionConstraint::In(actions) => actions.iter().all(is_call),
-    };
-    !of_calls || reads::concerns(policy, tool)
-}
-
-fn is_call(action: &EntityUid) -> bool {
-    schema::action_name(action)
-        .is_some_and(|name| name == schema::CALL || name.starts_with("call:"))
 }
 
 /// Where a rule stands.
@@ -332,17 +312,17 @@ impl Loader<'_> {
         if !own && !self.vocabulary.anonymous {
             return BTreeMap::new();
         }
-        let Ok(schema) = schema::anonymous(self.tools, self.vocabulary) else {
+        let Ok(schemas) = Schemas::anonymous(self.tools, self.vocabulary) else {
             return BTreeMap::new();
         };
         let before = self.problems.len();
-        self.validate(&policies, &schema);
+        self.validate(&policies, &schemas.requests);
         for problem in self.problems.iter_mut().skip(before) {
             let help = "a `forbid` closes tools to callers without a token too; begin it with `principal is User` if it is not about them";
             problem.help = Some(help.to_owned());
         }
         match self.vocabulary.anonymous {
-            true => anonymous::open(&policies, &schema, self.tools, self.vocabulary),
+            true => anonymous::open(&policies, &schemas, self.tools, self.vocabulary),
             false => BTreeMap::new(),
         }
     }

@@ -32,7 +32,6 @@ mod vocabulary;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::Schema;
 #[cfg(test)]
 use serde_json::Map;
 
@@ -57,6 +56,7 @@ pub use trial::{Observation, Would};
 pub use vocabulary::Vocabulary;
 
 use ask::{Asking, Bearing, Question};
+use schema::Schemas;
 use slice::Sliced;
 
 /// What the operator's rules allow this caller on this tool with these arguments.
@@ -123,13 +123,11 @@ pub struct Rules {
     shown: BTreeSet<String>,
     /// What rules bound, by id.
     ceilings: BTreeMap<String, Ceilings>,
-    /// What rules about a tool ask of a token.
-    named: BTreeMap<ToolName, step_up::Named>,
     /// The tools that callers without a token see, each at its build.
     open: BTreeMap<ToolName, Digest>,
     /// Rules that decide nothing yet.
     trial: Option<trial::Trial>,
-    schema: Schema,
+    schemas: Schemas,
     vocabulary: Vocabulary,
     count: usize,
     warnings: Vec<Problem>,
@@ -330,7 +328,7 @@ impl Rules {
         let asking = self.asking(caller, tool, None);
         ask::ask(
             &self.policies.about(tool).rules,
-            &self.schema,
+            &self.schemas,
             &asking,
             Question::List,
         )
@@ -341,7 +339,7 @@ impl Rules {
         let question = Question::Call(call.arguments);
         ask::ask(
             &self.policies.about(tool).rules,
-            &self.schema,
+            &self.schemas,
             &asking,
             question,
         )
@@ -357,7 +355,7 @@ impl Rules {
         let asking = self.asking(caller, tool, Some(now));
         ask::ask(
             &self.policies.about(tool).rules,
-            &self.schema,
+            &self.schemas,
             &asking,
             Question::Use(capability),
         )
@@ -418,7 +416,7 @@ impl Rules {
         let question = Question::CouldUse(capability);
         let mut step = ask::ask(
             &self.could.about(tool).rules,
-            &self.schema,
+            &self.schemas,
             &asking,
             question,
         );

@@ -53,7 +53,7 @@ impl Rules {
             let asking = self.asking_for(caller, tool, question, now);
             let step = ask::ask(
                 &self.policies.about(tool).rules,
-                &self.schema,
+                &self.schemas,
                 &asking,
                 question,
             );
@@ -170,7 +170,7 @@ impl One<'_> {
         };
         let mut alone = PolicySet::new();
         alone.add(policy).is_ok()
-            && ask::ask(&alone, &self.rules.schema, self.asking, self.question).allowed
+            && ask::ask(&alone, &self.rules.schemas, self.asking, self.question).allowed
     }
 
     /// What the facts that a condition reads are in this question.
@@ -194,13 +194,13 @@ impl One<'_> {
     }
 
     fn value(&self, path: &str) -> Option<String> {
-        let schema = &self.rules.schema;
-        let request = ask::request(schema, self.asking, self.question).ok()?;
+        let schemas = &self.rules.schemas;
+        let request = ask::request(schemas, self.asking, self.question).ok()?;
         let capability = match self.question {
             Question::Use(capability) | Question::CouldUse(capability) => Some(capability),
             Question::List | Question::Call(_) | Question::CouldCall => None,
         };
-        let entities = facts::entities(self.asking, capability, schema).ok()?;
+        let entities = facts::entities(self.asking, capability, &schemas.entities).ok()?;
         let expression: Expression = path.parse().ok()?;
         let value = eval_expression(&request, &entities, &expression).ok()?;
         Some(value.to_string())

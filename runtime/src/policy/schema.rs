@@ -3,6 +3,9 @@
 //! One action `call:NAME` per tool stands in the group `call`, because Cedar types the context per action and arguments
 //! differ per tool. `list` and `use` are one action each.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, Schema};
 use serde_json::{Map, Value, json};
 
@@ -23,11 +26,27 @@ pub(super) fn call_action(tool: &ToolName) -> Result<EntityUid, String> {
     action(&format!("call:{tool}"))
 }
 
+/// The names of the types of entities: every decision needs them, and reading one costs as much as a hundred uses.
+static KINDS: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
+    let kinds = [
+        "Action",
+        ANONYMOUS,
+        "Capability",
+        "Group",
+        "Package",
+        "Role",
+        "Tenant",
+        "Tool",
+        "User",
+    ];
+    let read = kinds.map(|kind| Some((kind, kind.parse().ok()?)));
+    read.into_iter().flatten().collect()
+});
+
 /// The uid `kind::"id"`.
 pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    let kind: EntityTypeName = kind
-        .parse()
-        .map_err(|error| format!("entity type `{kind}`: {error}"))?;
+    let known = KINDS.get(kind).cloned();
+    let kind = known.ok_or_else(|| format!("there is no entity type `{kind}`"))?;
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
@@ -159,20 +178,41 @@ fn claims(vocabulary: &Vocabulary) -> Value {
     json!({"type": "Record", "attributes": Map::from_iter(claims)})
 }
 
-/// The schema for these tools and words.
-pub(super) fn schema(tools: &[Tool], vocabulary: &Vocabulary) -> Result<Schema, String> {
-    Schema::from_json_value(document(tools, vocabulary, &["User"]))
-        .map_err(|error| error.to_string())
+/// What rules and questions are checked against.
+pub(super) struct Schemas {
+    /// Every action, for rules and requests.
+    pub(super) requests: Schema,
+    /// The same without the tools' own actions, for entities: Cedar puts all actions of a schema beside the entities of every
+    /// question, which would then cost more with each tool.
+    pub(super) entities: Schema,
 }
 
-/// The schema in which whoever lists may have no token.
-pub(super) fn anonymous(tools: &[Tool], vocabulary: &Vocabulary) -> Result<Schema, String> {
-    let document = document(tools, vocabulary, &["User", ANONYMOUS]);
-    Schema::from_json_value(document).map_err(|error| error.to_string())
+impl Schemas {
+    /// The schemas for these tools and words.
+    pub(super) fn new(tools: &[Tool], vocabulary: &Vocabulary) -> Result<Self, String> {
+        Self::of(tools, vocabulary, &["User"])
+    }
+
+    /// The schemas in which whoever lists may have no token.
+    pub(super) fn anonymous(tools: &[Tool], vocabulary: &Vocabulary) -> Result<Self, String> {
+        Self::of(tools, vocabulary, &["User", ANONYMOUS])
+    }
+
+    fn of(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Result<Self, String> {
+        let of = |tools| Schema::from_json_value(document(tools, vocabulary, principals));
+        let (requests, entities) = (of(tools), of(&[]));
+        Ok(Self {
+            requests: requests.map_err(|error| error.to_string())?,
+            entities: entities.map_err(|error| error.to_string())?,
+        })
+    }
 }
 
 /// The group in which every tool has an action of its own.
 pub(super) const CALL: &str = "call";
+
+/// What the name of such an action begins with, before the tool's name.
+pub(super) const CALL_ONE: &str = "call:";
 
 /// The name of an action.
 pub(super) fn action_name(action: &EntityUid) -> Option<&str> {

@@ -3,14 +3,15 @@
 //! Only the heads of rules are looked at: what is left out says in its head that it is about another tool, so Cedar would
 //! pass it over as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicySet, ResourceConstraint};
+use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint};
 use moka::sync::Cache;
 
 use super::memo::varying;
-use super::schema::action_name;
+use super::schema::{CALL_ONE, action_name};
+use super::step_up::Named;
 use crate::catalog::Tool;
 use crate::ids::ToolName;
 
@@ -22,6 +23,12 @@ pub(super) struct Sliced {
     whole: Arc<PolicySet>,
     /// The rules that read what differs from call to call, by id.
     varying: BTreeSet<String>,
+    /// The rules whose heads name tools, by those tools' names.
+    by_tool: BTreeMap<String, Vec<PolicyId>>,
+    /// All others.
+    general: Vec<PolicyId>,
+    /// What rules name of a token, where they name anything.
+    named: BTreeMap<PolicyId, Named>,
     slices: Cache<ToolName, Arc<Slice>>,
 }
 
@@ -31,6 +38,8 @@ pub(super) struct Slice {
     pub(super) rules: Arc<PolicySet>,
     /// Whether one of them reads what differs from call to call.
     pub(super) varies: bool,
+    /// What they name of a token.
+    pub(super) named: Named,
 }
 
 impl Sliced {
@@ -39,8 +48,22 @@ impl Sliced {
         let weight = |_: &ToolName, slice: &Arc<Slice>| {
             u32::try_from(slice.rules.num_of_policies().saturating_add(1)).unwrap_or(u32::MAX)
         };
+        let (mut by_tool, mut general) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
+        for policy in whole.policies() {
+            match tools_named(policy) {
+                Some(tools) => tools
+                    .into_iter()
+                    .for_each(|tool| by_tool.entry(tool).or_default().push(policy.id().clone())),
+                None => general.push(policy.id().clone()),
+            }
+        }
+        let named = whole.policies();
+        let named = named.map(|policy| (policy.id().clone(), Named::by(policy)));
         Self {
             varying: varying(&whole),
+            by_tool,
+            general,
+            named: named.filter(|(_, named)| !named.is_empty()).collect(),
             whole: Arc::new(whole),
             slices: Cache::builder()
                 .weigher(weight)
@@ -71,13 +94,29 @@ impl Sliced {
     }
 
     fn cut(&self, tool: &Tool) -> Slice {
-        let concerning = || self.policies().filter(|policy| may_concern(policy, tool));
+        let own = self.by_tool.get(tool.name().as_str());
+        let concerning: Vec<&Policy> = self
+            .general
+            .iter()
+            .chain(own.into_iter().flatten())
+            .filter_map(|id| self.whole.policy(id))
+            .filter(|policy| may_concern(policy, tool))
+            .collect();
         let mut rules = PolicySet::new();
         // What is in one set has its own id, so that every rule finds a place in another.
-        let cut = concerning().all(|policy| rules.add(policy.clone()).is_ok());
+        let cut = concerning
+            .iter()
+            .all(|policy| rules.add((*policy).clone()).is_ok());
         let whole = rules.num_of_policies() == self.whole.num_of_policies();
+        let mut named = Named::default();
+        let all = concerning.iter();
+        all.filter_map(|policy| self.named.get(policy.id()))
+            .for_each(|one| named.add(one));
         Slice {
-            varies: concerning().any(|policy| self.varies(policy.id().as_ref())),
+            varies: concerning
+                .iter()
+                .any(|policy| self.varies(policy.id().as_ref())),
+            named,
             rules: match cut && !whole {
                 true => Arc::new(rules),
                 false => Arc::clone(&self.whole),
@@ -86,11 +125,31 @@ impl Sliced {
     }
 }
 
+/// The tools about which alone a rule is, where its head names them: by the actions that call them, or as the resource.
+fn tools_named(policy: &Policy) -> Option<BTreeSet<String>> {
+    let called = |action: &EntityUid| {
+        let name = action_name(action)?;
+        name.strip_prefix(CALL_ONE).map(str::to_owned)
+    };
+    let by_action = match policy.action_constraint() {
+        ActionConstraint::Any => None,
+        ActionConstraint::Eq(action) => called(&action).map(|one| BTreeSet::from([one])),
+        ActionConstraint::In(actions) => actions.iter().map(called).collect(),
+    };
+    by_action.or_else(|| match policy.resource_constraint() {
+        ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+        ResourceConstraint::Eq(uid)
+        | ResourceConstraint::In(uid)
+        | ResourceConstraint::IsIn(_, uid) => (uid.type_name().to_string() == "Tool")
+            .then(|| BTreeSet::from([AsRef::<str>::as_ref(uid.id()).to_owned()])),
+    })
+}
+
 /// Whether the head of a rule leaves it a part in a decision about this tool: its listing, its calls, its capabilities.
 fn may_concern(policy: &Policy, tool: &Tool) -> bool {
     let other_call = |action: &EntityUid| {
         action_name(action)
-            .and_then(|name| name.strip_prefix("call:").map(str::to_owned))
+            .and_then(|name| name.strip_prefix(CALL_ONE).map(str::to_owned))
             .is_some_and(|name| name != tool.name().as_str())
     };
     let by_action = match policy.action_constraint() {

@@ -47,10 +47,10 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// What these rules name.
-    pub(super) fn by<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
+    /// What this rule names.
+    pub(super) fn by(policy: &Policy) -> Self {
         let mut all = Self::default();
-        for json in policies.filter_map(|policy| policy.to_json().ok()) {
+        if let Ok(json) = policy.to_json() {
             collect(&json, &is_scopes, &mut all.scopes);
             if reads(&json, "acr") {
                 collect(&json, &is_acr, all.acr.get_or_insert_default());
@@ -60,6 +60,22 @@ impl Named {
             }
         }
         all
+    }
+
+    /// What another rule names as well.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.scopes.extend(other.scopes.iter().cloned());
+        if let Some(values) = &other.acr {
+            let own = self.acr.get_or_insert_default();
+            own.extend(values.iter().cloned());
+        }
+        if let Some(ages) = &other.ages {
+            self.ages.get_or_insert_default().extend(ages);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.scopes.is_empty() && self.acr.is_none() && self.ages.is_none()
     }
 }
 
@@ -146,7 +162,7 @@ impl Rules {
         if !self.is_checked(tool) || missing_role(caller, tool).is_some() || trying.would(own) {
             return None;
         }
-        let named = self.named.get(tool.name()).cloned().unwrap_or_default();
+        let named = self.policies.about(tool).named.clone();
         if let Some(scopes) = trying.scopes(own, &named) {
             return Some(StepUp {
                 scopes,
@@ -214,14 +230,14 @@ impl Rules {
                 let question = Question::Call(call.arguments);
                 ask::ask(
                     &self.policies.about(tool).rules,
-                    &self.schema,
+                    &self.schemas,
                     &asking,
                     question,
                 )
             }
             None => ask::ask(
                 &self.could.about(tool).rules,
-                &self.schema,
+                &self.schemas,
                 &asking,
                 Question::CouldCall,
             ),
@@ -240,7 +256,7 @@ impl Rules {
                         let question = Question::Use(capability);
                         ask::ask(
                             &self.policies.about(tool).rules,
-                            &self.schema,
+                            &self.schemas,
                             &asking,
                             question,
                         )

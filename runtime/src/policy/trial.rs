@@ -82,7 +82,7 @@ impl Rules {
         let rules = Arc::clone(&self.policies.about(tool).rules);
         let asked = |question: Question<'_>| {
             let asking = self.asking_for(caller, tool, question, at);
-            let ask = |rules: &PolicySet| ask::ask(rules, &self.schema, &asking, question);
+            let ask = |rules: &PolicySet| ask::ask(rules, &self.schemas, &asking, question);
             (ask(&rules), ask(&trial.policies))
         };
         let bounds =
