@@ -13,6 +13,8 @@ use clap::{Parser, Subcommand};
 #[path = "load/client.rs"]
 mod client;
 mod common;
+#[path = "load/hidden.rs"]
+mod hidden;
 #[path = "load/memory.rs"]
 mod memory;
 #[path = "load/native.rs"]
@@ -35,7 +37,7 @@ struct Arguments {
     /// Connections, one measurement each
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     connections: Vec<usize>,
-    /// Copies of the tool in the memory run and in the reload run
+    /// Copies of the tool in the memory, reload and hidden runs
     #[arg(long, default_value_t = 200)]
     copies: usize,
     /// Rules in the reload run
@@ -45,7 +47,7 @@ struct Arguments {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "load,stages,memory,reload"
+        default_value = "load,stages,memory,reload,hidden"
     )]
     only: Vec<Part>,
     /// What cargo says to every bench
@@ -61,6 +63,7 @@ enum Part {
     Stages,
     Memory,
     Reload,
+    Hidden,
 }
 
 #[derive(Subcommand)]
@@ -108,6 +111,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wants(Part::Memory) {
         memory::run(scratch.path(), arguments.copies).await?;
+    }
+    if wants(Part::Hidden) {
+        hidden::run(scratch.path(), arguments.copies).await?;
     }
     if wants(Part::Reload) {
         reload::run(

@@ -18,6 +18,7 @@ mod cli;
 mod cli_rules;
 mod cli_state;
 mod egress;
+mod facts;
 mod files;
 mod folder;
 mod isolation;

@@ -99,6 +99,19 @@ pub fn renamed(package: &[u8], name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(package::write(&package::strip(package)?, &manifest)?)
 }
 
+/// So many packages in this folder, `echo` and copies of it under other names.
+pub async fn copies(folder: &Path, count: usize) -> anyhow::Result<()> {
+    let package = folder.join("echo.wasm");
+    echo(&package).await?;
+    let package = std::fs::read(package)?;
+    for copy in 1..count {
+        let name = format!("echo-{copy}");
+        let file = folder.join(format!("{name}.wasm"));
+        std::fs::write(file, renamed(&package, &name)?)?;
+    }
+    Ok(())
+}
+
 /// A port whose neighbour is free too: the embedded identity provider listens there.
 fn two_ports() -> anyhow::Result<SocketAddr> {
     for _ in 0..100 {

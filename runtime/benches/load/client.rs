@@ -165,7 +165,7 @@ impl Measured {
 /// Calls as fast as the answers come, over so many connections at once.
 pub async fn load(ready: &Ready, connections: usize, span: Duration) -> anyhow::Result<Measured> {
     let began = Instant::now();
-    load_until(ready, connections, || began.elapsed() >= span).await
+    load_until(ready, connections, move || began.elapsed() >= span).await
 }
 
 /// The same until something has happened.

@@ -25,15 +25,7 @@ const SIGN: &str = "echo-1";
 /// Measures and prints.
 pub async fn run(scratch: &Path, tools: usize, rules: usize, rounds: usize) -> anyhow::Result<()> {
     let dir = scratch.join("reload");
-    let folder = common::tools_dir(&dir);
-    let package = folder.join("echo.wasm");
-    common::echo(&package).await?;
-    let package = std::fs::read(package)?;
-    for copy in 1..tools {
-        let name = format!("echo-{copy}");
-        let file = folder.join(format!("{name}.wasm"));
-        std::fs::write(file, common::renamed(&package, &name)?)?;
-    }
+    common::copies(&common::tools_dir(&dir), tools).await?;
     // The first start writes the rules of `--dev` and compiles.
     Server::whole(&dir).await?.stop().await?;
     let file = common::rules_dir(&dir).join("many.cedar");

@@ -6,7 +6,8 @@ mod ended;
 mod facts;
 mod wire;
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -155,12 +156,7 @@ impl Stages {
         entry: &mut Entry,
     ) -> Result<Tool, Box<Ended>> {
         let Some(tool) = self.catalog.find(call.tool.as_str()) else {
-            // The same questions as about a hidden tool, about some other: the time shall not tell the two apart.
-            if let Some(other) = self.catalog.snapshot().tools.values().next() {
-                let _ = rules.permit(caller, other, self.asked(call));
-                let _ = rules.observe(caller, other, self.asked(call));
-                rules.lists(caller, other);
-            }
+            self.as_if_hidden(call, caller, rules);
             return Err(Ended::refused(
                 Stage::Catalog,
                 "unknown-tool",
@@ -170,6 +166,30 @@ impl Stages {
         entry.tool(tool_facts(&tool));
         entry.arguments(&call.arguments, &tool.definition().input_schema);
         Ok(tool)
+    }
+
+    /// The same questions and the same line in the log as about a hidden tool: the time shall not tell the two apart.
+    fn as_if_hidden(&self, call: &Call, caller: &Arc<Caller>, rules: &Rules) {
+        let Some(other) = self.stand_in(call.tool.as_str()) else {
+            return;
+        };
+        let asked = self.asked(call);
+        let _ = rules.permit(caller, &other, asked);
+        let _ = rules.observe(caller, &other, asked);
+        rules.lists(caller, &other);
+        let none: &[String] = &[];
+        tracing::info!(reason = "unknown-tool", rules = ?none, "a call is not permitted");
+    }
+
+    /// The tool about which is asked instead of one that does not exist: always the same for one name, any one for another,
+    /// and nobody can tell which. So a name that was never called costs what a tool costs that was never called.
+    fn stand_in(&self, name: &str) -> Option<Tool> {
+        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let snapshot = self.catalog.snapshot();
+        let count = u64::try_from(snapshot.tools.len()).ok()?;
+        let place = KEYS.hash_one(name).checked_rem(count)?;
+        let mut tools = snapshot.tools.values();
+        tools.nth(usize::try_from(place).ok()?).cloned()
     }
 
     /// A state that a client gives back must be ours, for this very call, and unused. It gives no right. What its client
