@@ -15,6 +15,7 @@ pub mod audit;
 pub mod config;
 pub mod egress;
 pub mod engine;
+pub mod rate;
 pub mod revocation;
 pub mod store;
 // evidence

@@ -30,6 +30,13 @@ pub const RULE_DEPTH_MAX: usize = 100;
 /// Stack on which rules are loaded, in bytes: about 200 KiB for each level in a debug build.
 pub const RULE_STACK_BYTES: usize = 64 * 1024 * 1024;
 
+/// Calls that a rate class may allow in its period.
+pub const RATE_CALLS_MAX: u32 = 1_000_000;
+/// Longest period of a rate class: a day. What was used is kept in memory and forgotten with a restart.
+pub const RATE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Users and rate classes of which something is used up, about 300 bytes each. Beyond it, who is new waits.
+pub const RATE_KEYS_MAX: usize = 100_000;
+
 /// Largest package file, in bytes: interpreters compiled to components reach 19 MB.
 pub const PACKAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest manifest section, in bytes. The largest shipped one has 4 KiB.

@@ -30,6 +30,7 @@ use crate::identity::{FetchError, FetchKeys, Identity, IssuerError};
 use crate::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
 use crate::mcp;
 use crate::policy::{Rules, Vocabulary};
+use crate::rate::Rates;
 use crate::sandbox::{Sandbox, Services};
 use crate::store::{SharedStore, SqliteStore, StoreError};
 use crate::web::{self, WebParts, WebState};
@@ -243,6 +244,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         consents,
         states: RequestStates::open_key(Arc::clone(&store)).await?,
         sandbox,
+        rates: Rates::new(config.rates.clone()),
         audit: audit.clone(),
         clock: Arc::clone(&clock),
         public_url: config.server.public_url.clone(),
@@ -355,6 +357,7 @@ pub fn vocabulary(config: &Config) -> Vocabulary {
         &config.tools.tags,
         config.anonymous_discovery,
     )
+    .with_rates(config.rates.keys())
 }
 
 /// The way in which a server with this configuration reads keys.

@@ -205,6 +205,61 @@ fn bounds_of_deciding_rules_are_kept() {
 }
 
 #[test]
+fn calls_of_a_rate_class_are_counted_for_their_user_alone_and_use_up_no_consent() {
+    run(async {
+        let rules = r#"
+            permit (principal, action, resource) unless { resource in Package::"notes" };
+            @rate("few") permit (principal, action, resource in Package::"notes");
+        "#;
+        let setup = Setup::new().tools(&["hello", "notes"]).await;
+        let setup = setup.config("[rate.few]\ncalls = 2\nseconds = 86400\n");
+        let server = setup.only_rules(rules).start().await;
+        let note = json!({"name": "milk", "text": "Buy some."});
+        let alice = server.caller("alice");
+        // Neither what the user is asked nor what does not fit is counted.
+        let asked = alice.call("notes_write", note.clone()).await;
+        assert!(alice.call("notes_write", json!({})).await.is_tool_error());
+        server
+            .decide(&asked.link().unwrap(), "alice", Choice::Once)
+            .await;
+        assert!(alice.call("notes_write", note.clone()).await.is_reply());
+        let again = alice.call_deciding(&server, "notes_write", note.clone(), |_| Choice::Once);
+        assert!(again.await.is_reply());
+
+        let refused = alice.call("notes_write", note.clone()).await;
+        assert!(refused.is_tool_error(), "{refused:?}");
+        let text = refused.text();
+        assert!(
+            text.contains("the limit `few` allows 2 in 86400 s") && text.contains("wait 4"),
+            "{text}"
+        );
+        // By another client it is the same user; what no rule bounds goes on; another user has calls of their own.
+        let other = server.caller("alice").via(&server, "other");
+        assert!(
+            other
+                .call("notes_list", json!({}))
+                .await
+                .text()
+                .contains("`few`")
+        );
+        assert!(hello(&server, json!({})).await.is_reply());
+        let bob = server.caller("root");
+        assert!(
+            bob.call_allowed(&server, "notes_write", note)
+                .await
+                .is_reply()
+        );
+        let records = server.records().await;
+        let refusals = records.iter().filter(|stored| {
+            let refusal = serde_json::to_string(&stored.record).unwrap();
+            refusal.contains("\"rate:few\"") && refusal.contains("\"limits\"")
+        });
+        assert_eq!(refusals.count(), 2);
+        server.stop().await;
+    });
+}
+
+#[test]
 fn a_call_that_lacks_scopes_alone_is_told_which_would_do() {
     run(async {
         let rules = r#"

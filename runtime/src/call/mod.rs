@@ -8,7 +8,7 @@ mod wire;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
@@ -26,6 +26,7 @@ use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
 use crate::mcp::{Answer, Call, Era, NotScoped, Said, WeakSignIn};
 use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
+use crate::rate::{Rates, Throttled};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
 use crate::store::StoreError;
 use ended::Ended;
@@ -45,6 +46,8 @@ pub struct Stages {
     pub states: RequestStates,
     /// Where the guest runs.
     pub sandbox: Sandbox,
+    /// How often a user may.
+    pub rates: Rates,
     /// What happened.
     pub audit: Audit,
     /// What time it is.
@@ -102,6 +105,11 @@ impl Stages {
         let permit =
             permit.map_err(|refusal| not_permitted(&rules, &caller, &tool, asked, &refusal))?;
         check_arguments(&tool, &call.arguments)?;
+        let classes = permit.rates().clone();
+        // Before the consent, of which a call that is refused for its haste shall use up nothing.
+        self.rates
+            .look(caller.tenant(), caller.user(), &classes, Instant::now())
+            .map_err(|throttled| throttle(&throttled))?;
         let arguments = canonical_digest(&call.arguments);
         let offer = self
             .open_state(&call, &caller, &tool, arguments, entry)
@@ -134,6 +142,9 @@ impl Stages {
                 Answer::Cancelled,
             ));
         }
+        self.rates
+            .take(caller.tenant(), caller.user(), &classes, Instant::now())
+            .map_err(|throttled| throttle(&throttled))?;
         let durable = self.intent(&grants, entry).await?;
         let outcome = self.run(grants, call, &tool).await;
         Ok(Ended::of(outcome, durable, entry.id()))
@@ -412,6 +423,14 @@ fn better_token(needed: StepUp) -> Box<Ended> {
         needed: scopes,
     });
     Ended::refused(Stage::Policy, "weak-sign-in", answer)
+}
+
+fn throttle(throttled: &Throttled) -> Box<Ended> {
+    Ended::refused(
+        Stage::Limits,
+        format!("rate:{}", throttled.class),
+        Answer::ToolError(throttled.to_string()),
+    )
 }
 
 fn check_arguments(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Box<Ended>> {

@@ -134,7 +134,8 @@ impl Ground {
                 &self.config.issuers,
                 &tags,
                 self.config.anonymous_discovery,
-            ),
+            )
+            .with_rates(self.config.rates.keys()),
             tools: tools.into_values().collect(),
             expectations,
         })

@@ -4,6 +4,7 @@
 
 mod issuer;
 mod parse;
+mod rates;
 mod scopes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use crate::capability::HostName;
 use crate::ids::{Issuer, MountName, Tenant};
 use crate::problem::Problem;
 
+pub use rates::RateClass;
 pub use scopes::ScopeMap;
 
 /// A configuration cannot be used.
@@ -56,6 +58,8 @@ pub struct Config {
     pub mounts: Vec<Mount>,
     /// Private hosts that tools may reach by name.
     pub egress_hosts: Vec<EgressHost>,
+    /// The classes of rate limits that rules name.
+    pub rates: BTreeMap<String, RateClass>,
 }
 
 impl Config {

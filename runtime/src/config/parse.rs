@@ -10,6 +10,7 @@ use toml::Spanned;
 use url::{Host, Url};
 
 use super::issuer::{self, RawIssuer};
+use super::rates::{self, RawRate};
 use super::{Config, EgressHost, IssuerConfig, Mount, Server, SignIn, Tools};
 use crate::capability::HostName;
 use crate::ids::{Issuer, MountName, ToolName};
@@ -32,6 +33,8 @@ struct File {
     mount: Vec<RawMount>,
     #[serde(default)]
     egress: RawEgress,
+    #[serde(default)]
+    rate: BTreeMap<Spanned<String>, RawRate>,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +202,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
         }
         egress_hosts.push(host);
     }
+    let rates = rates::rates(&mut check, &raw.rate);
     let state_file = state(&mut check, &raw.state.url);
     let tools = Tools {
         dir: check.path(&raw.tools.dir),
@@ -228,6 +232,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             state_file,
             mounts,
             egress_hosts,
+            rates,
         }),
         _ => Err(check.problems),
     }

@@ -89,17 +89,14 @@ pub(super) fn read(policy: &Policy) -> (Ceilings, Vec<Wrong>) {
         let read = match name {
             "max_consent" => consent(value).map(|longest| ceilings.consent_days = Some(longest)),
             "max_tier" => tier(value).map(|highest| ceilings.tier = Some(highest)),
-            "rate" => classes(value).and_then(|all| {
-                ceilings.rates = all;
-                Err("rate classes are not enforced yet, and a bound that nobody keeps is none; remove it")
-            }),
+            "rate" => classes(value).map(|all| ceilings.rates = all),
             "data" => classes(value).and_then(|all| {
                 ceilings.data = Some(all);
                 Err("data classes are not enforced yet, and a bound that nobody keeps is none; remove it")
             }),
             "id" | "description" | "log_only" => continue,
             unknown => {
-                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier` and `@log_only`";
+                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier`, `@rate` and `@log_only`";
                 wrong.push((format!("the annotation `@{unknown}` is unknown"), help));
                 continue;
             }
@@ -212,9 +209,13 @@ mod tests {
         for bad in ["", "1", "t1", "T4", "T1 "] {
             assert!(!of(&format!("@max_tier(\"{bad}\")")).1.is_empty(), "{bad}");
         }
-        for unkept in ["@rate(\"writes\")", "@data(\"card,iban\")"] {
-            assert!(of(unkept).1[0].1.contains("not enforced yet"), "{unkept}");
-        }
+        assert!(
+            of("@data(\"card,iban\")").1[0]
+                .1
+                .contains("not enforced yet")
+        );
+        let rates = of("@rate(\"writes, daily\")").0.rates;
+        assert!(rates.iter().eq(["daily", "writes"]));
         assert!(of("@rate(\"a b\")").1[0].1.contains("commas"));
         assert!(of("@max_teir(\"T1\")").1[0].0.contains("unknown"));
         assert!(of("@id(\"a\") @description(\"b\")").1.is_empty());

@@ -62,8 +62,8 @@ pub(super) fn entities(
     }
     let own = call_action(asking.tool.name())?;
     let own = Entity::new_no_attrs(own, HashSet::from([action(CALL)?]));
-    Entities::from_entities(all, Some(schema))
-        .and_then(|all| all.add_entities([own], None))
+    let all = Entities::from_entities(all, Some(schema)).map_err(|error| error.to_string())?;
+    all.add_entities([own], None)
         .map_err(|error| error.to_string())
 }
 

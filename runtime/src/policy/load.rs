@@ -185,6 +185,19 @@ impl Loader<'_> {
         let (bounds, mistakes) = ceilings::read(policy);
         let mistakes = mistakes.iter().map(|(message, help)| wrong(message, help));
         self.problems.extend(mistakes);
+        let unknown = bounds.rates.difference(&self.vocabulary.rates);
+        for class in unknown {
+            let message = format!("there is no rate class `{class}`");
+            let known: Vec<_> = self.vocabulary.rates.iter().map(String::as_str).collect();
+            let help = match known.as_slice() {
+                [] => format!("add `[rate.{class}]` to the configuration"),
+                known => format!(
+                    "add `[rate.{class}]` to the configuration, or use {}",
+                    known.join(", ")
+                ),
+            };
+            self.problems.push(wrong(&message, &help));
+        }
         if let ActionConstraint::Eq(action) = policy.action_constraint()
             && Ok(action) == schema::action(schema::CALL)
         {

@@ -32,6 +32,8 @@ pub(super) struct Allowed {
     pub(super) ceilings: BTreeMap<Capability, Ceilings>,
     /// The rules that decided, by id.
     pub(super) rules: Vec<String>,
+    /// The classes of rate limits of all of it.
+    pub(super) rates: BTreeSet<String>,
 }
 
 /// All that a decision is made from, beside the rules, in which the memory lives.

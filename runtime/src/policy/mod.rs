@@ -106,6 +106,11 @@ impl Permit {
         self.digest
     }
 
+    /// The classes of rate limits under which the call falls.
+    pub fn rates(&self) -> &BTreeSet<String> {
+        &self.allowed.rates
+    }
+
     /// The bounds of all that this capability has to do with: the strictest of them.
     pub fn ceilings(&self, capability: &Capability) -> Ceilings {
         let touched = self.allowed.ceilings.iter();
@@ -282,6 +287,7 @@ impl Rules {
         }
         let of_call = self.bounds(&call.rules);
         let (mut rules, mut ceilings) = (call.rules, BTreeMap::new());
+        let mut rates = of_call.rates.clone();
         for need in &tool.package().manifest().needs {
             for capability in need.capabilities.iter() {
                 let step = self.use_step(caller, tool, capability, now);
@@ -296,6 +302,7 @@ impl Rules {
                 let allowed = step.allowed && bounds.allows(capability.tier());
                 match (allowed, need.optional) {
                     (true, _) => {
+                        rates.extend(bounds.rates.iter().cloned());
                         ceilings.insert(capability.clone(), bounds);
                         rules.extend(step.rules);
                     }
@@ -315,6 +322,7 @@ impl Rules {
             capabilities: ceilings.keys().cloned().collect(),
             ceilings,
             rules,
+            rates,
         }))
     }
 

@@ -199,11 +199,13 @@ impl Schemas {
     }
 
     fn of(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Result<Self, String> {
-        let of = |tools| Schema::from_json_value(document(tools, vocabulary, principals));
-        let (requests, entities) = (of(tools), of(&[]));
+        let of = |tools| {
+            let document = document(tools, vocabulary, principals);
+            Schema::from_json_value(document).map_err(|error| error.to_string())
+        };
         Ok(Self {
-            requests: requests.map_err(|error| error.to_string())?,
-            entities: entities.map_err(|error| error.to_string())?,
+            requests: of(tools)?,
+            entities: of(&[])?,
         })
     }
 }

@@ -16,6 +16,8 @@ pub struct Vocabulary {
     pub(super) anonymous: bool,
     /// Whether two issuers can give a role or a group of one name.
     pub(super) shared_roles: bool,
+    /// The classes of rate limits that there are.
+    pub(super) rates: BTreeSet<String>,
 }
 
 impl Vocabulary {
@@ -39,6 +41,16 @@ impl Vocabulary {
             tags: tags.clone(),
             anonymous,
             shared_roles: shared_roles(issuers),
+            rates: BTreeSet::new(),
+        }
+    }
+
+    /// The same, with these classes of rate limits.
+    #[must_use]
+    pub fn with_rates<'a>(self, names: impl IntoIterator<Item = &'a String>) -> Self {
+        Self {
+            rates: names.into_iter().cloned().collect(),
+            ..self
         }
     }
 

@@ -75,3 +75,35 @@ fn a_bound_is_remembered_with_its_decision() {
         assert_eq!(bounds.consent_days, Some(7));
     }
 }
+
+#[test]
+fn a_call_falls_under_the_rate_classes_of_all_that_allowed_it() {
+    let notes = tool(
+        "notes",
+        &[
+            ("r", &["http GET a.example /"], true),
+            ("w", &["files write notes"], true),
+        ],
+    );
+    let words = Vocabulary::default().with_rates(&["calls", "writes", "other"].map(str::to_owned));
+    let load = |text: &str| {
+        let sources = [("a.cedar".to_owned(), text.to_owned())];
+        Rules::load_with(&sources, std::slice::from_ref(&notes), words.clone())
+    };
+    let rules = load(
+        r#"
+        @rate("calls") permit(principal, action in Action::"call", resource);
+        @rate("writes") permit(principal, action == Action::"use", resource) when { resource.kind == "files" };
+        permit(principal, action == Action::"use", resource) when { resource.kind == "http" };
+        @rate("other") permit(principal in Role::"other", action, resource);
+    "#,
+    )
+    .unwrap();
+    let permit = rules
+        .permit(&caller(json!({})), &notes, &Map::new())
+        .unwrap();
+    assert!(permit.rates().iter().eq(["calls", "writes"]));
+    let error = load(r#"@rate("writes,ghost") permit(principal, action, resource);"#).err();
+    let error = error.unwrap().to_string();
+    assert!(error.contains("there is no rate class `ghost`"), "{error}");
+}
