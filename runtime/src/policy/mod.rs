@@ -9,6 +9,7 @@ mod ceilings;
 mod circumstances;
 mod compare;
 mod could;
+mod demands;
 mod expect;
 mod expect_file;
 mod explain;
@@ -56,6 +57,7 @@ pub use trial::{Observation, Would};
 pub use vocabulary::Vocabulary;
 
 use ask::{Asking, Bearing, Question};
+use demands::{demanded, missing_role};
 use schema::Schemas;
 use slice::Sliced;
 
@@ -403,7 +405,7 @@ impl Rules {
     fn could_call(&self, caller: &Caller, tool: &Tool) -> Step {
         let asking = self.asking(caller, tool, None);
         let rules = &self.could.about(tool).rules;
-        let mut step = ask::ask(rules, &self.schema, &asking, Question::CouldCall);
+        let mut step = ask::ask(rules, &self.schemas, &asking, Question::CouldCall);
         // As below.
         step.rules.retain(|rule| !self.policies.varies(rule));
         step
@@ -432,39 +434,6 @@ impl Rules {
         step.rules.retain(|rule| !self.policies.varies(rule));
         step
     }
-}
-
-/// The author's demands on callers. They only narrow.
-fn demanded(caller: &Caller, tool: &Tool) -> Result<(), Refusal> {
-    if let Some(role) = missing_role(caller, tool) {
-        return Err(Refusal::MissingRole {
-            role: role.to_owned(),
-        });
-    }
-    let requires = &tool.package().manifest().requires;
-    if let Some(wanted) = requires.acr.as_ref().filter(|acr| !caller.reaches_acr(acr)) {
-        return Err(Refusal::WeakSignIn {
-            wanted: wanted.clone(),
-        });
-    }
-    let scopes: Vec<_> = requires
-        .scopes
-        .iter()
-        .filter(|scope| !caller.scopes().contains(*scope))
-        .cloned()
-        .collect();
-    if scopes.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::MissingScopes { scopes })
-    }
-}
-
-fn missing_role<'a>(caller: &Caller, tool: &'a Tool) -> Option<&'a str> {
-    let roles = tool.package().manifest().requires.roles.iter();
-    roles
-        .map(String::as_str)
-        .find(|role| !caller.roles().contains(*role))
 }
 
 #[cfg(test)]
