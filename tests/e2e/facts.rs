@@ -1,5 +1,5 @@
 //! Every fact that a rule can read of a caller, over HTTP: with the right value the call is made, with another one, or none,
-//! the tool is unknown.
+//! the tool is unknown, or the answer says which sign-in would do.
 
 use std::fmt::Write;
 
@@ -160,10 +160,12 @@ fn each_fact_of_a_caller_decides_and_another_value_of_it_does_not() {
             assert!(answer.is_reply(), "{}: {answer:?}", fact.name);
             for bad in &fact.bad {
                 let answer = call(bad, fact.name).await;
+                let challenge = answer.header("www-authenticate").unwrap_or_default();
                 let refused = match fact.name {
-                    // At some other time this caller could call it.
-                    "fresh" if bad.get("auth_time").is_some() => {
-                        answer.text() == "this call is not allowed"
+                    // Another sign-in would do, so that is what they are told.
+                    "fresh" => {
+                        answer.status == 401
+                            && challenge.contains("insufficient_user_authentication")
                     }
                     _ => answer.json()["error"]["message"] == "unknown tool",
                 };
