@@ -225,6 +225,12 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         .clone()
         .follow(Arc::clone(&clock), shutdown.clone());
     serving.push(tokio::spawn(follow));
+    let follow = consents.clone().follow_publishers(
+        Arc::clone(&catalog),
+        Arc::clone(&clock),
+        shutdown.clone(),
+    );
+    serving.push(tokio::spawn(follow));
     let pages = WebState::open(WebParts {
         store: Arc::clone(&store),
         audit: audit.clone(),

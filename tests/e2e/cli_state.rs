@@ -1,5 +1,7 @@
 //! The commands that work on the state: consents, and the audit log.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use sqlx::{Connection, SqliteConnection};
 
@@ -68,7 +70,27 @@ fn the_operator_sees_revokes_and_records_consents_while_the_server_runs() {
         );
         assert!(consent(&["list"]).ends(0).lines().count() == 2);
 
-        assert!(consent(&["revoke", id]).ends(0).contains("1 revoked"));
+        // Signed, and the same that its user downloads.
+        let receipt = consent(&["show", id, "--receipt"]).ends(0);
+        let receipt: serde_json::Value = serde_json::from_str(&receipt).unwrap();
+        let said = receipt["payload"].as_str().unwrap();
+        let said = URL_SAFE_NO_PAD.decode(said).unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        assert_eq!(said["consent"]["id"], id);
+        assert_eq!(said["consent"]["decided"]["by"], "operator");
+        assert_eq!(said["iss"], server.url);
+
+        // Nothing is suspended, so nothing is resumed.
+        assert!(
+            consent(&["resume", "--tool", "http_any"])
+                .ends(0)
+                .contains("0 resumed")
+        );
+        assert!(consent(&["resume", id]).ends(1).contains("stays as it is"));
+        consent(&["resume"]).ends(1);
+
+        let why = ["revoke", id, "--reason", "No longer needed."];
+        assert!(consent(&why).ends(0).contains("1 revoked"));
         consent(&["revoke", id]).ends(1);
         assert!(alice.call("http_any", page.clone()).await.link().is_some());
         assert!(

@@ -329,6 +329,12 @@ pub enum EventKind {
     ConsentRevoked,
     /// A consent that is good for one call was used up.
     ConsentUsed,
+    /// Consents are used with another build of their tool from now on.
+    ConsentToolChanged,
+    /// A tool has another publisher; what was agreed to for the one before holds no longer.
+    ConsentSuspended,
+    /// The operator let a suspended consent hold again.
+    ConsentResumed,
     /// Somebody opened the question of another user.
     ConsentForeignUser,
     /// Other rules are in force.
@@ -367,6 +373,9 @@ impl EventKind {
             Self::ConsentDenied => "consent.denied",
             Self::ConsentRevoked => "consent.revoked",
             Self::ConsentUsed => "consent.used",
+            Self::ConsentToolChanged => "consent.tool-changed",
+            Self::ConsentSuspended => "consent.suspended",
+            Self::ConsentResumed => "consent.resumed",
             Self::ConsentForeignUser => "consent.foreign-user",
             Self::PolicyChanged => "policy.changed",
             Self::PolicyRefused => "policy.refused",

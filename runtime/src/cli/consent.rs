@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    ConfigArgs, ConsentFilterArgs, ConsentListArgs, ConsentPreArgs, ConsentRevokeArgs,
-    ConsentShowArgs, check,
+    ConfigArgs, ConsentFilterArgs, ConsentListArgs, ConsentPreArgs, ConsentResumeArgs,
+    ConsentRevokeArgs, ConsentShowArgs, check,
 };
 use crate::audit::Audit;
 use crate::capability::{Capability, Tier};
@@ -154,6 +154,50 @@ pub(super) async fn revoke(args: &ConsentRevokeArgs) -> anyhow::Result<ExitCode>
     println!("{revoked} revoked; calls that ran under them are stopped");
     let any = revoked > 0 || rows.is_empty();
     Ok(if any {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+pub(super) async fn resume(args: &ConsentResumeArgs) -> anyhow::Result<ExitCode> {
+    let state = State::open(&args.config).await?;
+    let wanted = filter(&args.filter)?;
+    let mut rows = Vec::new();
+    for id in &args.ids {
+        rows.push(state.row(*id).await?);
+    }
+    if args.ids.is_empty() {
+        anyhow::ensure!(
+            wanted != ConsentFilter::default(),
+            "say which: name ids, or narrow down with `--user`, `--client` or `--tool`"
+        );
+        rows = state.consents.find(&wanted).await?;
+        rows.retain(|row| row.state == ConsentState::Suspended);
+    }
+    let snapshot = check::packages(&state.config).await?;
+    let mut resumed = 0;
+    for row in &rows {
+        let tool = snapshot.tools.get(&row.key.tool);
+        // A server that runs would suspend it again.
+        if tool.is_none_or(|tool| *tool.publisher() != row.key.publisher) {
+            println!(
+                "{} stays as it is: no tool `{}` of publisher `{}` is served",
+                row.id, row.key.tool, row.key.publisher
+            );
+        } else if state.consents.resume(row, SystemClock.now()).await? {
+            resumed += 1;
+            println!("resumed {}  {}: {}", row.id, row.key.tool, row.capability);
+        } else {
+            println!(
+                "{} stays as it is: it is not suspended, has run out, or its user has decided anew",
+                row.id
+            );
+        }
+    }
+    state.audit.flush().await?;
+    println!("{resumed} resumed");
+    Ok(if resumed > 0 || rows.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

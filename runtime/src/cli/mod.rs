@@ -217,6 +217,11 @@ enum ConsentCommand {
     Show(ConsentShowArgs),
     /// Take consents back; calls that run under them are stopped, also those of a running server
     Revoke(ConsentRevokeArgs),
+    /// Let suspended consents hold again, because their publisher's package is served again
+    ///
+    /// They are suspended when a package of another publisher takes the tool's name. What has run out, and what its user
+    /// decided anew, stays as it is.
+    Resume(ConsentResumeArgs),
     /// Agree for somebody else to what a tool reads (T0 and T1), and the only way for service accounts
     ///
     /// What writes, sends out or does more (T2, T3) is for the user alone to decide, on the consent page. The record says that
@@ -278,6 +283,17 @@ struct ConsentRevokeArgs {
     /// Why, in a sentence for the user, who sees it; at most 300 characters
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
+}
+
+#[derive(Args)]
+struct ConsentResumeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The ids, as `list --all` prints them; without any, every suspended consent that fits
+    #[arg(conflicts_with_all = ["user", "client", "tool"])]
+    ids: Vec<uuid::Uuid>,
+    #[command(flatten)]
+    filter: ConsentFilterArgs,
 }
 
 /// Characters of a reason: a sentence or two, for a page and for a receipt.
@@ -396,6 +412,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Consent(ConsentCommand::List(args)) => consent::list(&args).await,
         Command::Consent(ConsentCommand::Show(args)) => consent::show(&args).await,
         Command::Consent(ConsentCommand::Revoke(args)) => consent::revoke(&args).await,
+        Command::Consent(ConsentCommand::Resume(args)) => consent::resume(&args).await,
         Command::Consent(ConsentCommand::PreConsent(args)) => consent::pre_consent(&args).await,
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args).await,
         Command::Audit(AuditCommand::Show(args)) => audit::show(&args).await,

@@ -80,11 +80,10 @@ impl Consents {
         now: Timestamp,
     ) -> Result<Decided, TicketError> {
         let row = self.open_row(id, signed_in, now).await?;
-        let question = Question::of(row.clone())?;
-        // Of two refusals at the same moment both may count as the first; then a third makes it quiet.
-        let since = Timestamp(now.0.saturating_sub(Timestamp(0).plus(REFUSED_TWICE_TTL).0));
+        let refused_before = self.refused_before(&row.key, now).await?;
+        let question = Question::of(row.clone(), refused_before)?;
         let context = Context {
-            refused_before: self.store.refusals(&row.key, since).await? > 0,
+            refused_before,
             row: &row,
             page,
             sign_in,

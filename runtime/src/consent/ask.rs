@@ -3,7 +3,7 @@
 use super::confirm::{key, pinned};
 use super::plan::Wanted;
 use super::question::Shown;
-use super::{ConsentError, Consents, Needed, OPEN_QUESTIONS_MAX, TicketId};
+use super::{Changed, ConsentError, Consents, Needed, OPEN_QUESTIONS_MAX, TicketId};
 use crate::audit::{Event, EventKind};
 use crate::clock::Timestamp;
 use crate::ids::Digest;
@@ -37,6 +37,14 @@ impl Consents {
         if let Some(row) = self.store.open_ticket(&key.tenant, question, now).await? {
             return Ok(known(&row, false));
         }
+        let definition = permit.tool().definition().canonical();
+        let changed = match self.store.last_agreed(&key).await? {
+            Some(last) => {
+                let before = self.store.definition(&key.tenant, last.pinned.definition);
+                Changed::since(&last, &key, &pinned, before.await?.as_deref(), &definition)
+            }
+            None => None,
+        };
         let nonce = random()?;
         let ticket = TicketId::derive(&self.tickets, &nonce);
         let event = Event::new(EventKind::ConsentAsked)
@@ -52,7 +60,7 @@ impl Consents {
             pinned,
             question,
             arguments,
-            shown: shown.to_json(),
+            shown: shown.clone().changed(changed).to_json(),
             state: TicketState::Open,
             created_at: now,
             expires_at: now.plus(shown.open_for()),
@@ -60,7 +68,7 @@ impl Consents {
         let asked = known(&row, true);
         let change = Change::OpenTicket {
             ticket: Box::new(row),
-            definition: permit.tool().definition().canonical(),
+            definition,
             open_max: OPEN_QUESTIONS_MAX,
         };
         match self.audit.commit(change, vec![event]).await? {

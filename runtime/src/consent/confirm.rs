@@ -9,7 +9,9 @@ use crate::clock::Timestamp;
 use crate::ids::Digest;
 use crate::policy::Permit;
 use crate::revocation::RunningCall;
-use crate::store::{Applied, Change, Channel, ConsentKey, ConsentRow, ConsentState, Pinned, Scope};
+use crate::store::{
+    Applied, Change, Channel, ConsentKey, ConsentRow, ConsentState, Pinned, Scope, Seen,
+};
 
 /// How often a call looks again when another call used up what it found, or something was revoked meanwhile. Each time,
 /// somebody else got on.
@@ -95,12 +97,55 @@ impl Consents {
             if !running.hold(looked, records.iter().map(|record| record.id)) {
                 continue;
             }
+            if !self.noticed(&permit, &rows, &records, now).await? {
+                continue;
+            }
             if consume.is_empty() || self.consume(&key, consume, now).await? {
                 self.touch(&touch, now).await;
                 return Ok(consent(permit, &capabilities, records, running));
             }
         }
         Err(ConsentError::Contended)
+    }
+
+    /// Notes which consents are used with another build of the tool than before, so that their users can see it. `false`
+    /// when one of them ended meanwhile.
+    async fn noticed(
+        &self,
+        permit: &Permit,
+        rows: &[ConsentRow],
+        used: &[UsedRecord],
+        now: Timestamp,
+    ) -> Result<bool, ConsentError> {
+        let (pinned, tool) = (pinned(permit), permit.tool());
+        let other = |row: &&ConsentRow| {
+            let known = row.seen.as_ref().map_or(row.pinned, |seen| seen.pinned);
+            known != pinned && used.iter().any(|used| used.id == row.id)
+        };
+        let rows: Vec<_> = rows.iter().filter(other).collect();
+        let Some(first) = rows.first() else {
+            return Ok(true);
+        };
+        let event = Event::new(EventKind::ConsentToolChanged)
+            .user(&first.key.tenant, &first.key.user)
+            .client(&first.key.client)
+            .tool(&first.key.tool)
+            .consents(rows.iter().map(|row| row.id.to_string()).collect())
+            .fact("component_digest", pinned.component.to_string())
+            .fact("definition_digest", pinned.definition.to_string())
+            .fact("manifest_digest", pinned.manifest.to_string());
+        let change = Change::See {
+            tenant: first.key.tenant.clone(),
+            ids: rows.iter().map(|row| row.id).collect(),
+            seen: Seen {
+                at: now,
+                pinned,
+                version: tool.package().manifest().version.clone(),
+            },
+            definition: tool.definition().canonical(),
+        };
+        let applied = self.audit.commit(change, vec![event]).await?;
+        Ok(matches!(applied, Applied::Done))
     }
 
     /// Uses up consents for one call: all of them, or none and `false`.

@@ -6,9 +6,11 @@
 
 mod answer;
 mod ask;
+mod changed;
 mod confirm;
 mod operator;
 mod plan;
+mod publisher;
 mod question;
 mod receipt;
 mod revoke;
@@ -31,6 +33,7 @@ use crate::revocation::{RunningCall, RunningCalls};
 use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
 
 pub use answer::{Answer, Choice, Decided, PageFacts, SignInFacts};
+pub use changed::{Changed, Piece, PieceKind, Text, TextChange};
 pub use confirm::Offer;
 pub use operator::{PreConsent, PreConsentError};
 pub use question::{Asked, Question};
@@ -237,6 +240,22 @@ impl Consents {
             tickets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key)),
             running: RunningCalls::default(),
         })
+    }
+
+    /// What is different about the tool of a record that is used with another build than the one its user saw; nothing
+    /// where only the build is.
+    pub async fn changed(&self, row: &ConsentRow) -> Result<Option<Changed>, StoreError> {
+        let Some(seen) = &row.seen else {
+            return Ok(None);
+        };
+        let of = |digest| self.store.definition(&row.key.tenant, digest);
+        let (before, after) = (
+            of(row.pinned.definition).await?,
+            of(seen.pinned.definition).await?,
+        );
+        let after = after.unwrap_or_default();
+        let changed = Changed::since(row, &row.key, &seen.pinned, before.as_deref(), &after);
+        Ok(changed.filter(|one| one.needs || one.texts.as_ref().is_none_or(|all| !all.is_empty())))
     }
 
     /// A decision of this user.

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::plan::Wanted;
 use super::{
-    Consents, DENIAL_TTL, Needed, OFFER_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, T3_TTL, TicketError,
-    TicketId,
+    Changed, Consents, DENIAL_TTL, Needed, OFFER_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL,
+    REFUSED_TWICE_TTL, T3_TTL, TicketError, TicketId,
 };
 use crate::audit::EventKind;
 use crate::capability::{Capability, Tier};
@@ -29,6 +29,9 @@ pub(super) struct Shown {
     description: String,
     version: String,
     asked: Vec<ShownCapability>,
+    /// What is different about the tool since the user last agreed to something of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changed: Option<Changed>,
     /// Who acted for the user (RFC 8693).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     actors: Vec<User>,
@@ -72,6 +75,7 @@ impl Shown {
                     days_max: permit.ceilings(&want.capability).consent_days,
                 })
                 .collect(),
+            changed: None,
             actors: permit
                 .caller()
                 .actors()
@@ -98,6 +102,12 @@ impl Shown {
             rules,
             ..Evidence::default()
         }
+    }
+
+    /// The same with what changed. It makes no other question: what the tool is now is in its digest already.
+    pub(super) fn changed(mut self, changed: Option<Changed>) -> Self {
+        self.changed = changed;
+        self
     }
 
     pub(super) fn to_json(&self) -> String {
@@ -194,6 +204,10 @@ pub struct Question {
     pub publisher: Publisher,
     /// SHA-256 of the file.
     pub component: Digest,
+    /// What is different about the tool since its user last agreed to something of it.
+    pub changed: Option<Changed>,
+    /// Whether its user refused this tool within a day, so that one more refusal makes it quiet.
+    pub refused_before: bool,
     /// What is asked.
     pub asked: Vec<Asked>,
     /// When it was asked.
@@ -203,7 +217,7 @@ pub struct Question {
 }
 
 impl Question {
-    pub(super) fn of(row: TicketRow) -> Result<Self, StoreError> {
+    pub(super) fn of(row: TicketRow, refused_before: bool) -> Result<Self, StoreError> {
         let shown = Shown::from_row(&row)?;
         Ok(Self {
             user: row.key.user,
@@ -215,6 +229,8 @@ impl Question {
             version: shown.version,
             publisher: row.key.publisher,
             component: row.pinned.component,
+            changed: shown.changed,
+            refused_before,
             asked: shown.asked.into_iter().map(Asked::from).collect(),
             asked_at: row.created_at,
             expires_at: row.expires_at,
@@ -295,7 +311,19 @@ impl Consents {
         now: Timestamp,
     ) -> Result<Question, TicketError> {
         let row = self.open_row(id, signed_in, now).await?;
-        Ok(Question::of(row)?)
+        let refused_before = self.refused_before(&row.key, now).await?;
+        Ok(Question::of(row, refused_before)?)
+    }
+
+    /// Whether the user refused this tool within a day. Of two refusals at the same moment both may count as the first;
+    /// then a third makes it quiet.
+    pub(super) async fn refused_before(
+        &self,
+        key: &ConsentKey,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let since = Timestamp(now.0.saturating_sub(Timestamp(0).plus(REFUSED_TWICE_TTL).0));
+        Ok(self.store.refusals(key, since).await? > 0)
     }
 
     /// Where a question of this user stands; nothing when there is none.

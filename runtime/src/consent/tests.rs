@@ -1,4 +1,5 @@
 mod bounds;
+mod changes;
 mod limits;
 mod offers;
 mod operator;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Tenant, TenantUser};
+use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
 
 pub use records::{
     Applied, AuditRow, Chained, Change, Channel, ConsentFilter, ConsentKey, ConsentRow,
@@ -92,6 +92,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// This consent record of this user.
     async fn consent(&self, who: &TenantUser, id: Uuid) -> Result<Option<ConsentRow>, StoreError>;
+
+    /// What this user last agreed to on our page of a tool of this name through this client, by whatever publisher.
+    async fn last_agreed(&self, key: &ConsentKey) -> Result<Option<ConsentRow>, StoreError>;
+
+    /// At most `max` agreements, of any tenant, to a tool of this name by another publisher than this.
+    async fn active_of_others(
+        &self,
+        tool: &ToolName,
+        publisher: &Publisher,
+        max: u32,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// The canonical definition with this digest, if somebody in this tenant decided about such a tool.
+    async fn definition(
+        &self,
+        tenant: &Tenant,
+        digest: Digest,
+    ) -> Result<Option<String>, StoreError>;
 
     /// Notes that these consents were used; those that lapse do not before `idle_until`.
     async fn touch_consents(

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use url::Url;
 
+use super::changed::ChangedView;
 use super::fault::Fault;
 use super::form::{Fields, Purpose};
 use super::next::{self, Next};
@@ -20,7 +21,7 @@ use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::consent::{
     Answer, Asked, CALLS_MAX, Choice, IDLE_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, PageFacts, Question,
-    SignInFacts, T3_TTL, TicketError, TicketId,
+    REFUSED_TWICE_TTL, SignInFacts, T3_TTL, TicketError, TicketId,
 };
 use crate::ids::Digest;
 use crate::store::Session;
@@ -233,6 +234,9 @@ struct QuestionPage {
     publisher: String,
     digest: String,
     closes: String,
+    change: Option<ChangedView>,
+    /// What a refusal leads to.
+    refusal: Option<&'static str>,
     asked: Vec<AskedView>,
 }
 
@@ -280,9 +284,25 @@ impl QuestionPage {
             publisher: plain(question.publisher.as_str(), NAME_CHARS_MAX),
             digest: question.component.short(),
             closes: moment(question.expires_at),
+            change: question.changed.as_ref().map(ChangedView::new),
+            refusal: refusal(question),
             asked,
         }
     }
+}
+
+/// What it means to refuse once more, where a second refusal within a day makes the tool quiet.
+fn refusal(question: &Question) -> Option<&'static str> {
+    const _: () = assert!(REFUSED_TWICE_TTL.as_secs() == 24 * 3600);
+    let counts = |one: &Asked| !one.optional && one.tier < Tier::T3;
+    if !question.asked.iter().any(counts) {
+        return None;
+    }
+    Some(if question.refused_before {
+        "You refused this tool within the last 24 hours. If you refuse again what it needs, it is not asked about for 24 hours, and its calls fail until then. You can change that under “My consents”."
+    } else {
+        "If you refuse what a tool needs twice within 24 hours, it is not asked about for 24 hours. You can change that under “My consents”."
+    })
 }
 
 impl AskedView {

@@ -1,5 +1,7 @@
 //! One's own consents: what one decided, by tool, and the buttons that take it back.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
@@ -8,6 +10,7 @@ use axum::response::IntoResponse;
 use axum::response::{Redirect, Response};
 use uuid::Uuid;
 
+use super::changed::ChangedView;
 use super::fault::Fault;
 use super::form::{Fields, Purpose};
 use super::next::Next;
@@ -47,6 +50,8 @@ struct RecordView {
     since: String,
     used: Option<String>,
     by_operator: bool,
+    /// What is different about the tool by now.
+    change: Option<ChangedView>,
 }
 
 struct EndedView {
@@ -71,6 +76,12 @@ pub(super) async fn show(
     let now = web.clock.now();
     let rows = web.consents.list(&session.who).await?;
     let (live, ended): (Vec<_>, Vec<_>) = rows.iter().partition(|row| is_revocable(row, now));
+    let mut changes = HashMap::new();
+    for row in &live {
+        if let Some(changed) = web.consents.changed(row).await? {
+            changes.insert(row.id, ChangedView::new(&changed));
+        }
+    }
     let page = ConsentsPage {
         viewer: session::viewer(&web, &session),
         token: web.forms.seal(session.id_hash, &Purpose::Revoke),
@@ -78,7 +89,7 @@ pub(super) async fn show(
             .iter()
             .filter(|row| row.state != ConsentState::Denied)
             .count(),
-        tools: by_tool(&live, now),
+        tools: by_tool(&live, changes, now),
         ended: ended
             .into_iter()
             .take(ENDED_MAX)
@@ -184,7 +195,11 @@ async fn allowed(
 }
 
 /// By tool, in the order in which each was last decided about.
-fn by_tool(rows: &[&ConsentRow], now: Timestamp) -> Vec<ToolView> {
+fn by_tool(
+    rows: &[&ConsentRow],
+    mut changes: HashMap<Uuid, ChangedView>,
+    now: Timestamp,
+) -> Vec<ToolView> {
     let mut tools: Vec<ToolView> = Vec::new();
     for row in rows {
         let name = row.key.tool.to_string();
@@ -198,6 +213,7 @@ fn by_tool(rows: &[&ConsentRow], now: Timestamp) -> Vec<ToolView> {
             since: moment(row.decided_at),
             used: row.last_used_at.map(day),
             by_operator: row.channel == Channel::Operator,
+            change: changes.remove(&row.id),
         };
         let same = |tool: &&mut ToolView| tool.name == name && tool.publisher == publisher;
         match tools.iter_mut().find(same) {

@@ -4,6 +4,7 @@
 //! takes back, `receipt` hands out what was decided, signed. `page` is how every page is sent. A page decides nothing by itself and never sees an access token; whoever opens
 //! one is the user who signed in, whatever the URL says.
 
+mod changed;
 mod consent;
 mod consents;
 mod cookie;

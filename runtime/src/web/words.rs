@@ -28,6 +28,22 @@ pub(super) fn plain(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// The same for a text in which every character counts: what shows nothing or reorders, and what is no plain space, is named
+/// in its place. On one line.
+pub(super) fn marked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' {
+            out.push_str("↵ ");
+        } else if c != ' ' && (c.is_control() || c.is_whitespace() || is_invisible(c)) {
+            out.push_str(&format!("⟨U+{:04X}⟩", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Characters that show nothing or change the order of what stands around them: what is read would not be what is there.
 fn is_invisible(c: char) -> bool {
     matches!(
@@ -149,6 +165,16 @@ mod tests {
         assert_eq!(plain("日本語 é", 100), "日本語 é");
         assert_eq!(plain("abcdef", 3), "abc…");
         assert_eq!(plain("abc", 3), "abc");
+    }
+
+    #[test]
+    fn where_every_character_counts_those_that_hide_are_named() {
+        assert_eq!(marked("a b\nc"), "a b↵ c");
+        assert_eq!(
+            marked("a\u{202e}b\u{a0}\u{7}"),
+            "a⟨U+202E⟩b⟨U+00A0⟩⟨U+0007⟩"
+        );
+        assert_eq!(marked("日本語"), "日本語");
     }
 
     #[test]

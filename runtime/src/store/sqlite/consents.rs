@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::{ConsentFilter, ConsentKey, ConsentRow, StoreError, TicketRow};
 use super::rows;
 use crate::clock::Timestamp;
-use crate::ids::{ClientId, Digest, Subject, Tenant, TenantUser, ToolName};
+use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, TenantUser, ToolName};
 
 pub(super) async fn live(
     readers: &SqlitePool,
@@ -89,6 +89,58 @@ pub(super) async fn one(
         .as_ref()
         .map(rows::consent)
         .transpose()
+}
+
+pub(super) async fn last_agreed(
+    readers: &SqlitePool,
+    key: &ConsentKey,
+) -> Result<Option<ConsentRow>, StoreError> {
+    sqlx::query(
+        "SELECT * FROM consent WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? \
+         AND channel = 'page' AND state <> 'denied' ORDER BY decided_at DESC, id DESC LIMIT 1",
+    )
+    .bind(key.tenant.as_str())
+    .bind(key.user.issuer.as_str())
+    .bind(key.user.subject.as_str())
+    .bind(key.client.as_str())
+    .bind(key.tool.as_str())
+    .fetch_optional(readers)
+    .await?
+    .as_ref()
+    .map(rows::consent)
+    .transpose()
+}
+
+pub(super) async fn active_of_others(
+    readers: &SqlitePool,
+    tool: &ToolName,
+    publisher: &Publisher,
+    max: u32,
+) -> Result<Vec<ConsentRow>, StoreError> {
+    sqlx::query(
+        "SELECT * FROM consent WHERE tool = ? AND publisher <> ? AND state = 'active' ORDER BY id LIMIT ?",
+    )
+    .bind(tool.as_str())
+    .bind(publisher.as_str())
+    .bind(max)
+    .fetch_all(readers)
+    .await?
+    .iter()
+    .map(rows::consent)
+    .collect()
+}
+
+pub(super) async fn definition(
+    readers: &SqlitePool,
+    tenant: &Tenant,
+    digest: Digest,
+) -> Result<Option<String>, StoreError> {
+    let text = sqlx::query_scalar("SELECT text FROM definition WHERE tenant = ? AND digest = ?")
+        .bind(tenant.as_str())
+        .bind(digest.to_string())
+        .fetch_optional(readers)
+        .await?;
+    Ok(text)
 }
 
 pub(super) async fn touch(

@@ -25,7 +25,7 @@ use super::{
     StoreError, TicketRow, row_id,
 };
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Tenant, TenantUser};
+use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
 
 /// Connections that read; they never wait for the writer under WAL.
 const READERS: u32 = 4;
@@ -164,6 +164,27 @@ impl Store for SqliteStore {
 
     async fn consent(&self, who: &TenantUser, id: Uuid) -> Result<Option<ConsentRow>, StoreError> {
         consents::one(&self.readers, who, id).await
+    }
+
+    async fn last_agreed(&self, key: &ConsentKey) -> Result<Option<ConsentRow>, StoreError> {
+        consents::last_agreed(&self.readers, key).await
+    }
+
+    async fn active_of_others(
+        &self,
+        tool: &ToolName,
+        publisher: &Publisher,
+        max: u32,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        consents::active_of_others(&self.readers, tool, publisher, max).await
+    }
+
+    async fn definition(
+        &self,
+        tenant: &Tenant,
+        digest: Digest,
+    ) -> Result<Option<String>, StoreError> {
+        consents::definition(&self.readers, tenant, digest).await
     }
 
     async fn touch_consents(

@@ -3,7 +3,7 @@ use axum::http::StatusCode;
 use super::browser::{Browser, From};
 use super::consent::{ALLOW_ONCE, CLIENT, asked, chosen, records};
 use super::world::World;
-use crate::consent::ConsentError;
+use crate::consent::{ConsentError, DENIAL_TTL};
 use crate::store::{ConsentRow, ConsentState};
 
 #[tokio::test]
@@ -115,6 +115,34 @@ async fn all_consents_are_taken_back_at_once_and_nobody_elses() {
     );
     let asked_again = world.call("alice", CLIENT).await;
     assert!(matches!(asked_again, Err(ConsentError::Needed(_))));
+}
+
+#[tokio::test]
+async fn the_page_says_before_the_click_what_a_second_refusal_leads_to() {
+    let world = World::start().await;
+    let (browser, page) = asked(&world, "alice").await;
+    assert!(page.body.contains("twice within 24 hours"), "{}", page.body);
+    let deny = [("decision-1", "deny"), ("decision-0", "deny")];
+    browser
+        .post(page.url.as_str(), &chosen(&page, &deny), From::OurPage)
+        .await;
+    world.clock.advance(DENIAL_TTL);
+    let page = browser.get(&world.question("alice").await).await;
+    assert!(
+        page.body.contains("If you refuse again what it needs"),
+        "{}",
+        page.body
+    );
+    // What is optional was refused for longer, so reading alone is asked.
+    let deny = chosen(&page, &[("decision-0", "deny")]);
+    browser.post(page.url.as_str(), &deny, From::OurPage).await;
+    // And so it is.
+    world.clock.advance(DENIAL_TTL);
+    let quiet = world.call("alice", CLIENT).await;
+    assert!(
+        matches!(quiet, Err(ConsentError::Denied { .. })),
+        "{quiet:?}"
+    );
 }
 
 #[tokio::test]
