@@ -275,6 +275,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
             .collect(),
         ready: Arc::new(move || known.ready() && log.healthy() && in_force.load(Ordering::Acquire)),
         clock,
+        sessions: config.server.sessions,
         shutdown: shutdown.clone(),
     };
     let router =

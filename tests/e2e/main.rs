@@ -31,5 +31,6 @@ mod policy;
 mod reach;
 mod revocation;
 mod rules;
+mod sessions;
 mod sign_ins;
 mod trials;

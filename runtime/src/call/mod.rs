@@ -24,7 +24,7 @@ use crate::consent::{ConsentError, Consents, Needed, Offer, RequestStates, State
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
-use crate::mcp::{Answer, Call, Era, NotScoped, Said, WeakSignIn};
+use crate::mcp::{Answer, Call, NotScoped, Said, WeakSignIn};
 use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
 use crate::rate::{Rates, Throttled};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
@@ -309,14 +309,15 @@ impl Stages {
         if needed.optional {
             message.push_str(" It also runs without.");
         }
-        let answer = match (call.era, call.can_open_urls) {
-            (Era::Modern, true) => {
+        let answer = match call.can_open_urls {
+            true => {
                 let facts = state_facts(caller, tool, arguments);
                 match self.states.seal(&facts, &needed.ticket, self.clock.now()) {
                     Ok(state) => Answer::ConsentNeeded {
                         url,
                         message,
                         state,
+                        ticket: needed.ticket.clone(),
                     },
                     Err(error) => {
                         tracing::error!(%error, event = %entry.id(), "a request state could not be sealed");
@@ -324,10 +325,10 @@ impl Stages {
                     }
                 }
             }
-            (Era::Modern | Era::Legacy, _) if needed.optional => Answer::ToolError(format!(
+            false if needed.optional => Answer::ToolError(format!(
                 "{message} Tell the user to open {url} to allow it or not, then call the tool again. A call before the user has decided goes on without."
             )),
-            (Era::Modern | Era::Legacy, _) => Answer::ToolError(format!(
+            false => Answer::ToolError(format!(
                 "{message} Ask the user to open {url} and decide there, then call the tool again."
             )),
         };

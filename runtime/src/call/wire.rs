@@ -7,11 +7,13 @@ use tokio::sync::watch;
 
 use super::Stages;
 use crate::audit::EventKind;
+use crate::consent::TicketId;
 use crate::identity::{BearerToken, Caller};
 use crate::mcp::{
     Answer, Call, EdgeRefusal, Line, Listed, NotScoped, NotVerified, Operation, Pending,
     RequestFacts,
 };
+use crate::store::TicketState;
 
 impl Line for Stages {
     fn verify(
@@ -70,6 +72,24 @@ impl Line for Stages {
 
     fn call(&self, call: Call, caller: Arc<Caller>) -> Pending<'_, Answer> {
         Box::pin(self.recorded(call, caller))
+    }
+
+    fn is_open_question<'a>(
+        &'a self,
+        ticket: &'a TicketId,
+        caller: &'a Caller,
+    ) -> Pending<'a, bool> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let state = self.consents.ticket_state(ticket, caller.user(), now).await;
+            match state {
+                Ok(state) => state == Some(TicketState::Open),
+                Err(error) => {
+                    tracing::warn!(%error, "it cannot be told whether a question was answered");
+                    true
+                }
+            }
+        })
     }
 
     fn changed(&self) -> watch::Receiver<u64> {

@@ -104,6 +104,8 @@ pub struct Server {
     pub calls_in_flight_max: u32,
     /// Longest call when a manifest says nothing.
     pub call_timeout: Duration,
+    /// Whether older clients get sessions, in which they can be asked for consent.
+    pub sessions: bool,
 }
 
 /// One issuer of access tokens.

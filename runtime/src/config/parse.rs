@@ -46,6 +46,8 @@ struct RawServer {
     allowed_origins: Vec<String>,
     calls_in_flight_max: Option<Spanned<u32>>,
     call_timeout_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    sessions: bool,
 }
 
 #[derive(Deserialize)]
@@ -297,6 +299,7 @@ fn server(check: &mut Checker<'_>, raw: &RawServer) -> Option<Server> {
         allowed_origins: raw.allowed_origins.clone(),
         calls_in_flight_max,
         call_timeout,
+        sessions: raw.sessions,
     })
 }
 

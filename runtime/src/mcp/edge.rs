@@ -1,4 +1,4 @@
-//! Judges every request before the SDK sees it, and remembers nothing of it afterwards.
+//! Judges every request before the SDK sees it, and remembers nothing of it afterwards but a session, if it has one.
 //!
 //! [`Edge::admit`] names the checks in their order. What is admitted has a verified caller, one readable message of a revision that
 //! is served, and the scopes that it needs; the token itself goes no further. Never decides about a tool.
@@ -16,6 +16,8 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use rmcp::model::RequestId;
+use serde_json::Value;
+use tokio::sync::mpsc;
 use url::Url;
 use uuid::Uuid;
 
@@ -23,7 +25,9 @@ use super::line::{EdgeRefusal, Line, Listed, NotScoped, NotVerified, RequestFact
 use super::listing;
 use super::message::Message;
 use super::router::Settings;
+use super::sessions::{Entrance, InUse, OfSession, SessionId, Sessions, Within};
 use crate::identity::{BearerToken, Caller, PublicError};
+use crate::ids::Digest;
 use crate::limits::REQUEST_BODY_BYTES_MAX;
 
 /// Longest time in which a body must arrive whole: a megabyte over a slow line.
@@ -50,6 +54,18 @@ pub(super) struct Admitted {
     /// For a subscription, what the caller could see before it was acknowledged: the SDK acknowledges before it asks us, and no
     /// change after that may be missed.
     pub known: Option<Arc<[Listed]>>,
+    /// The session of the request, where it can ask.
+    pub within: Option<Within>,
+    /// Where `initialize` leaves the id of the session that it began.
+    pub began: Arc<OnceLock<SessionId>>,
+}
+
+/// What was admitted.
+pub(super) enum Entry {
+    /// A message for the SDK.
+    Message(Box<Ready>),
+    /// Something of a session.
+    OfSession(OfSession),
 }
 
 /// A refused request: why, and the JSON-RPC id if it was read.
@@ -67,18 +83,25 @@ pub(super) struct Ready {
     pub cancels: Option<RequestId>,
     /// Where a late refusal stands.
     pub verdict: Arc<OnceLock<EdgeRefusal>>,
+    /// Where the id of a new session stands.
+    pub began: Arc<OnceLock<SessionId>>,
+    /// What the server says in its session before it answers.
+    pub said: Option<mpsc::Receiver<Value>>,
+    /// What the calls of its client are told apart by (see [`super::running`]).
+    pub whose: Option<Digest>,
 }
 
 /// The checks before the SDK.
 pub(super) struct Edge {
     line: Arc<dyn Line>,
+    sessions: Option<Arc<Sessions>>,
     hosts: BTreeSet<String>,
     origins: BTreeSet<String>,
 }
 
 impl Edge {
     /// Hosts and origins are the public URL's; on a loopback address also those of loopback.
-    pub fn new(line: Arc<dyn Line>, settings: &Settings) -> Self {
+    pub fn new(line: Arc<dyn Line>, sessions: Option<Arc<Sessions>>, settings: &Settings) -> Self {
         let mut hosts: BTreeSet<String> = settings
             .public_url
             .host_str()
@@ -110,6 +133,7 @@ impl Edge {
         origins.remove("null");
         Self {
             line,
+            sessions,
             hosts,
             origins,
         }
@@ -127,7 +151,7 @@ impl Edge {
     }
 
     /// All checks, in order. Each request passes all of them; none counts for the next (`tokens.md` W10).
-    pub async fn admit(&self, request: Request, facts: &RequestFacts) -> Result<Ready, Refused> {
+    pub async fn admit(&self, request: Request, facts: &RequestFacts) -> Result<Entry, Refused> {
         let (mut parts, body) = request.into_parts();
         self.check_host(&parts).map_err(|e| self.note(facts, e))?;
         self.check_origin(&parts.headers)
@@ -139,11 +163,39 @@ impl Edge {
         };
         // Nothing behind the edge sees a cookie of the consent page (A10), nor the token, which `authenticate` takes.
         parts.headers.remove(COOKIE);
+        if let Some(of_session) = self
+            .at_door(&parts, caller.as_ref(), |door| {
+                door.without_body(&parts.method)
+            })
+            .map_err(|e| self.note(facts, e))?
+        {
+            return Ok(Entry::OfSession(of_session));
+        }
         check_shape(&parts).map_err(|e| self.note(facts, e))?;
         let body = read_body(body).await.map_err(|e| self.note(facts, e))?;
-        let message = Message::read(&body).map_err(|(e, id)| (self.note(facts, e).0, id))?;
-        self.check_message(&message, &parts.headers, caller.as_deref())
+        let message = match Message::read(&body) {
+            Ok(message) => message,
+            Err((refusal, id)) => {
+                let reply = self.at_door(&parts, caller.as_ref(), |door| match refusal {
+                    EdgeRefusal::NotARequest => door.reply(&body),
+                    _ => Ok(None),
+                });
+                return match reply {
+                    Ok(Some(reply)) => Ok(Entry::OfSession(reply)),
+                    Ok(None) => Err((self.note(facts, refusal).0, id)),
+                    Err(refusal) => Err(self.note(facts, refusal)),
+                };
+            }
+        };
+        let session = self
+            .check_message(&message, &parts, caller.as_ref())
             .map_err(|e| (self.note(facts, e).0, message.id.clone()))?;
+        let whose = match (&session, &caller) {
+            (Some(session), _) => Some(session.name()),
+            (None, caller) => caller.as_ref().map(|caller| caller.fingerprint()),
+        };
+        let (within, said) = self.within(session).unzip();
+        let began = Arc::new(OnceLock::new());
 
         let verdict = Arc::new(OnceLock::new());
         let listens = message.operation.method == "subscriptions/listen";
@@ -154,14 +206,19 @@ impl Edge {
             facts: facts.clone(),
             verdict: Arc::clone(&verdict),
             known,
+            within,
+            began: Arc::clone(&began),
         });
-        Ok(Ready {
+        Ok(Entry::Message(Box::new(Ready {
             request: http::Request::from_parts(parts, Full::new(body)),
             caller,
             id: message.id,
             cancels: message.cancels,
             verdict,
-        })
+            began,
+            said,
+            whose,
+        })))
     }
 
     /// Whether the request is for one of our hosts, against DNS rebinding.
@@ -228,20 +285,47 @@ impl Edge {
     fn check_message(
         &self,
         message: &Message,
-        headers: &HeaderMap,
-        caller: Option<&Caller>,
-    ) -> Result<(), EdgeRefusal> {
+        parts: &Parts,
+        caller: Option<&Arc<Caller>>,
+    ) -> Result<Option<InUse>, EdgeRefusal> {
+        let headers = &parts.headers;
         let Some(caller) = caller else {
             // Without a token nothing else is answered, not even that the message is bad.
             return match ANONYMOUS_METHODS.contains(&message.operation.method.as_str()) {
-                true => message.check_version(headers),
+                true => message.check_version(headers).map(|()| None),
                 false => Err(EdgeRefusal::NoToken),
             };
         };
         message.check_version(headers)?;
+        let session = self.at_door(parts, Some(caller), |door| {
+            door.of_message(&message.operation.method)
+        })?;
         self.line
             .check_scopes(caller, &message.operation)
-            .map_err(EdgeRefusal::NotScoped)
+            .map_err(EdgeRefusal::NotScoped)?;
+        Ok(session)
+    }
+
+    /// Asks the entrance of sessions about a request with a token, where there are sessions.
+    fn at_door<T>(
+        &self,
+        parts: &Parts,
+        caller: Option<&Arc<Caller>>,
+        ask: impl FnOnce(Entrance<'_>) -> Result<Option<T>, EdgeRefusal>,
+    ) -> Result<Option<T>, EdgeRefusal> {
+        let (Some(sessions), Some(caller)) = (self.sessions.as_deref(), caller) else {
+            return Ok(None);
+        };
+        ask(Entrance {
+            sessions,
+            caller,
+            headers: &parts.headers,
+        })
+    }
+
+    fn within(&self, session: Option<InUse>) -> Option<(Within, mpsc::Receiver<Value>)> {
+        let sessions = self.sessions.as_deref()?;
+        session.map(|session| Within::new(sessions, session))
     }
 
     fn note(&self, facts: &RequestFacts, refusal: EdgeRefusal) -> Refused {

@@ -28,6 +28,7 @@ use super::line::{Answer, Call, EdgeRefusal, Era, Line, Listed, Progress, Said};
 use super::listing;
 use super::respond::{self, Shown, Wire};
 use super::running::Running;
+use super::sessions::{Ask, Asked, Negotiated, Sessions, Within};
 use crate::clock::SharedClock;
 use crate::identity::Caller;
 use crate::ids::ToolName;
@@ -37,6 +38,8 @@ use crate::limits::PROGRESS_MESSAGES_MAX;
 const PROGRESS_QUEUE_MAX: usize = 16;
 /// How long an answer waits for progress that a client does not read.
 const PROGRESS_DRAIN_MAX: Duration = Duration::from_secs(1);
+/// Times that one call asks its user and goes on: a question names all that a tool needs, so that a second one is rare.
+const ASKS_MAX: usize = 3;
 /// Open subscriptions of the whole server; each holds a connection.
 const SUBSCRIPTIONS_MAX: usize = 1_024;
 /// How long a client may keep what `server/discover` says, in milliseconds: it changes with the program alone.
@@ -62,6 +65,7 @@ struct Shared {
     line: Arc<dyn Line>,
     wire: Wire,
     running: Arc<Running>,
+    sessions: Option<Arc<Sessions>>,
     config: ServerConfig,
     clock: SharedClock,
     shutdown: CancellationToken,
@@ -89,6 +93,7 @@ impl Handler {
         line: Arc<dyn Line>,
         wire: Wire,
         running: Arc<Running>,
+        sessions: Option<Arc<Sessions>>,
         clock: SharedClock,
         shutdown: CancellationToken,
     ) -> Self {
@@ -104,6 +109,7 @@ impl Handler {
             line,
             wire,
             running,
+            sessions,
             config,
             clock,
             shutdown,
@@ -124,6 +130,82 @@ impl Handler {
             let _ = admitted.verdict.set(refusal);
             respond::internal("the server failed", Some(request))
         })
+    }
+
+    /// Begins a session for a client that has a token, in place of the one that it shows. Whether there is one now.
+    fn begin_session(
+        &self,
+        client: &InitializeRequestParams,
+        agreed: &ProtocolVersion,
+        admitted: &Admitted,
+    ) -> bool {
+        let (Some(sessions), Some(caller)) = (&self.0.sessions, &admitted.caller) else {
+            return false;
+        };
+        let served = VERSIONS.iter().find(|version| *version == agreed);
+        let Some(version) = served.filter(|version| **version != ProtocolVersion::V_2026_07_28)
+        else {
+            return false;
+        };
+        let elicitation = client.capabilities.elicitation.as_ref();
+        let negotiated = Negotiated {
+            version: version.clone(),
+            // 2025-06-18 has no links, whatever its client says.
+            opens_urls: *version == ProtocolVersion::V_2025_11_25
+                && elicitation.is_some_and(|elicitation| elicitation.url.is_some()),
+        };
+        if let Some(within) = &admitted.within {
+            sessions.end(caller, within.session());
+        }
+        match sessions.begin(caller, negotiated) {
+            Some(id) => admitted.began.set(id).is_ok(),
+            None => false,
+        }
+    }
+
+    /// Asks the line. Where that asks the user, the client's session is the way to do it, and the call goes on afterwards.
+    async fn answer(
+        &self,
+        mut call: Call,
+        caller: Arc<Caller>,
+        progress: Option<(ProgressToken, Peer<RoleServer>)>,
+        within: Option<&Within>,
+    ) -> Answer {
+        let Some(within) = within.filter(|within| within.opens_urls()) else {
+            return self.ask(call, caller, progress).await;
+        };
+        let mut asks = 0;
+        loop {
+            let mut again = call.clone();
+            let answer = self.ask(call, Arc::clone(&caller), progress.clone()).await;
+            let Answer::ConsentNeeded {
+                url,
+                message,
+                state,
+                ticket,
+            } = &answer
+            else {
+                return answer;
+            };
+            if asks == ASKS_MAX {
+                return answer;
+            }
+            asks += 1;
+            let ask = Ask {
+                url,
+                message,
+                ticket,
+            };
+            let line = self.0.line.as_ref();
+            again.said = match within.ask(ask, line, &caller, &again.cancel).await {
+                Asked::Decided => Some(Said::Accepted),
+                Asked::Dismissed(said) => Some(said),
+                Asked::Unanswered => return answer,
+                Asked::Gone => return Answer::Cancelled,
+            };
+            again.request_state = Some(state.clone());
+            call = again;
+        }
     }
 
     /// Asks the line, forwards progress while it works, and answers for it if it panics.
@@ -173,12 +255,15 @@ impl ServerHandler for Handler {
         request: InitializeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<InitializeResult, ErrorData> {
+        let admitted = admitted(&context)?;
         let mut result = self.negotiate_initialize(&request)?;
-        context.peer.set_peer_info(request);
-        // Without sessions there is no stream on which a legacy client could hear of changes (D5).
-        if let Some(tools) = result.capabilities.tools.as_mut() {
+        // Without a session there is no stream on which a legacy client could hear of changes (D5).
+        if !self.begin_session(&request, &result.protocol_version, admitted)
+            && let Some(tools) = result.capabilities.tools.as_mut()
+        {
             tools.list_changed = None;
         }
+        context.peer.set_peer_info(request);
         Ok(result)
     }
 
@@ -215,7 +300,11 @@ impl ServerHandler for Handler {
         let admitted = admitted(&context)?;
         let era = era(&context);
         let caller = verified(admitted)?;
-        let can_open_urls = era == Era::Modern && opens_urls(&context);
+        let within = admitted.within.as_ref();
+        let can_open_urls = match era {
+            Era::Modern => opens_urls(&context),
+            Era::Legacy => within.is_some_and(Within::opens_urls),
+        };
         let Ok(tool) = request.name.parse::<ToolName>() else {
             let refusal = EdgeRefusal::ToolName;
             self.0.line.refused_at_edge(&admitted.facts, &refusal);
@@ -225,7 +314,8 @@ impl ServerHandler for Handler {
         let cancel = context.ct.child_token();
         let _entered = (era == Era::Legacy).then(|| {
             let (request, id) = (context.id.clone(), admitted.facts.id);
-            self.0.running.enter(&caller, request, id, cancel.clone())
+            let whose = within.map_or(caller.fingerprint(), |within| within.session().name());
+            self.0.running.enter(whose, request, id, cancel.clone())
         });
         let call = Call {
             tool,
@@ -250,7 +340,7 @@ impl ServerHandler for Handler {
             .meta
             .get_progress_token()
             .map(|token| (token, context.peer.clone()));
-        let answer = self.ask(call, caller, progress).await;
+        let answer = self.answer(call, caller, progress, within).await;
         match self.0.wire.answer(answer, era, can_open_urls) {
             Shown::Result(result) => Ok(result),
             Shown::Error(error) => Err(error),
@@ -366,7 +456,8 @@ fn opens_urls(context: &RequestContext<RoleServer>) -> bool {
         .is_some_and(|elicitation| elicitation.url.is_some())
 }
 
-fn said(answer: &serde_json::Value) -> Option<Said> {
+/// What a client says that its user did with a question.
+pub(super) fn said(answer: &serde_json::Value) -> Option<Said> {
     match answer.get("action")?.as_str()? {
         "accept" => Some(Said::Accepted),
         "decline" => Some(Said::Declined),

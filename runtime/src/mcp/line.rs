@@ -14,6 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::catalog::{Annotations, Tool};
+use crate::consent::TicketId;
 pub use crate::host::progress::Progress;
 use crate::identity::{BearerToken, Caller, PublicError};
 use crate::ids::ToolName;
@@ -55,6 +56,14 @@ pub trait Line: Send + Sync + 'static {
 
     /// Makes one call and records it, whatever comes of it.
     fn call(&self, call: Call, caller: Arc<Caller>) -> Pending<'_, Answer>;
+
+    /// Whether a question to this caller's user waits for a decision. Also while that cannot be told: nobody is told more
+    /// than that it takes longer.
+    fn is_open_question<'a>(
+        &'a self,
+        ticket: &'a TicketId,
+        caller: &'a Caller,
+    ) -> Pending<'a, bool>;
 
     /// Counts up whenever what [`Line::list`] says may have changed.
     fn changed(&self) -> watch::Receiver<u64>;
@@ -120,7 +129,7 @@ pub enum Era {
 }
 
 /// One call of one tool, as it came in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// The tool that is called; it may not exist.
     pub tool: ToolName,
@@ -130,7 +139,7 @@ pub struct Call {
     pub request: RequestFacts,
     /// The lifecycle of the request.
     pub era: Era,
-    /// Whether the client said, on this very request, that it can show its user a link.
+    /// Whether the client said, on this very request or when its session began, that it can show its user a link.
     pub can_open_urls: bool,
     /// The state of an earlier answer, given back. Attacker-controlled until it is opened.
     pub request_state: Option<String>,
@@ -174,6 +183,8 @@ pub enum Answer {
         message: String,
         /// Sealed; comes back with the retry.
         state: String,
+        /// The question, by which a call that waits looks for its decision.
+        ticket: TicketId,
     },
     /// The arguments need scopes that the token lacks.
     NotScoped(NotScoped),
@@ -235,8 +246,10 @@ pub enum EdgeRefusal {
     Host,
     /// The `Origin` is not allowed.
     Origin,
-    /// Only POST is served.
+    /// Only POST is served, or nothing else without a session.
     Method,
+    /// There is no such session of this caller.
+    Session,
     /// No token came.
     NoToken,
     /// The `Authorization` header cannot be read in one way only.
@@ -291,6 +304,7 @@ impl EdgeRefusal {
             Self::Host => "host",
             Self::Origin => "origin",
             Self::Method => "method",
+            Self::Session => "session",
             Self::NoToken => "no-token",
             Self::MalformedAuthorization => "malformed-authorization",
             Self::InvalidToken => "invalid-token",

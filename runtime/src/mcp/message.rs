@@ -16,7 +16,7 @@ use crate::limits::ARGUMENTS_DEPTH_MAX;
 /// The revisions that are served, newest first.
 pub(super) const VERSIONS: [&str; 3] = [MODERN, "2025-11-25", "2025-06-18"];
 /// The first revision without sessions.
-const MODERN: &str = "2026-07-28";
+pub(super) const MODERN: &str = "2026-07-28";
 
 /// Longest text of a request that is given back inside a JSON-RPC error, in characters.
 const ECHO_CHARS_MAX: usize = 32;
@@ -138,30 +138,39 @@ impl Message {
                 Ok(())
             };
         }
-        let mut values = headers.get_all(VERSION_HEADER).iter();
-        let Some(value) = values.next() else {
-            return Err(EdgeRefusal::VersionHeader(
-                "the header `MCP-Protocol-Version` is missing",
-            ));
-        };
-        let header = value.to_str().ok().filter(|_| values.next().is_none());
-        let Some(header) = header else {
-            return Err(EdgeRefusal::VersionHeader(
-                "the header `MCP-Protocol-Version` is not one plain value",
-            ));
-        };
+        let header = version_header(headers)?;
         if self.version.as_deref().is_some_and(|body| body != header) {
             return Err(EdgeRefusal::VersionHeader(
                 "the header `MCP-Protocol-Version` differs from the revision in `_meta`",
             ));
         }
-        if !VERSIONS.contains(&header) {
-            return Err(EdgeRefusal::Version {
-                requested: header.chars().take(ECHO_CHARS_MAX).collect(),
-            });
-        }
-        Ok(())
+        served(header).map(|_| ())
     }
+}
+
+/// The revision that the header names, if it is served.
+pub(super) fn version_of(headers: &HeaderMap) -> Result<&'static str, EdgeRefusal> {
+    version_header(headers).and_then(served)
+}
+
+fn version_header(headers: &HeaderMap) -> Result<&str, EdgeRefusal> {
+    let mut values = headers.get_all(VERSION_HEADER).iter();
+    let Some(value) = values.next() else {
+        return Err(EdgeRefusal::VersionHeader(
+            "the header `MCP-Protocol-Version` is missing",
+        ));
+    };
+    let header = value.to_str().ok().filter(|_| values.next().is_none());
+    header.ok_or(EdgeRefusal::VersionHeader(
+        "the header `MCP-Protocol-Version` is not one plain value",
+    ))
+}
+
+fn served(version: &str) -> Result<&'static str, EdgeRefusal> {
+    let served = VERSIONS.into_iter().find(|served| *served == version);
+    served.ok_or_else(|| EdgeRefusal::Version {
+        requested: version.chars().take(ECHO_CHARS_MAX).collect(),
+    })
 }
 
 fn first_byte(body: &[u8]) -> Option<u8> {

@@ -84,13 +84,15 @@ impl Wire {
                 url,
                 message,
                 state,
+                ticket: _,
             } => match (era, can_open_urls) {
                 (Era::Modern, true) => {
                     let mut asked = input_required(&url, message, state);
                     asked.meta = self.meta(era);
                     return Shown::Result(asked.into());
                 }
-                // Without sessions nobody remembers what a legacy client can do, so -32042 would be sent blindly (D6).
+                // A legacy client that can be asked was asked in its session, and nobody decided. Without sessions nobody
+                // remembers what it can do, so -32042 would be sent blindly (D6).
                 (Era::Modern, false) | (Era::Legacy, _) => tool_error(&format!(
                     "{message}\n\nOpen this link, decide there, and then call the tool again:\n{url}"
                 )),
@@ -123,7 +125,9 @@ impl Wire {
             | EdgeRefusal::NotARequest
             | EdgeRefusal::VersionHeader(_)
             | EdgeRefusal::Version { .. } => (StatusCode::BAD_REQUEST, in_band(refusal)),
-            EdgeRefusal::RemovedMethod => (StatusCode::NOT_FOUND, in_band(refusal)),
+            EdgeRefusal::RemovedMethod | EdgeRefusal::Session => {
+                (StatusCode::NOT_FOUND, in_band(refusal))
+            }
             EdgeRefusal::ToolName => (StatusCode::OK, in_band(refusal)),
             EdgeRefusal::Busy | EdgeRefusal::Unavailable { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, in_band(refusal))
@@ -153,6 +157,7 @@ impl Wire {
             EdgeRefusal::Method => headers.insert(ALLOW, HeaderValue::from_static("POST")),
             EdgeRefusal::Host
             | EdgeRefusal::Origin
+            | EdgeRefusal::Session
             | EdgeRefusal::NoToken
             | EdgeRefusal::MalformedAuthorization
             | EdgeRefusal::InvalidToken
@@ -190,6 +195,7 @@ impl Wire {
             EdgeRefusal::Host
             | EdgeRefusal::Origin
             | EdgeRefusal::Method
+            | EdgeRefusal::Session
             | EdgeRefusal::IdentityUnavailable
             | EdgeRefusal::ContentType
             | EdgeRefusal::BodyTooLarge
@@ -244,6 +250,12 @@ pub(super) fn in_band(refusal: &EdgeRefusal) -> Option<ErrorData> {
             Some(json!({ "supported": VERSIONS, "requested": requested })),
         ),
         EdgeRefusal::RemovedMethod => unknown_method(),
+        // What the SDKs of those revisions send and know.
+        EdgeRefusal::Session => ErrorData::new(
+            ErrorCode(-32001),
+            "session not found; initialize again without `Mcp-Session-Id`",
+            None,
+        ),
         EdgeRefusal::ToolName => unknown_tool(),
         EdgeRefusal::NotScoped(NotScoped { needed }) => ErrorData::internal_error(
             "the token lacks a scope that this call needs",

@@ -6,6 +6,7 @@ use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -25,13 +26,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
+use uuid::Uuid;
 
-use super::edge::Edge;
+use super::edge::{Edge, Entry, Ready as Admission};
 use super::handler::{Handler, implementation, on_behalf_of};
-use super::line::Line;
+use super::line::{EdgeRefusal, Line};
 use super::metadata::{self, Metadata};
 use super::respond::{self, Wire};
 use super::running::Running;
+use super::sessions::{self, OfSession, Sessions};
 use crate::clock::SharedClock;
 use crate::limits::{CALL_WALL_MAX, REQUEST_BODY_BYTES_MAX};
 
@@ -55,6 +58,8 @@ pub struct Settings {
     pub ready: Ready,
     /// When a subscription ends: with its token.
     pub clock: SharedClock,
+    /// Whether clients on older revisions get sessions.
+    pub sessions: bool,
     /// Ends open subscriptions, so that connections can drain.
     pub shutdown: CancellationToken,
 }
@@ -62,10 +67,13 @@ pub struct Settings {
 type Sdk = StreamableHttpService<Handler, NeverSessionManager>;
 
 struct Endpoint {
+    line: Arc<dyn Line>,
     edge: Edge,
     wire: Wire,
     sdk: Sdk,
     running: Arc<Running>,
+    sessions: Option<Arc<Sessions>>,
+    shutdown: CancellationToken,
     metadata: Metadata,
 }
 
@@ -74,20 +82,27 @@ pub fn router(line: Arc<dyn Line>, settings: Settings) -> Router {
     let document = metadata::document(&settings.public_url);
     let resource = metadata::resource(&settings.public_url);
     let wire = Wire::new(&document, settings.scopes.clone(), &implementation());
-    let edge = Edge::new(Arc::clone(&line), &settings);
+    let sessions = settings
+        .sessions
+        .then(|| Arc::new(Sessions::new(settings.clock.clone())));
+    let edge = Edge::new(Arc::clone(&line), sessions.clone(), &settings);
     let running = Arc::new(Running::default());
     let handler = Handler::new(
-        line,
+        Arc::clone(&line),
         wire.clone(),
         Arc::clone(&running),
+        sessions.clone(),
         settings.clock.clone(),
         settings.shutdown.clone(),
     );
     let endpoint = Arc::new(Endpoint {
+        line,
         edge,
         wire,
         sdk: sdk(handler),
         running,
+        sessions,
+        shutdown: settings.shutdown.clone(),
         metadata: Metadata::new(&settings),
     });
     let mut paths = vec!["/mcp".to_owned()];
@@ -149,7 +164,7 @@ pub(super) fn prompt(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStr
 
 fn sdk(handler: Handler) -> Sdk {
     let config = StreamableHttpServerConfig::default()
-        // A session is not bound to a user (trap R1).
+        // A session of the SDK is not bound to a user (trap R1); ours are, and it knows nothing of them.
         .with_legacy_session_mode(false)
         // One JSON answer; a stream only where a handler sends something before its answer.
         .with_json_response(true)
@@ -166,28 +181,19 @@ async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> R
     let origin = request.headers().get(ORIGIN).cloned();
     let facts = Edge::facts(&request);
     let mut response = if is_preflight(&endpoint, &request) {
-        preflight()
+        preflight(endpoint.sessions.is_some())
     } else {
         match endpoint.edge.admit(request, &facts).await {
             Err((refusal, id)) => endpoint.wire.refuse(&refusal, id, facts.id),
-            Ok(ready) => {
-                // The SDK keeps nothing between two requests, so it cannot know which call is meant.
-                if let (Some(request), Some(caller)) = (&ready.cancels, &ready.caller) {
-                    endpoint.running.cancel(caller, request);
-                }
-                let handled = on_behalf_of(ready.caller, endpoint.sdk.handle(ready.request));
-                let response = handled.await.map(Body::new);
-                let streams = response
-                    .headers()
-                    .get(CONTENT_TYPE)
-                    .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-                let refusal = match ready.verdict.get() {
-                    Some(refusal) if !streams => Some(refusal.clone()),
-                    Some(_) | None => respond::rewritten(response.status(), facts.id),
-                };
-                match refusal {
-                    Some(refusal) => endpoint.wire.refuse(&refusal, ready.id, facts.id),
-                    None => response,
+            Ok(Entry::OfSession(asked)) => serve_session(&endpoint, asked, facts.id),
+            Ok(Entry::Message(mut ready)) => {
+                let streams = Arc::new(AtomicBool::new(false));
+                let said = ready.said.take();
+                let endpoint = Arc::clone(&endpoint);
+                let answering = answered(endpoint, *ready, facts.id, Arc::clone(&streams));
+                match said {
+                    Some(said) => sessions::interleaved(Box::pin(answering), said, streams).await,
+                    None => answering.await,
                 }
             }
         }
@@ -195,6 +201,61 @@ async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> R
     respond::mark(&mut response, facts.id);
     share(&endpoint, origin, &mut response);
     response
+}
+
+/// What the SDK makes of an admitted message. `streams` is whether something was said before, so that a status comes too late.
+async fn answered(
+    endpoint: Arc<Endpoint>,
+    ready: Admission,
+    request: Uuid,
+    streams: Arc<AtomicBool>,
+) -> Response {
+    // The SDK keeps nothing between two requests, so it cannot know which call is meant.
+    if let (Some(cancelled), Some(whose)) = (&ready.cancels, ready.whose) {
+        endpoint.running.cancel(whose, cancelled);
+    }
+    let handled = on_behalf_of(ready.caller, endpoint.sdk.handle(ready.request));
+    let mut response = handled.await.map(Body::new);
+    let streams = streams.load(Ordering::Acquire)
+        || response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let refusal = match ready.verdict.get() {
+        Some(refusal) if !streams => Some(refusal.clone()),
+        Some(_) | None => respond::rewritten(response.status(), request),
+    };
+    if let Some(refusal) = refusal {
+        return endpoint.wire.refuse(&refusal, ready.id, request);
+    }
+    if let Some(id) = ready.began.get() {
+        // An id of ours is plain text.
+        if let Ok(id) = HeaderValue::try_from(id.as_str()) {
+            response.headers_mut().insert(sessions::HEADER, id);
+        }
+    }
+    response
+}
+
+fn serve_session(endpoint: &Endpoint, asked: OfSession, request: Uuid) -> Response {
+    let Some(sessions) = &endpoint.sessions else {
+        return endpoint.wire.refuse(&EdgeRefusal::Session, None, request);
+    };
+    match asked {
+        OfSession::Replies(session, id, reply) => {
+            session.reply(&id, reply);
+            StatusCode::ACCEPTED.into_response()
+        }
+        OfSession::Ends(caller, session) => {
+            sessions.end(&caller, &session);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        OfSession::Listens(caller, session) => {
+            let (line, shutdown) = (Arc::clone(&endpoint.line), endpoint.shutdown.clone());
+            sessions::listening(sessions, line, caller, session, shutdown)
+                .unwrap_or_else(|refusal| endpoint.wire.refuse(&refusal, None, request))
+        }
+    }
 }
 
 async fn serve_metadata(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
@@ -230,18 +291,24 @@ fn allowed_origin<'a>(
     })
 }
 
-fn preflight() -> Response {
+fn preflight(sessions: bool) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(
         ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("POST"),
+        HeaderValue::from_static(if sessions {
+            "GET, POST, DELETE"
+        } else {
+            "POST"
+        }),
     );
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static(
-            "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name",
-        ),
+        HeaderValue::from_static(if sessions {
+            "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id"
+        } else {
+            "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name"
+        }),
     );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
@@ -255,7 +322,11 @@ fn share(endpoint: &Endpoint, origin: Option<HeaderValue>, response: &mut Respon
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("www-authenticate, x-request-id"),
+            HeaderValue::from_static(if endpoint.sessions.is_some() {
+                "www-authenticate, x-request-id, mcp-session-id"
+            } else {
+                "www-authenticate, x-request-id"
+            }),
         );
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Those revisions cancel by a notification, which is a request of its own. Without sessions the id of a call is unique to
 //! nobody, so it counts together with the caller, token included: a notification reaches no call of another token, and
-//! none at all where two calls bear that id. Forgets a call when it ends.
+//! none at all where two calls bear that id. In a session it counts together with that. Forgets a call when it ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,13 @@ use rmcp::model::RequestId;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::identity::Caller;
 use crate::ids::Digest;
 
-/// Calls by caller and request id. There are no more of them than requests that are being answered.
+/// Calls by whose they are and request id. There are no more of them than requests that are being answered.
 #[derive(Debug, Default)]
 pub(super) struct Running(Mutex<HashMap<Key, Vec<One>>>);
 
+/// The fingerprint of a caller, or the name of a session.
 type Key = (Digest, RequestId);
 
 #[derive(Debug)]
@@ -32,12 +32,12 @@ impl Running {
     #[must_use = "a call is known for as long as this is kept"]
     pub fn enter(
         self: &Arc<Self>,
-        caller: &Caller,
+        whose: Digest,
         request: RequestId,
         id: Uuid,
         cancel: CancellationToken,
     ) -> Entered {
-        let key = (caller.fingerprint(), request);
+        let key = (whose, request);
         let one = One { id, cancel };
         self.calls().entry(key.clone()).or_default().push(one);
         Entered {
@@ -47,9 +47,9 @@ impl Running {
         }
     }
 
-    /// Cancels the call of this caller that bears this id. Whether there is one is not told.
-    pub fn cancel(&self, caller: &Caller, request: &RequestId) {
-        let key = (caller.fingerprint(), request.clone());
+    /// Cancels the call of theirs that bears this id. Whether there is one is not told.
+    pub fn cancel(&self, whose: Digest, request: &RequestId) {
+        let key = (whose, request.clone());
         // Two programs of one user may share a token and count their requests alike: better none than the wrong one.
         if let Some([one]) = self.calls().get(&key).map(Vec::as_slice) {
             one.cancel.cancel();

@@ -88,12 +88,17 @@ impl Caller {
         self
     }
 
+    /// Where its requests go.
+    pub fn endpoint(&self) -> String {
+        format!("{}/mcp", self.url)
+    }
+
     /// A request as this caller would send it.
     pub fn request(&self, method: &str, params: Value) -> reqwest::RequestBuilder {
         let mut params = params;
         let name = params["name"].as_str().map(str::to_owned);
         let request = HTTP
-            .post(format!("{}/mcp", self.url))
+            .post(self.endpoint())
             .bearer_auth(&self.token)
             .header("accept", "application/json, text/event-stream");
         let request = match self.era {

@@ -36,6 +36,7 @@ pub struct Setup {
     dir: TempDir,
     rules: String,
     config: String,
+    server: String,
     resolver: Option<Arc<dyn Resolve>>,
     issuer: Option<ChangeIssuer>,
     calls_max: u32,
@@ -53,6 +54,7 @@ impl Setup {
             dir,
             rules: RULES.to_owned(),
             config: "[[mount]]\nname = \"notes\"\npath = \"notes/{tenant}/{sub}\"\n".to_owned(),
+            server: String::new(),
             resolver: None,
             issuer: None,
             calls_max: 32,
@@ -114,6 +116,12 @@ impl Setup {
         self
     }
 
+    /// With these lines in the table `[server]`.
+    pub fn server(mut self, lines: &str) -> Self {
+        self.server.push_str(lines);
+        self
+    }
+
     /// With a web host of that name at this port of ours.
     pub fn host(self, name: &str, port: u16, any: bool) -> Self {
         self.config(&format!(
@@ -170,9 +178,14 @@ impl Setup {
         }
     }
 
+    fn config_text(&self, url: &str, port: u16) -> String {
+        let lines = format!("[server]\n{}", self.server);
+        config_text(url, port, &self.config).replacen("[server]\n", &lines, 1)
+    }
+
     async fn try_start(&self, port: u16) -> Result<Running, StartError> {
         let url = url(port);
-        let text = config_text(&url, port, &self.config);
+        let text = self.config_text(&url, port);
         let mut config = Config::parse("bailiwick.toml", &text, self.dir.path()).unwrap();
         // Native code is the same for every server of this build.
         config.tools.cache_dir = cache();
@@ -404,7 +417,7 @@ impl Server {
 
     /// Writes the configuration into its folder, for commands that look for one there.
     pub fn write_config(&self) {
-        let text = config_text(&self.url, self.port, &self.setup.config);
+        let text = self.setup.config_text(&self.url, self.port);
         std::fs::write(self.dir().join("bailiwick.toml"), text).unwrap();
     }
 

@@ -19,16 +19,20 @@ impl Stream {
     /// Subscribes, and waits until that is acknowledged.
     pub async fn open(caller: &Caller) -> Self {
         let params = json!({"notifications": {"toolsListChanged": true}});
-        let response = caller.request("subscriptions/listen", params);
-        let response = response.send().await.unwrap();
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        let mut stream = Self {
-            response,
-            text: String::new(),
-        };
+        let mut stream = Self::of(caller.request("subscriptions/listen", params)).await;
         let first = stream.next().await;
         assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
         stream
+    }
+
+    /// The stream that answers a request.
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self {
+            response,
+            text: String::new(),
+        }
     }
 
     /// The next message.

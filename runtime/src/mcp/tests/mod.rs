@@ -5,7 +5,9 @@ mod calls;
 mod cancel;
 mod clients;
 mod edge;
+mod elicitation;
 mod eras;
+mod sessions;
 mod sockets;
 mod subscriptions;
 mod traps;
@@ -33,6 +35,7 @@ use super::{
 };
 use crate::catalog::Annotations;
 use crate::clock::ManualClock;
+use crate::consent::TicketId;
 use crate::identity::{BearerToken, Caller, testing, token};
 use crate::sandbox::{Content, Reply};
 
@@ -187,7 +190,7 @@ impl FakeLine {
                 Answer::Cancelled
             }
             "ask" => match call.request_state.as_deref() {
-                _ if call.said == Some(Said::Declined) => {
+                _ if matches!(call.said, Some(Said::Declined | Said::Cancelled)) => {
                     Answer::ToolError("the user declined".to_owned())
                 }
                 Some("sealed") if self.consented.load(Ordering::SeqCst) => text("agreed"),
@@ -195,6 +198,7 @@ impl FakeLine {
                     url: Url::parse("https://mcp.test/consent/t1").unwrap(),
                     message: "Notes wants to write".to_owned(),
                     state: "sealed".to_owned(),
+                    ticket: "A".repeat(43).parse().unwrap(),
                 },
             },
             _ => Answer::UnknownTool,
@@ -276,6 +280,14 @@ impl Line for FakeLine {
         })
     }
 
+    fn is_open_question<'a>(
+        &'a self,
+        _ticket: &'a TicketId,
+        _caller: &'a Caller,
+    ) -> Pending<'a, bool> {
+        Box::pin(async { !self.consented.load(Ordering::SeqCst) })
+    }
+
     fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -308,6 +320,7 @@ impl Rig {
             scopes: vec!["tools:call".to_owned()],
             ready: Arc::new(|| true),
             clock: Arc::new(ManualClock::new(testing::NOW)),
+            sessions: false,
             shutdown: shutdown.clone(),
         };
         change(&mut settings);

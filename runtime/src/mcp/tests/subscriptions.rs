@@ -6,13 +6,13 @@ use super::*;
 use crate::clock::Timestamp;
 
 /// An open stream and its messages.
-struct Stream {
+pub(super) struct Stream {
     body: axum::body::BodyDataStream,
     text: String,
 }
 
 impl Stream {
-    async fn open(rig: &Rig, request: Request<Body>) -> Self {
+    pub async fn open(rig: &Rig, request: Request<Body>) -> Self {
         let response = rig.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self {
@@ -22,7 +22,7 @@ impl Stream {
     }
 
     /// The next message, or none at the end.
-    async fn next(&mut self) -> Option<Value> {
+    pub async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data:"));

@@ -1,0 +1,85 @@
+//! What a client answers to a question of ours: a JSON-RPC response, posted on its own.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::mcp::line::Said;
+
+/// A client's answer. A bare claim: it may end a call, it never makes a consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mcp) enum ClientReply {
+    /// What it says that its user did.
+    Said(Said),
+    /// It could not ask: an error, or nothing that can be read.
+    Failed,
+}
+
+/// A response, and nothing else. A key that stands here twice is refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Response {
+    jsonrpc: String,
+    id: Value,
+    result: Option<Value>,
+    error: Option<IgnoredAny>,
+}
+
+impl ClientReply {
+    /// Reads a body that is no request: the question's id, and what is said to it. None if it is no response either.
+    pub fn read(body: &[u8]) -> Option<(String, Self)> {
+        // serde reads an array into a struct by position.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        let response: Response = serde_json::from_slice(body).ok()?;
+        if response.jsonrpc != "2.0" || response.result.is_some() == response.error.is_some() {
+            return None;
+        }
+        let id = match response.id {
+            Value::String(id) => id,
+            // None of ours, which are all strings; an answer to nothing is an answer all the same.
+            Value::Number(id) => id.to_string(),
+            _ => return None,
+        };
+        let said = response.result.as_ref().and_then(crate::mcp::handler::said);
+        Some((id, said.map_or(Self::Failed, Self::Said)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Option<(String, ClientReply)> {
+        ClientReply::read(body.as_bytes())
+    }
+
+    #[test]
+    fn an_answer_is_read_from_responses_alone() {
+        let said = |action: &str| {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":"q","result":{{"action":"{action}"}}}}"#);
+            read(&body).unwrap().1
+        };
+        assert_eq!(said("accept"), ClientReply::Said(Said::Accepted));
+        assert_eq!(said("decline"), ClientReply::Said(Said::Declined));
+        assert_eq!(said("cancel"), ClientReply::Said(Said::Cancelled));
+        assert_eq!(said("allow"), ClientReply::Failed);
+        let error = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32601,"message":"no"}}"#;
+        assert_eq!(read(error), Some(("7".to_owned(), ClientReply::Failed)));
+        for bad in [
+            "",
+            "[]",
+            r#"["2.0","q",{"action":"accept"},null]"#,
+            r#"{"jsonrpc":"2.0","id":"q"}"#,
+            r#"{"jsonrpc":"1.0","id":"q","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"q","result":{},"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"q","id":"r","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":"q","method":"tools/call","result":{}}"#,
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
