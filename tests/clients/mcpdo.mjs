@@ -1,7 +1,7 @@
 // mcpdo: a daemon holds the connection and parks a call that asks something, until a later command
 // answers it. The way in which an agent would use us. `run` stops the daemon.
 import { cli } from './cli.mjs';
-import { url, walk } from './walk.mjs';
+import { sessions, url, walk } from './walk.mjs';
 
 let connections = 0;
 
@@ -42,6 +42,6 @@ const cannot = {
   'cancel a call that streams': parked,
 };
 for (const [client, era, version, elicit] of kinds) {
-  const asks = era === 'modern' && elicit === 'both';
+  const asks = (era === 'modern' || sessions) && elicit === 'both';
   await walk({ client, version, asks, cannot, connect: (...how) => connect(era, elicit, ...how) });
 }

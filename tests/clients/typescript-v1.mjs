@@ -2,16 +2,18 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { tools, url, walk } from './walk.mjs';
+import { sessions, tools, url, walk } from './walk.mjs';
 
 const require = createRequire(join(tools, 'typescript-v1/package.json'));
 const load = (path) => import(pathToFileURL(require.resolve(`@modelcontextprotocol/sdk/${path}`)));
 const { Client } = await load('client/index.js');
+const { ElicitRequestSchema } = await load('types.js');
 const { StreamableHTTPClientTransport } = await load('client/streamableHttp.js');
 
-async function connect(token) {
+async function connect(token, answer) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const client = new Client({ name: 'typescript-v1', version: '1' }, { capabilities: { elicitation: { url: {} } } });
+  client.setRequestHandler(ElicitRequestSchema, async ({ params }) => ({ action: await answer(params.url) }));
   const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
   await client.connect(transport);
   return {
@@ -22,5 +24,5 @@ async function connect(token) {
   };
 }
 
-await walk({ client: 'typescript-v1', version: '2025-11-25', asks: false, connect });
+await walk({ client: 'typescript-v1', version: '2025-11-25', asks: sessions, connect });
 process.exit(0);

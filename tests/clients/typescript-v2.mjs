@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { tools, url, walk } from './walk.mjs';
+import { sessions, tools, url, walk } from './walk.mjs';
 
 const require = createRequire(join(tools, 'typescript-v2/package.json'));
 const { Client, StreamableHTTPClientTransport } = await import(
@@ -36,6 +36,6 @@ const kinds = [
   ['typescript-v2-2025-06-18', 'legacy', '2025-06-18', '2025-06-18'],
 ];
 for (const [client, mode, version, only] of kinds) {
-  await walk({ client, version, asks: mode === 'auto', connect: (...how) => connect(mode, only, ...how) });
+  await walk({ client, version, asks: mode === 'auto' || (sessions && !only), connect: (...how) => connect(mode, only, ...how) });
 }
 process.exit(0); // a client that was left hanging in a failed step does not keep us

@@ -33,6 +33,9 @@ async function audit(...args) {
   return stdout.trim();
 }
 
+// Whether the server gives sessions, in which clients on 2025-11-25 can be asked.
+export const sessions = process.env.BAILIWICK_SESSIONS === 'true';
+
 export const textOf = (result) => (result.content ?? []).map((block) => block.text ?? '').join('\n');
 
 const LINK = /https?:\/\/[^\s"'<>()[\]]*\/consent\/[A-Za-z0-9_-]+/;

@@ -81,7 +81,7 @@ impl Line for Stages {
     ) -> Pending<'a, bool> {
         Box::pin(async move {
             let now = self.clock.now();
-            let state = self.consents.ticket_state(ticket, caller.user(), now).await;
+            let state = self.consents.ticket_state(ticket, &caller.who(), now).await;
             match state {
                 Ok(state) => state == Some(TicketState::Open),
                 Err(error) => {

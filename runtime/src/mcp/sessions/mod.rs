@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, Timestamp};
 use crate::identity::Caller;
-use crate::ids::{ClientId, Digest, Tenant, User};
+use crate::ids::{ClientId, Digest, TenantUser};
 use crate::limits::{
     SESSION_AGE_MAX, SESSION_IDLE_MAX, SESSION_QUESTIONS_WAITING_MAX, SESSION_STREAMS_MAX,
     SESSIONS_MAX, SESSIONS_PER_USER_MAX,
@@ -73,22 +73,6 @@ pub(super) struct Negotiated {
     pub opens_urls: bool,
 }
 
-/// Whose sessions are found together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Owner {
-    tenant: Tenant,
-    user: User,
-}
-
-impl Owner {
-    fn of(caller: &Caller) -> Self {
-        Self {
-            tenant: caller.tenant().clone(),
-            user: caller.user().clone(),
-        }
-    }
-}
-
 /// Every session that lives.
 pub(super) struct Sessions {
     clock: SharedClock,
@@ -100,7 +84,7 @@ pub(super) struct Sessions {
 }
 
 struct Table {
-    of: HashMap<Owner, HashMap<Digest, Arc<Session>>>,
+    of: HashMap<TenantUser, HashMap<Digest, Arc<Session>>>,
     count: usize,
     pruned: Timestamp,
 }
@@ -135,7 +119,7 @@ impl Sessions {
         if now.since(table.pruned) >= PRUNE_EVERY || table.count >= SESSIONS_MAX {
             table.prune(now);
         }
-        let owner = Owner::of(caller);
+        let owner = caller.who();
         while let Some(oldest) = table.one_too_many(&owner) {
             table.remove(&owner, &oldest);
             tracing::info!(session = %oldest.short(), "a session gives way to a newer one of its user");
@@ -170,7 +154,7 @@ impl Sessions {
 
     /// The living session of this caller that has this id, and it is now in use.
     pub fn find(&self, caller: &Caller, id: &str) -> Option<InUse> {
-        let (owner, name) = (Owner::of(caller), Digest::of(id.as_bytes()));
+        let (owner, name) = (caller.who(), Digest::of(id.as_bytes()));
         let now = self.clock.now();
         let mut table = self.table();
         let session = Arc::clone(table.of.get(&owner)?.get(&name)?);
@@ -186,7 +170,7 @@ impl Sessions {
 
     /// Ends a session of this caller: what waits in it waits no longer, and its streams end.
     pub fn end(&self, caller: &Caller, session: &Session) {
-        self.table().remove(&Owner::of(caller), &session.name);
+        self.table().remove(&caller.who(), &session.name);
         tracing::info!(session = %session.name.short(), "a session ended");
     }
 
@@ -197,7 +181,7 @@ impl Sessions {
 
 impl Table {
     /// The session that must go before its owner may have another.
-    fn one_too_many(&self, owner: &Owner) -> Option<Digest> {
+    fn one_too_many(&self, owner: &TenantUser) -> Option<Digest> {
         let of = self.of.get(owner)?;
         let oldest = of.values().min_by_key(|session| {
             let state = session.state();
@@ -208,7 +192,7 @@ impl Table {
             .map(|session| session.name)
     }
 
-    fn remove(&mut self, owner: &Owner, name: &Digest) {
+    fn remove(&mut self, owner: &TenantUser, name: &Digest) {
         let Some(of) = self.of.get_mut(owner) else {
             return;
         };
