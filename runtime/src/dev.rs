@@ -37,6 +37,12 @@ pub enum DevError {
         "the embedded identity provider never stands beside another issuer; leave `--dev` or `[[issuer]]` out"
     )]
     OtherIssuers,
+    /// Its tokens for tools would be tokens for administrators.
+    #[error(
+        "every token of the embedded identity provider has the scope `{}`; name another in `[admin]`",
+        idp::DEFAULT_SCOPE
+    )]
+    AdminScope,
     /// The port next to ours does not exist.
     #[error(
         "the embedded identity provider listens on the port after ours; choose a port below 65535 and other than 0"
@@ -130,6 +136,9 @@ pub fn add_idp(
     }
     if !config.issuers.is_empty() {
         return Err(DevError::OtherIssuers);
+    }
+    if config.admin_scope == idp::DEFAULT_SCOPE {
+        return Err(DevError::AdminScope);
     }
     let port = listen
         .port()

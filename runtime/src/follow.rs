@@ -118,6 +118,8 @@ pub(crate) struct Parts {
     pub(crate) vocabulary: Vocabulary,
     /// Whether the rules in force are those of the folder.
     pub(crate) in_force: Arc<AtomicBool>,
+    /// What is wrong with the folder while they are not.
+    pub(crate) problems: Arc<ArcSwap<Vec<Problem>>>,
     pub(crate) audit: Audit,
     /// Counts up when what callers may see may have changed.
     pub(crate) epoch: watch::Sender<u64>,
@@ -305,6 +307,7 @@ impl Follower {
                 tracing::info!(digest, rules = rules.len(), "rules are in force");
                 let event = Event::new(EventKind::PolicyChanged).fact("digest", digest);
                 parts.rules.store(Arc::new(rules));
+                parts.problems.store(Arc::default());
                 parts.in_force.store(true, Ordering::Release);
                 self.tell(event).await;
             }
@@ -313,6 +316,7 @@ impl Follower {
     }
 
     async fn refuse(&self, problems: &[Problem]) {
+        self.parts.problems.store(Arc::new(problems.to_vec()));
         self.parts.in_force.store(false, Ordering::Release);
         for problem in problems {
             tracing::error!(%problem, "the rules are refused; those before stay in force");

@@ -29,6 +29,7 @@ pub mod grant;
 pub mod host;
 pub mod sandbox;
 // edge
+pub mod admin;
 pub mod author;
 pub mod idp;
 pub mod mcp;

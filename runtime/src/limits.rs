@@ -215,3 +215,12 @@ pub const AUDIT_QUEUE_MAX: usize = 1_024;
 pub const AUDIT_SAMPLED_MAX: usize = 60;
 /// Records that one commit holds at most. A commit waits for the disk, so this over its time bounds the calls per second.
 pub const AUDIT_BATCH_MAX: usize = 512;
+
+/// Things on one page of an administrator's answer, when the request says nothing.
+pub const ADMIN_PAGE_DEFAULT: usize = 100;
+/// Things on one page of an administrator's answer: some hundred KiB.
+pub const ADMIN_PAGE_MAX: usize = 500;
+/// Consents that one request of an administrator names, or takes back by what they have in common. Each waits for the disk.
+pub const ADMIN_REVOKED_MAX: usize = 500;
+/// Problems, warnings and refused files that the state of the server names; the log has all of them.
+pub const ADMIN_PROBLEMS_MAX: usize = 100;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::admin;
 use crate::audit::{Audit, AuditError, Event, EventKind};
 use crate::call::Stages;
 use crate::catalog::{Catalog, CatalogError, Change, Compiler};
@@ -30,6 +31,7 @@ use crate::identity::{FetchError, FetchKeys, Identity, IssuerError};
 use crate::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
 use crate::mcp;
 use crate::policy::{Rules, Vocabulary};
+use crate::problem::Problem;
 use crate::rate::Rates;
 use crate::sandbox::{Sandbox, Services};
 use crate::store::{SharedStore, SqliteStore, StoreError};
@@ -200,6 +202,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         Arc::new(Catalog::open(config.tools.clone(), engine, Compiler::new(program), tell).await?);
     let rules = Arc::new(ArcSwap::from_pointee(Rules::none()));
     let in_force = Arc::new(AtomicBool::new(false));
+    let problems = Arc::new(ArcSwap::<Vec<Problem>>::default());
     let (epoch, epochs) = watch::channel(0);
     let follower = Follower::open(
         config.policy_dir.clone(),
@@ -208,6 +211,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
             rules: Arc::clone(&rules),
             vocabulary: vocabulary(&config),
             in_force: Arc::clone(&in_force),
+            problems: Arc::clone(&problems),
             audit: audit.clone(),
             epoch,
         },
@@ -258,6 +262,13 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         anonymous_discovery: config.anonymous_discovery,
         changed: epochs,
     });
+    let (known, log, force) = (Arc::clone(&identity), audit.clone(), Arc::clone(&in_force));
+    let standing = move || admin::Standing {
+        keys: known.ready(),
+        log: log.healthy(),
+        rules: force.load(Ordering::Acquire),
+        problems: problems.load_full(),
+    };
     let (known, log) = (Arc::clone(&identity), audit.clone());
     let settings = mcp::Settings {
         public_url: config.server.public_url.clone(),
@@ -278,8 +289,20 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         sessions: config.server.sessions,
         shutdown: shutdown.clone(),
     };
-    let router =
-        mcp::router(Arc::clone(&stages) as Arc<dyn mcp::Line>, settings).merge(web::router(pages));
+    let line = Arc::clone(&stages) as Arc<dyn mcp::Line>;
+    let administrators = admin::router(admin::AdminParts {
+        door: mcp::Door::new(Arc::clone(&line), &settings, &config.admin_scope),
+        rules: Arc::clone(&stages.rules),
+        catalog: Arc::clone(&stages.catalog),
+        tags: config.tools.tags.clone(),
+        consents: stages.consents.clone(),
+        audit: audit.clone(),
+        clock: Arc::clone(&stages.clock),
+        standing: Arc::new(standing),
+    });
+    let router = mcp::router(line, settings)
+        .merge(web::router(pages))
+        .merge(administrators);
     serving.push(spawn_serve(listener, router, shutdown.clone()));
     Ok(Running {
         address,

@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod admin;
 mod admission;
 mod attacks;
 mod cli;

@@ -7,11 +7,11 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::harness::{Answer, Server, Setup, http, run, until};
 
-const FULL: &str = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
-const FREE: &str = "DROP TRIGGER full";
+pub const FULL: &str = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
+pub const FREE: &str = "DROP TRIGGER full";
 
 /// Does something to the state behind the server's back.
-async fn behind(server: &Server, statement: &'static str) {
+pub async fn behind(server: &Server, statement: &'static str) {
     let file = server.dir().join("state.db");
     let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display()))
         .await

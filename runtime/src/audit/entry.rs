@@ -58,6 +58,11 @@ impl Entry {
         self.record.tool = Some(facts);
     }
 
+    /// Something else that it tells: a name, a kind, a size or a digest, never a value.
+    pub fn fact(&mut self, name: &str, value: impl Into<Value>) {
+        self.record.facts.insert(name.to_owned(), value.into());
+    }
+
     /// What the rules said.
     pub fn decision(&mut self, decision: DecisionFacts) {
         self.record.decision = Some(decision);

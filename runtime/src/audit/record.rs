@@ -187,7 +187,7 @@ impl ResultFacts {
 impl Record {
     pub(super) fn new(event_id: Uuid, at: Timestamp, method: &str) -> Self {
         let mut record = Self::empty(event_id, at, Phase::Outcome);
-        record.kind = kind_of(method, "tool.call", "mcp.request");
+        record.kind = kind_of(method, false);
         record.method = Some(method.to_owned());
         record
     }
@@ -277,7 +277,7 @@ impl Record {
                     | Stage::Grant
                     | Stage::Arguments
                     | Stage::Limits
-                    | Stage::Audit => kind_of(&method, "tool.denied", "mcp.denied"),
+                    | Stage::Audit => kind_of(&method, true),
                 };
                 ResultFacts {
                     stage: Some(stage),
@@ -286,7 +286,7 @@ impl Record {
                 }
             }
             End::Asked { ticket } => {
-                self.kind = kind_of(&method, "tool.denied", "mcp.denied");
+                self.kind = kind_of(&method, true);
                 self.ticket = Some(ticket);
                 ResultFacts {
                     stage: Some(Stage::Consent),
@@ -310,8 +310,14 @@ impl Record {
     }
 }
 
-fn kind_of(method: &str, call: &str, other: &str) -> String {
-    if method == "tools/call" { call } else { other }.to_owned()
+fn kind_of(method: &str, denied: bool) -> String {
+    let family = match method {
+        "tools/call" => ["tool.call", "tool.denied"],
+        other if other.starts_with("admin/") => ["admin.request", "admin.denied"],
+        _ => ["mcp.request", "mcp.denied"],
+    };
+    let [asked, refused] = family;
+    if denied { refused } else { asked }.to_owned()
 }
 
 /// What kind of event it is.
@@ -319,6 +325,8 @@ fn kind_of(method: &str, call: &str, other: &str) -> String {
 pub enum EventKind {
     /// A bearer token was refused outside any request that we could read.
     AuthFailed,
+    /// A request to the administrators' door came without a token that counts.
+    AdminRefused,
     /// The user is asked.
     ConsentAsked,
     /// The user agreed to something.
@@ -368,6 +376,7 @@ impl EventKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AuthFailed => "auth.failed",
+            Self::AdminRefused => "admin.denied",
             Self::ConsentAsked => "consent.asked",
             Self::ConsentGiven => "consent.given",
             Self::ConsentDenied => "consent.denied",

@@ -1,26 +1,12 @@
 //! What the log and a sealed state say of a caller, a tool and a run: names, sizes and digests.
 
-use crate::audit::{CallerFacts, DecisionFacts, EffectUse, ToolFacts, TrialFacts, Used};
+use crate::audit::{DecisionFacts, EffectUse, ToolFacts, TrialFacts, Used};
 use crate::catalog::Tool;
 use crate::consent::StateFacts;
 use crate::identity::Caller;
 use crate::ids::Digest;
 use crate::policy::{Observation, Permit, Refusal};
 use crate::sandbox::Usage;
-
-/// The caller as the log names it.
-pub(super) fn caller_facts(caller: &Caller) -> CallerFacts {
-    let token = caller.token();
-    CallerFacts {
-        tenant: caller.tenant().clone(),
-        user: caller.user().clone(),
-        client: caller.client().clone(),
-        jti_hash: token.jti_hash,
-        algorithm: token.algorithm.clone(),
-        key_id: token.key_id.clone(),
-        expires: token.expires,
-    }
-}
 
 /// The tool as the log names it.
 pub(super) fn tool_facts(tool: &Tool) -> ToolFacts {

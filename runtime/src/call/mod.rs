@@ -30,7 +30,7 @@ use crate::rate::{Rates, Throttled};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
 use crate::store::StoreError;
 use ended::Ended;
-use facts::{caller_facts, decision_facts, state_facts, tool_facts};
+use facts::{decision_facts, state_facts, tool_facts};
 
 /// Every stage, built once.
 pub struct Stages {
@@ -66,7 +66,7 @@ impl Stages {
     /// One call, recorded whatever comes of it.
     async fn recorded(&self, call: Call, caller: Arc<Caller>) -> Answer {
         let mut entry = self.audit.open("tools/call");
-        entry.caller(caller_facts(&caller));
+        entry.caller((&*caller).into());
         entry.asked(call.tool.as_str());
         let id = entry.id();
         let ended = match self.line(call, caller, &mut entry).await {

@@ -20,7 +20,10 @@ use crate::dev;
 use crate::follow;
 use crate::identity::Caller;
 use crate::ids::ToolName;
-use crate::policy::{CallerText, Case, Expectations, Rules, Verdict, Vocabulary, judge};
+use crate::policy::{
+    AdminCase, CallerText, Case, Expect, Expectations, Rules, Verdict, Vocabulary, judge,
+    judge_admin,
+};
 
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
@@ -157,10 +160,20 @@ impl Ground {
 
     /// Runs the cases of a scene.
     pub(super) fn test(&self, rules: &Rules, scene: &Scene, now: Timestamp) -> Vec<Verdict> {
-        let cases = scene.expectations.cases.iter();
-        cases
-            .map(|case| self.verdict(rules, scene, case, now))
-            .collect()
+        let expected = &scene.expectations;
+        let cases = expected.cases.iter();
+        let cases = cases.map(|case| self.verdict(rules, scene, case, now));
+        let admin = expected.admin.iter();
+        let admin = admin.map(|case| self.admin_verdict(rules, case, now));
+        cases.chain(admin).collect()
+    }
+
+    fn admin_verdict(&self, rules: &Rules, case: &AdminCase, now: Timestamp) -> Verdict {
+        let now = case.now.unwrap_or(now);
+        match self.caller(&case.caller, now) {
+            Ok(caller) => judge_admin(rules, &caller, case, now),
+            Err(error) => Verdict::Void(format!("{error:#}")),
+        }
     }
 
     fn verdict(&self, rules: &Rules, scene: &Scene, case: &Case, now: Timestamp) -> Verdict {
@@ -181,6 +194,14 @@ impl Scene {
         sources: &[(String, String)],
     ) -> Result<Rules, crate::policy::PolicyError> {
         Rules::load_with(sources, &self.tools, self.vocabulary.clone())
+    }
+
+    /// What its file says of each case, in the order in which [`Ground::test`] runs them.
+    fn told(&self) -> impl Iterator<Item = Told<'_>> {
+        let cases = self.expectations.cases.iter();
+        let cases = cases.map(|case| (case.line, case.name.as_str(), case.expect));
+        let admin = self.expectations.admin.iter();
+        cases.chain(admin.map(|case| (case.line, case.name.as_str(), case.expect)))
     }
 
     pub(super) fn tool(&self, name: &ToolName) -> Option<&Tool> {
@@ -224,14 +245,14 @@ async fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
             }
         };
         let verdicts = ground.test(&rules, &scene, now);
-        for (case, verdict) in scene.expectations.cases.iter().zip(&verdicts) {
+        for (case, verdict) in scene.told().zip(&verdicts) {
             match verdict {
                 Verdict::Pass => passed += 1,
                 Verdict::Fail { .. } => failed += 1,
                 Verdict::Void(_) => void += 1,
             }
             if !(args.quiet && *verdict == Verdict::Pass) {
-                println!("{}", line(&scene.expectations.file, case, verdict));
+                println!("{}", line(&scene.expectations.file, &case, verdict));
             }
         }
     }
@@ -249,14 +270,16 @@ async fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Where a case stands, what it says and what it expects.
+type Told<'a> = (usize, &'a str, Expect);
+
 /// One case on one line.
-fn line(file: &str, case: &Case, verdict: &Verdict) -> String {
-    let (name, at) = (&case.name, case.line);
+fn line(file: &str, (at, name, expect): &Told<'_>, verdict: &Verdict) -> String {
     match verdict {
         Verdict::Pass => format!("ok      {name}"),
         Verdict::Fail { came, by } => format!(
             "FAILED  {name}\n        {file}:{at}: expected {}, came out {}: {by}",
-            case.expect.as_str(),
+            expect.as_str(),
             came.as_str()
         ),
         Verdict::Void(why) => format!("NOT RUN {name}\n        {file}:{at}: {why}"),

@@ -254,6 +254,29 @@ fn is_identifier(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// A token that is given to a client for tools must not be one for administrators.
+pub(super) fn check_admin(
+    check: &mut Checker<'_>,
+    raw: &[RawIssuer],
+    issuers: &[IssuerConfig],
+    scope: &str,
+) {
+    for issuer in issuers {
+        let every: BTreeSet<String> = issuer.required_scopes.iter().cloned().collect();
+        let at = raw
+            .iter()
+            .find(|raw| raw.issuer.get_ref() == issuer.issuer.as_str());
+        if let Some(raw) = at
+            && issuer.scopes.expand(every).contains(scope)
+        {
+            let message =
+                format!("every token of this issuer has the scope `{scope}`, and could administer");
+            let help = "name another scope in `[admin]`, or take it out of `required_scopes`";
+            check.wrong(&raw.issuer, message, help);
+        }
+    }
+}
+
 /// One name has one type: a rule is checked once, for the callers of every issuer.
 pub(super) fn check_types(check: &mut Checker<'_>, issuers: &[RawIssuer]) {
     let mut known = BTreeMap::new();

@@ -52,6 +52,8 @@ pub struct Config {
     pub policy_dir: Option<PathBuf>,
     /// Whether whoever has no token may list the tools that rules open to everybody. Nobody without a token calls one.
     pub anonymous_discovery: bool,
+    /// The scope that a token needs for `/admin`, beside those of its issuer and a rule.
+    pub admin_scope: String,
     /// Where state is kept: the file of the SQLite database.
     pub state_file: PathBuf,
     /// Directories that tools may ask for by name.
@@ -299,6 +301,32 @@ mod tests {
                 r#"name = "127.0.0.1""#,
                 20,
                 "not a host",
+            ),
+            // A token for tools would be one for administrators.
+            (
+                r#"required_scopes = ["tools:call"]"#,
+                r#"required_scopes = ["admin"]"#,
+                6,
+                "administer",
+            ),
+            (
+                r#"required_scopes = ["tools:call"]"#,
+                "required_scopes = [\"tools:call\"]\n[issuer.scopes]\n\"tools:call\" = [\"admin\"]",
+                6,
+                "administer",
+            ),
+            (
+                "[tools]",
+                "[admin]\nscope = \"a b\"\n[tools]",
+                11,
+                "no scope",
+            ),
+            ("[tools]", "[admin]\nscope = \"\"\n[tools]", 11, "no scope"),
+            (
+                "[tools]",
+                "[admin]\nrole = \"x\"\n[tools]",
+                11,
+                "unknown field",
             ),
             (
                 r#"jwks_file = "keys.json""#,

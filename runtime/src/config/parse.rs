@@ -17,6 +17,9 @@ use crate::ids::{Issuer, MountName, ToolName};
 use crate::limits;
 use crate::problem::{Problem, line_at};
 
+/// The scope for `/admin` when the configuration names none.
+const ADMIN_SCOPE: &str = "admin";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -28,6 +31,8 @@ struct File {
     policy: Option<RawPolicy>,
     #[serde(default)]
     discovery: RawDiscovery,
+    #[serde(default)]
+    admin: RawAdmin,
     state: RawState,
     #[serde(default)]
     mount: Vec<RawMount>,
@@ -80,6 +85,12 @@ struct RawPolicy {
 struct RawDiscovery {
     #[serde(default)]
     anonymous: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawAdmin {
+    scope: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +194,8 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             );
         }
     }
+    let admin_scope = admin_scope(&mut check, raw.admin.scope.as_ref());
+    issuer::check_admin(&mut check, &raw.issuer, &issuers, &admin_scope);
     issuer::check_types(&mut check, &raw.issuer);
     let sign_in = raw
         .sign_in
@@ -231,6 +244,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             tools,
             policy_dir,
             anonymous_discovery: raw.discovery.anonymous,
+            admin_scope,
             state_file,
             mounts,
             egress_hosts,
@@ -369,6 +383,20 @@ fn egress_host(check: &mut Checker<'_>, raw: &RawEgressHost) -> Option<EgressHos
         address: raw.address,
         any: raw.any,
     })
+}
+
+/// RFC 6749 §3.3 `scope-token`.
+fn admin_scope(check: &mut Checker<'_>, raw: Option<&Spanned<String>>) -> String {
+    let Some(raw) = raw else {
+        return ADMIN_SCOPE.to_owned();
+    };
+    let scope = raw.get_ref();
+    let fits = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    if scope.is_empty() || !scope.bytes().all(fits) {
+        let help = "write one word of visible ASCII, such as `admin`";
+        check.wrong(raw, format!("`{scope}` is no scope"), help);
+    }
+    scope.clone()
 }
 
 fn state(check: &mut Checker<'_>, url: &Spanned<String>) -> Option<PathBuf> {

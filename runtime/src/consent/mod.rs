@@ -14,6 +14,7 @@ mod publisher;
 mod question;
 mod receipt;
 mod revoke;
+mod shown;
 mod state;
 mod ticket;
 
@@ -39,6 +40,7 @@ pub use operator::{PreConsent, PreConsentError};
 pub use question::{Asked, Question};
 pub use receipt::{RECEIPT_KEYS_PATH, RECEIPT_TYPE, ReceiptError, Receipts};
 pub use revoke::SEEN_WITHIN;
+pub use shown::{as_json, standing};
 pub use state::{RequestStates, StateError, StateFacts};
 pub use ticket::TicketId;
 

@@ -1,6 +1,8 @@
 //! What the operator does about consents: sees those of all users, takes them back, and agrees in a user's stead to what
 //! only reads.
 
+use uuid::Uuid;
+
 use super::{Consents, IDLE_TTL, TicketError};
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
@@ -79,7 +81,19 @@ impl Consents {
         reason: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, TicketError> {
-        self.revoke_row(row, Ender::Operator, reason, now).await
+        self.revoke_row(row, Ender::Operator, reason, None, now)
+            .await
+    }
+
+    /// Takes a record back for an administrator, whose request has this audit entry. `false` when it has ended already.
+    pub async fn revoke_for_admin(
+        &self,
+        row: &ConsentRow,
+        request: Uuid,
+        now: Timestamp,
+    ) -> Result<bool, TicketError> {
+        self.revoke_row(row, Ender::Operator, None, Some(request), now)
+            .await
     }
 
     /// Agrees in a user's stead, within what the tool asks for. It is recorded and shown as the operator's.

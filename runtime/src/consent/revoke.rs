@@ -30,17 +30,18 @@ impl Consents {
         now: Timestamp,
     ) -> Result<bool, TicketError> {
         match self.store.consent(who, id).await? {
-            Some(row) => self.revoke_row(&row, Ender::User, None, now).await,
+            Some(row) => self.revoke_row(&row, Ender::User, None, None, now).await,
             None => Ok(false),
         }
     }
 
-    /// The same for a record that was found otherwise.
+    /// The same for a record that was found otherwise. `request` is the audit entry of whoever asked, where there is one.
     pub(super) async fn revoke_row(
         &self,
         row: &ConsentRow,
         by: Ender,
         reason: Option<&str>,
+        request: Option<Uuid>,
         now: Timestamp,
     ) -> Result<bool, TicketError> {
         let change = Change::Revoke {
@@ -55,8 +56,13 @@ impl Consents {
             .client(&row.key.client)
             .tool(&row.key.tool)
             .consents(vec![row.id.to_string()])
-            .fact("capability", row.capability.to_string())
-            .fact("by", by.as_str());
+            .fact("capability", row.capability.to_string());
+        let event = match request {
+            Some(request) => event
+                .fact("by", "admin")
+                .fact("request", request.to_string()),
+            None => event.fact("by", by.as_str()),
+        };
         let applied = self.audit.commit(change, vec![event]).await?;
         self.running.revoke(&[row.id]).await;
         Ok(matches!(applied, Applied::Done))

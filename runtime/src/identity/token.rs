@@ -9,6 +9,7 @@ use super::claims::{Actor, ClaimValue, Claims, Times};
 use super::error::{IdentityError, shown};
 use super::jws::Unverified;
 use super::keys::KeySet;
+use crate::audit::CallerFacts;
 use crate::clock::Timestamp;
 use crate::config::IssuerConfig;
 use crate::ids::{ClientId, Digest, Tenant, TenantUser, User};
@@ -219,6 +220,22 @@ impl Caller {
     /// Whether the token still holds without any leeway, so that it may be answered for without verifying it again.
     pub(super) fn holds(&self, now: Timestamp) -> bool {
         now < self.token.expires && self.not_before.is_none_or(|start| start <= now)
+    }
+}
+
+/// The caller as the log names it.
+impl From<&Caller> for CallerFacts {
+    fn from(caller: &Caller) -> Self {
+        let token = caller.token();
+        Self {
+            tenant: caller.tenant().clone(),
+            user: caller.user().clone(),
+            client: caller.client().clone(),
+            jti_hash: token.jti_hash,
+            algorithm: token.algorithm.clone(),
+            key_id: token.key_id.clone(),
+            expires: token.expires,
+        }
     }
 }
 

@@ -221,6 +221,25 @@ impl Edge {
         })))
     }
 
+    /// The same checks for what is no MCP: host, origin, size and token. Never without a token, wherever the door for
+    /// listing is open.
+    pub async fn admit_other(
+        &self,
+        request: Request,
+        facts: &RequestFacts,
+    ) -> Result<(Parts, Bytes, Arc<Caller>), EdgeRefusal> {
+        let (mut parts, body) = request.into_parts();
+        let noted = |refusal| self.note(facts, refusal).0;
+        self.check_host(&parts).map_err(noted)?;
+        self.check_origin(&parts.headers).map_err(noted)?;
+        check_length(&parts.headers).map_err(noted)?;
+        let caller = self.authenticate(&mut parts, facts).await;
+        let caller = caller.map_err(|(refusal, _)| refusal)?;
+        parts.headers.remove(COOKIE);
+        let body = read_body(body).await.map_err(noted)?;
+        Ok((parts, body, caller))
+    }
+
     /// Whether the request is for one of our hosts, against DNS rebinding.
     pub fn check_host(&self, parts: &Parts) -> Result<(), EdgeRefusal> {
         let mut hosts = parts.headers.get_all(HOST).iter();

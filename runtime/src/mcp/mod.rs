@@ -4,6 +4,7 @@
 //! request leaves anything behind for the next one once it is answered, but for the sessions that an operator may turn on. Never decides what a caller may do: it asks the [`Line`] and shows the answer.
 
 mod content;
+mod door;
 mod edge;
 mod handler;
 mod line;
@@ -15,6 +16,7 @@ mod router;
 mod running;
 mod sessions;
 
+pub use door::{Door, Visitor};
 pub use line::{
     Answer, Call, EdgeRefusal, Era, Line, Listed, NotScoped, NotVerified, Operation, Pending,
     Progress, RequestFacts, Said, WeakSignIn,

@@ -178,6 +178,18 @@ impl Wire {
         response
     }
 
+    /// A refusal that no other scope and no other token of this caller would mend (RFC 6750 §3 wants the header all the same).
+    pub fn forbid(&self, request: Uuid) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        let challenge = format!("Bearer resource_metadata={}", self.resource_metadata);
+        if let Ok(challenge) = HeaderValue::try_from(challenge) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        mark(&mut response, request);
+        response
+    }
+
     /// `WWW-Authenticate`, from our own words alone (A15–A22).
     fn challenge(&self, refusal: &EdgeRefusal) -> Option<HeaderValue> {
         let least = scope_list(&self.scopes);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, EntityUid, PolicySet, Request,
+    AuthorizationError, Authorizer, Context, Decision, EntityUid, PolicySet, Request, Response,
 };
 use serde_json::{Map, Value};
 
@@ -99,6 +99,11 @@ pub(super) fn ask(
         let entities = facts::entities(asking, capability, &schemas.entities)?;
         Ok(Authorizer::new().is_authorized(&request, policies, &entities))
     });
+    said(question.text(), answered)
+}
+
+/// What an answer of the rules comes to.
+pub(super) fn said(question: String, answered: Result<Response, String>) -> Step {
     let (allowed, rules, errors, erred) = match answered {
         Ok(response) => {
             let diagnostics = response.diagnostics();
@@ -114,7 +119,7 @@ pub(super) fn ask(
         Err(error) => (false, Vec::new(), vec![error], Vec::new()),
     };
     Step {
-        question: question.text(),
+        question,
         allowed,
         rules,
         errors,

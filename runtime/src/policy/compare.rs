@@ -137,7 +137,7 @@ impl Rules {
 
     fn edits_here(&self, new: &Self) -> Edits {
         let texts = |rules: &Self| -> BTreeMap<String, Option<String>> {
-            let all = rules.policies.policies();
+            let all = rules.policies.policies().chain(rules.admin.policies());
             all.map(|policy| (policy.id().to_string(), policy.to_cedar()))
                 .collect()
         };

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Circumstances, Refusal, Rules};
+use super::{AdminAction, AdminResource, Circumstances, Refusal, Rules};
 use crate::capability::Capability;
 use crate::catalog::Tool;
 use crate::catalog::manifest::Manifest;
 use crate::clock::Timestamp;
 use crate::identity::Caller;
-use crate::ids::ToolName;
+use crate::ids::{Tenant, ToolName};
 
 /// One file of expectations.
 #[derive(Debug, Clone)]
@@ -24,8 +24,10 @@ pub struct Expectations {
     pub callers: Vec<(String, CallerText)>,
     /// Tools that are described instead of admitted.
     pub tools: Vec<Described>,
-    /// What is expected.
+    /// What is expected of calls.
     pub cases: Vec<Case>,
+    /// What is expected of administrators.
+    pub admin: Vec<AdminCase>,
 }
 
 /// What a token would say of a caller. It makes nobody a [`Caller`]: that takes a token, and its verification.
@@ -69,6 +71,37 @@ pub struct Case {
     pub expect: Expect,
     /// When; the time of the run when left out.
     pub now: Option<Timestamp>,
+}
+
+/// One expectation of what administrators may do.
+#[derive(Debug, Clone)]
+pub struct AdminCase {
+    /// Where it stands.
+    pub line: usize,
+    /// What it says, for people.
+    pub name: String,
+    /// Who asks.
+    pub caller: CallerText,
+    /// What for.
+    pub action: AdminAction,
+    /// Of which tenant. When left out, it is about the server, or where the server has no such thing about the caller's own
+    /// tenant.
+    pub tenant: Option<Tenant>,
+    /// What should come out: allow or deny.
+    pub expect: Expect,
+    /// When; the time of the run when left out.
+    pub now: Option<Timestamp>,
+}
+
+impl AdminCase {
+    /// What it is about, for this caller.
+    pub fn on(&self, caller: &Caller) -> AdminResource {
+        match (&self.tenant, self.action) {
+            (Some(tenant), _) => AdminResource::Tenant(tenant.clone()),
+            (None, AdminAction::Read) => AdminResource::Server,
+            (None, AdminAction::Revoke) => AdminResource::Tenant(caller.tenant().clone()),
+        }
+    }
 }
 
 /// What should come out.
@@ -130,6 +163,26 @@ pub fn judge(
     }
 }
 
+/// What the rules make of a case about administrators, at this time.
+pub fn judge_admin(
+    rules: &Rules,
+    caller: &Arc<Caller>,
+    case: &AdminCase,
+    now: Timestamp,
+) -> Verdict {
+    let decided = rules.permit_admin(caller, case.action, &case.on(caller), now);
+    let (came, by) = match decided {
+        Ok(permit) => (Expect::Allow, decided_by(permit.rules())),
+        Err(error @ Refusal::Evaluation { .. }) => return Verdict::Void(error.to_string()),
+        Err(refusal) => (Expect::Deny, refusal.to_string()),
+    };
+    if came == case.expect {
+        Verdict::Pass
+    } else {
+        Verdict::Fail { came, by }
+    }
+}
+
 fn came(
     rules: &Rules,
     caller: &Arc<Caller>,
@@ -145,12 +198,12 @@ fn came(
             let errors = step.map(|step| step.errors.clone()).unwrap_or_default();
             let by = step.map(|step| step.rules.clone()).unwrap_or_default();
             if rules.lists(caller, tool) {
-                return Ok((Expect::Listed, decided(&by)));
+                return Ok((Expect::Listed, decided_by(&by)));
             }
             let why = match (step.is_some_and(|step| step.allowed), errors.is_empty()) {
                 (true, _) => "no call of it could be permitted".to_owned(),
                 (false, false) => errors.join("; "),
-                (false, true) => decided(&by),
+                (false, true) => decided_by(&by),
             };
             Ok((Expect::Hidden, why))
         }
@@ -187,14 +240,14 @@ fn called(
     }
     match rules.permit(caller, tool, call) {
         Ok(permit) => {
-            let by = decided(permit.rules());
+            let by = decided_by(permit.rules());
             match wanted {
                 Some(wanted) if !permit.allowed().iter().any(|one| one == wanted) => {
                     let asked = format!("use {wanted}");
                     let steps = rules.explain(caller, tool, call);
                     let step = steps.into_iter().find(|step| step.question == asked);
                     let by = step.map(|step| step.rules).unwrap_or_default();
-                    Ok((Expect::Deny, decided(&by)))
+                    Ok((Expect::Deny, decided_by(&by)))
                 }
                 Some(_) | None => Ok((Expect::Allow, by)),
             }
@@ -205,7 +258,7 @@ fn called(
     }
 }
 
-fn decided(rules: &[String]) -> String {
+fn decided_by(rules: &[String]) -> String {
     if rules.is_empty() {
         return "no rule permits it".to_owned();
     }

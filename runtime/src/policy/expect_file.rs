@@ -9,11 +9,12 @@ use time::format_description::well_known::Rfc3339;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::expect::{CallerText, Case, Described, Expect, Expectations};
+use super::AdminAction;
+use super::expect::{AdminCase, CallerText, Case, Described, Expect, Expectations};
 use crate::capability::Capability;
 use crate::catalog::manifest::{Definition, Manifest, Need, Requires, Wishes};
 use crate::clock::Timestamp;
-use crate::ids::{Publisher, ToolName};
+use crate::ids::{Publisher, Tenant, ToolName};
 use crate::problem::{Problem, line_at};
 
 #[derive(Deserialize)]
@@ -26,6 +27,8 @@ struct File {
     tool: Vec<RawTool>,
     #[serde(default)]
     case: Vec<RawCase>,
+    #[serde(default)]
+    admin: Vec<RawAdmin>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +71,30 @@ struct RawCase {
     now: Option<Spanned<Datetime>>,
 }
 
+/// A case about administrators.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAdmin {
+    name: Spanned<String>,
+    caller: Option<Spanned<String>>,
+    issuer: Option<String>,
+    client: Option<String>,
+    claims: Option<Spanned<toml::Table>>,
+    action: Spanned<String>,
+    tenant: Option<Tenant>,
+    expect: Spanned<Expect>,
+    now: Option<Spanned<Datetime>>,
+}
+
+/// Who asks, as a case says it.
+struct Who<'a> {
+    case: &'a Spanned<String>,
+    caller: Option<&'a Spanned<String>>,
+    issuer: Option<&'a String>,
+    client: Option<&'a String>,
+    claims: Option<&'a Spanned<toml::Table>>,
+}
+
 impl Expectations {
     /// Reads a file of expectations. One without a case is refused: nothing would be tested.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Problem>> {
@@ -102,12 +129,17 @@ impl Expectations {
         let tools = raw.tool.iter().map(|tool| reader.tool(tool)).collect();
         let cases = raw.case.iter();
         let cases: Vec<_> = cases.map(|one| reader.case(one, &callers, now)).collect();
-        if cases.is_empty() {
+        let admin: Vec<_> = raw
+            .admin
+            .iter()
+            .filter_map(|one| reader.admin(one, &callers, now))
+            .collect();
+        if raw.case.is_empty() && raw.admin.is_empty() {
             reader.problems.push(Problem {
                 file: file.to_owned(),
                 line: None,
                 message: "there is no case, so nothing would be tested".to_owned(),
-                help: Some("add a `[[case]]`".to_owned()),
+                help: Some("add a `[[case]]` or an `[[admin]]`".to_owned()),
             });
         }
         if !reader.problems.is_empty() {
@@ -118,6 +150,7 @@ impl Expectations {
             callers,
             tools,
             cases,
+            admin,
         })
     }
 }
@@ -232,14 +265,9 @@ impl Reader<'_> {
         }
     }
 
-    fn case(
-        &mut self,
-        raw: &RawCase,
-        callers: &[(String, CallerText)],
-        now: Option<Timestamp>,
-    ) -> Case {
+    fn who(&mut self, who: &Who<'_>, callers: &[(String, CallerText)]) -> CallerText {
         let mut caller = CallerText::default();
-        if let Some(name) = &raw.caller {
+        if let Some(name) = who.caller {
             match callers.iter().find(|(known, _)| known == name.get_ref()) {
                 Some((_, known)) => caller = known.clone(),
                 None => {
@@ -247,13 +275,68 @@ impl Reader<'_> {
                     self.wrong(name, message, "describe the caller");
                 }
             }
-        } else if raw.claims.is_none() {
+        } else if who.claims.is_none() {
             let message = "it does not say who asks".to_owned();
-            self.wrong(&raw.name, message, "add `caller`, or `claims`");
+            self.wrong(who.case, message, "add `caller`, or `claims`");
         }
-        caller.issuer = raw.issuer.clone().or(caller.issuer);
-        caller.client = raw.client.clone().or(caller.client);
-        caller.claims.extend(self.table(raw.claims.as_ref()));
+        caller.issuer = who.issuer.cloned().or(caller.issuer);
+        caller.client = who.client.cloned().or(caller.client);
+        caller.claims.extend(self.table(who.claims));
+        caller
+    }
+
+    fn admin(
+        &mut self,
+        raw: &RawAdmin,
+        callers: &[(String, CallerText)],
+        now: Option<Timestamp>,
+    ) -> Option<AdminCase> {
+        let who = Who {
+            case: &raw.name,
+            caller: raw.caller.as_ref(),
+            issuer: raw.issuer.as_ref(),
+            client: raw.client.as_ref(),
+            claims: raw.claims.as_ref(),
+        };
+        let caller = self.who(&who, callers);
+        let expect = *raw.expect.get_ref();
+        if matches!(expect, Expect::Hidden | Expect::Listed) {
+            let message = "what administrators do is allowed or denied".to_owned();
+            self.wrong(&raw.expect, message, "write `allow` or `deny`");
+        }
+        let action = match raw.action.get_ref().parse::<AdminAction>() {
+            Ok(action) => action,
+            Err(message) => {
+                self.wrong(&raw.action, message, "");
+                return None;
+            }
+        };
+        let own = raw.now.as_ref().and_then(|now| self.time(now));
+        Some(AdminCase {
+            line: self.line(&raw.name),
+            name: raw.name.get_ref().clone(),
+            caller,
+            action,
+            tenant: raw.tenant.clone(),
+            expect,
+            now: own.or(now),
+        })
+    }
+
+    fn case(
+        &mut self,
+        raw: &RawCase,
+        callers: &[(String, CallerText)],
+        now: Option<Timestamp>,
+    ) -> Case {
+        let who = Who {
+            case: &raw.name,
+            caller: raw.caller.as_ref(),
+            issuer: raw.issuer.as_ref(),
+            client: raw.client.as_ref(),
+            claims: raw.claims.as_ref(),
+        };
+        let caller = self.who(&who, callers);
         if raw.capability.is_some() && matches!(raw.expect, Expect::Hidden | Expect::Listed) {
             let message = "a capability is allowed or denied, never listed or hidden".to_owned();
             self.wrong(&raw.name, message, "take `capability` away");
@@ -357,6 +440,36 @@ mod tests {
         ] {
             let said = problems(&text);
             assert!(said.starts_with(expected), "{said}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_case_about_administrators_names_an_action_and_allows_or_denies() {
+        let good = GOOD
+            .replace("[[case]]", "[[admin]]")
+            .replace("tool = \"t\"", "action = \"admin:revoke\"");
+        let read = Expectations::parse("e.toml", &good).unwrap();
+        assert_eq!((read.cases.len(), read.admin.len()), (0, 1));
+        assert_eq!(read.admin[0].action, AdminAction::Revoke);
+        for (from, to, expected) in [
+            (
+                "admin:revoke",
+                "admin",
+                "e.toml:4: there is no action `admin`",
+            ),
+            (
+                "\"allow\"",
+                "\"hidden\"",
+                "e.toml:5: what administrators do",
+            ),
+            (
+                "claims",
+                "tool = \"t\"\nclaims",
+                "e.toml:3: unknown field `tool`",
+            ),
+        ] {
+            let said = problems(&good.replace(from, to));
+            assert!(said.starts_with(expected), "{said}");
         }
     }
 

@@ -5,13 +5,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use cedar_policy::{Context, Entities, Entity, EntityUid, RestrictedExpression, Schema};
 use serde_json::{Map, Value};
 
-use super::schema::{CALL, action, call_action, uid};
+use super::ask::Bearing;
+use super::schema::{CALL, SERVER, action, call_action, uid};
 use super::shape::{Shape, shape};
 use super::{Asking, Vocabulary, circumstances};
 use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
+use crate::clock::Timestamp;
 use crate::identity::{Caller, ClaimType, ClaimValue};
-use crate::ids::ToolName;
+use crate::ids::{Tenant, ToolName};
 
 fn text(value: impl Into<String>) -> RestrictedExpression {
     RestrictedExpression::new_string(value.into())
@@ -55,7 +57,7 @@ pub(super) fn entities(
     capability: Option<&Capability>,
     schema: &Schema,
 ) -> Result<Entities, String> {
-    let mut all = user(asking)?;
+    let mut all = user(asking.caller, asking.bearing, asking.vocabulary)?;
     all.extend(served(asking.tool, asking.vocabulary)?);
     if let Some(capability) = capability {
         all.push(wanted(asking.tool, capability)?);
@@ -68,8 +70,11 @@ pub(super) fn entities(
 }
 
 /// The user, and everything that the user is in.
-fn user(asking: &Asking<'_>) -> Result<Vec<Entity>, String> {
-    let caller = asking.caller;
+fn user(
+    caller: &Caller,
+    bearing: Bearing<'_>,
+    vocabulary: &Vocabulary,
+) -> Result<Vec<Entity>, String> {
     let named = |kind: &'static str, names: &BTreeSet<String>| {
         let uids = names.iter().map(|name| uid(kind, name));
         uids.collect::<Result<Vec<_>, _>>()
@@ -87,25 +92,22 @@ fn user(asking: &Asking<'_>) -> Result<Vec<Entity>, String> {
         ("tenant", text(caller.tenant().as_str())),
         ("roles", texts(caller.roles().iter().map(String::as_str))),
         ("groups", texts(caller.groups().iter().map(String::as_str))),
-        (
-            "scopes",
-            texts(asking.bearing.scopes.iter().map(String::as_str)),
-        ),
+        ("scopes", texts(bearing.scopes.iter().map(String::as_str))),
         (
             "has_user",
             RestrictedExpression::new_bool(caller.has_user()),
         ),
-        ("claims", claims(asking)?),
+        ("claims", claims(caller, vocabulary)?),
     ];
     all.push(entity(user_uid(caller)?, attributes, parents)?);
     Ok(all)
 }
 
 /// The further claims that rules know of, as far as the caller has them.
-fn claims(asking: &Asking<'_>) -> Result<RestrictedExpression, String> {
+fn claims(caller: &Caller, vocabulary: &Vocabulary) -> Result<RestrictedExpression, String> {
     let mut pairs = Vec::new();
-    for (name, (kind, _)) in &asking.vocabulary.claims {
-        let value = match (asking.caller.claims().get(name), kind) {
+    for (name, (kind, _)) in &vocabulary.claims {
+        let value = match (caller.claims().get(name), kind) {
             (Some(ClaimValue::String(one)), ClaimType::String) => text(one.clone()),
             (Some(ClaimValue::Integer(one)), ClaimType::Integer) => {
                 RestrictedExpression::new_long(*one)
@@ -176,8 +178,7 @@ pub(super) fn anonymous_context(tool: &Tool) -> Result<Context, String> {
         ("actors", RestrictedExpression::new_long(0)),
         ("tool", served),
     ];
-    let pairs = pairs.map(|(name, value)| (name.to_owned(), value));
-    Context::from_pairs(pairs).map_err(|error| error.to_string())
+    named(pairs)
 }
 
 /// The capability that is to be used.
@@ -228,23 +229,42 @@ pub(super) fn context(
     asking: &Asking<'_>,
     arguments: Option<RestrictedExpression>,
 ) -> Result<Context, String> {
-    let (caller, tool) = (asking.caller, asking.tool);
+    let tool = asking.tool;
+    let served = RestrictedExpression::new_entity_uid(tool_uid(tool.name())?);
+    let mut pairs = of_caller(asking.caller, asking.bearing, asking.now)?;
+    pairs.extend([
+        ("tier", tier(tool.package().manifest().needs().tier())),
+        ("tool", served),
+    ]);
+    pairs.extend(arguments.map(|arguments| ("args", arguments)));
+    named(pairs)
+}
+
+fn named(
+    pairs: impl IntoIterator<Item = (&'static str, RestrictedExpression)>,
+) -> Result<Context, String> {
+    let pairs = pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    Context::from_pairs(pairs).map_err(|error| error.to_string())
+}
+
+/// What `context` says of the caller, and of the time where it is asked for one.
+fn of_caller(
+    caller: &Caller,
+    bearing: Bearing<'_>,
+    now: Option<Timestamp>,
+) -> Result<Vec<(&'static str, RestrictedExpression)>, String> {
     let token = caller.token();
     let long =
         |number: usize| RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX));
     let mut pairs = vec![
         ("client", text(caller.client().as_str())),
-        ("tier", tier(tool.package().manifest().needs().tier())),
         ("amr", texts(token.amr.iter().map(String::as_str))),
         ("actors", long(caller.actors().len())),
-        (
-            "tool",
-            RestrictedExpression::new_entity_uid(tool_uid(tool.name())?),
-        ),
     ];
-    pairs.extend(asking.bearing.acr.map(|acr| ("acr", text(acr))));
-    let signed_in = asking
-        .bearing
+    pairs.extend(bearing.acr.map(|acr| ("acr", text(acr))));
+    let signed_in = bearing
         .auth_time
         .map(|at| RestrictedExpression::new_long(at.secs()));
     pairs.extend(signed_in.map(|at| ("auth_time", at)));
@@ -260,13 +280,42 @@ pub(super) fn context(
         let actor = RestrictedExpression::new_record(fields).map_err(|error| error.to_string())?;
         pairs.push(("actor", actor));
     }
-    let timed = asking.now.into_iter().flat_map(circumstances::facts);
+    let timed = now.into_iter().flat_map(circumstances::facts);
     pairs.extend(timed.map(|(name, value)| (name, RestrictedExpression::new_long(value))));
-    pairs.extend(arguments.map(|arguments| ("args", arguments)));
-    let pairs = pairs
+    Ok(pairs)
+}
+
+/// The context of what an administrator does: no tool, no arguments.
+pub(super) fn admin_context(caller: &Caller, now: Timestamp) -> Result<Context, String> {
+    named(of_caller(caller, Bearing::of(caller), Some(now))?)
+}
+
+/// The entities of what an administrator does: the user, the server, and the tenants concerned, each in the server.
+pub(super) fn admin_entities(
+    caller: &Caller,
+    tenant: Option<&Tenant>,
+    vocabulary: &Vocabulary,
+    schema: &Schema,
+) -> Result<Entities, String> {
+    let server = server_uid()?;
+    let mut all = user(caller, Bearing::of(caller), vocabulary)?;
+    all.retain(|entity| entity.uid().type_name().to_string() != "Tenant");
+    let tenants: BTreeSet<&str> = [Some(caller.tenant()), tenant]
         .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
-    Context::from_pairs(pairs).map_err(|error| error.to_string())
+        .flatten()
+        .map(Tenant::as_str)
+        .collect();
+    for tenant in tenants {
+        let uid = uid("Tenant", tenant)?;
+        all.push(Entity::new_no_attrs(uid, HashSet::from([server.clone()])));
+    }
+    all.push(Entity::new_no_attrs(server, HashSet::new()));
+    Entities::from_entities(all, Some(schema)).map_err(|error| error.to_string())
+}
+
+/// What all tenants are in.
+pub(super) fn server_uid() -> Result<EntityUid, String> {
+    uid("Server", SERVER)
 }
 
 /// The arguments, as far as the tool's input schema types them for Cedar.

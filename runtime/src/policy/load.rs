@@ -7,10 +7,12 @@ use cedar_policy::{
 };
 use miette::Diagnostic;
 
+use super::admin::{self, AdminRules, Part as Door};
 use super::anonymous::{self, Part};
 use super::ceilings::{self, Ceilings};
 use super::known::{self, Left};
 use super::memo::Memo;
+use super::rule::RuleFacts;
 use super::schema::Schemas;
 use super::shape::unreadable;
 use super::slice::Sliced;
@@ -82,6 +84,8 @@ fn load(
         policies: PolicySet::new(),
         all: PolicySet::new(),
         anonymous: PolicySet::new(),
+        admin: PolicySet::new(),
+        told: BTreeMap::new(),
         on_trial: BTreeSet::new(),
         places: BTreeMap::new(),
         ceilings: BTreeMap::new(),
@@ -93,12 +97,16 @@ fn load(
     }
     loader.tags();
     loader.validate(&loader.all.clone(), &schemas.requests);
+    let admin = loader.admin();
     let open = loader.anonymous();
-    if !loader.problems.is_empty() {
-        return Err(PolicyError {
-            problems: loader.problems,
-        });
-    }
+    let admin = match admin {
+        Some(admin) if loader.problems.is_empty() => admin,
+        Some(_) | None => {
+            return Err(PolicyError {
+                problems: loader.problems,
+            });
+        }
+    };
     let whole: Vec<u8> = sources
         .iter()
         .flat_map(|(file, text)| [file.as_bytes(), b"\0", text.as_bytes(), b"\0"].concat())
@@ -127,6 +135,8 @@ fn load(
         shown: shown.map(|policy| policy.id().to_string()).collect(),
         could: Sliced::new(could),
         open,
+        admin,
+        told: loader.told.into_values().collect(),
         trial: (!loader.on_trial.is_empty()).then_some(Trial {
             policies: loader.all,
             rules: loader.on_trial,
@@ -155,6 +165,10 @@ struct Loader<'a> {
     on_trial: BTreeSet<String>,
     /// What is asked about callers without a token.
     anonymous: PolicySet,
+    /// What decides about the administrators' door, and about nothing else.
+    admin: PolicySet,
+    /// What rules say of themselves, by id.
+    told: BTreeMap<String, RuleFacts>,
     places: BTreeMap<PolicyId, Place>,
     ceilings: BTreeMap<String, Ceilings>,
     problems: Vec<Problem>,
@@ -217,6 +231,14 @@ impl Loader<'_> {
                 .push(wrong(&message, "give each rule its own `@id`"));
             return;
         }
+        let part = admin::part(policy);
+        let facts = RuleFacts::of(policy, &name, &place, part == Door::Admin);
+        self.told.insert(name.clone(), facts);
+        if part != Door::Tools && bounds != Ceilings::default() {
+            let message = "what administrators do has no bounds of this kind";
+            self.problems
+                .push(wrong(message, "take the annotation away"));
+        }
         if bounds != Ceilings::default() {
             self.ceilings.insert(name.clone(), bounds);
         }
@@ -233,6 +255,23 @@ impl Loader<'_> {
             let help = "decide by what rules can read; `bailiwick check` names the rest";
             self.problems.push(wrong(&message, help));
         }
+        if self.vocabulary.shared_roles && issuers::trusts_any(&policy) {
+            let message = format!(
+                "the rule `{name}` names a role or group without an issuer, and more than one issuer can give it"
+            );
+            let help =
+                "ask for `principal.issuer` as well, or give each `[[issuer]]` its `role_prefix`";
+            self.warnings.push(wrong(&message, help));
+        }
+        match part {
+            Door::Tools => {}
+            Door::Admin => return self.admin_rule(policy, &place),
+            Door::Mixed => {
+                let message = "a rule is about tools or about administrators, not about both";
+                self.problems.push(wrong(message, "write two rules"));
+                return;
+            }
+        }
         let (left, missing) = known::left(&policy, self.tools);
         if !missing.is_empty() {
             let message = format!(
@@ -240,14 +279,6 @@ impl Loader<'_> {
                 missing.join(", ")
             );
             let help = "it has no effect there until it is";
-            self.warnings.push(wrong(&message, help));
-        }
-        if self.vocabulary.shared_roles && issuers::trusts_any(&policy) {
-            let message = format!(
-                "the rule `{name}` names a role or group without an issuer, and more than one issuer can give it"
-            );
-            let help =
-                "ask for `principal.issuer` as well, or give each `[[issuer]]` its `role_prefix`";
             self.warnings.push(wrong(&message, help));
         }
         let policy = match left {
@@ -301,6 +332,39 @@ impl Loader<'_> {
             self.problems
                 .push(wrong(&error.to_string(), "give each rule its own `@id`"));
         }
+    }
+
+    /// Adds a rule about the administrators' door.
+    fn admin_rule(&mut self, policy: Policy, place: &Place) {
+        if admin::names_the_group(&policy) {
+            let message = "`action == Action::\"admin\"` never applies, since it is a group";
+            let help = "write `action in Action::\"admin\"`";
+            self.problems.push(problem(place, message, help));
+        }
+        if policy.annotation("log_only").is_some() {
+            let message = "a rule about administrators cannot be on trial: nobody would tell what it would have changed";
+            let help = "take `@log_only` away";
+            self.problems.push(problem(place, message, help));
+        }
+        if let Err(error) = self.admin.add(policy) {
+            let help = "give each rule its own `@id`";
+            self.problems.push(problem(place, &error.to_string(), help));
+        }
+    }
+
+    /// The rules about the administrators' door, checked against a schema of their own.
+    fn admin(&mut self) -> Option<AdminRules> {
+        let all = std::mem::take(&mut self.admin);
+        let made = schema::admin(self.vocabulary).and_then(|schema| {
+            self.validate(&all, &schema);
+            AdminRules::new(all, schema)
+        });
+        made.map_err(|message| {
+            let place = ("rules".to_owned(), None);
+            self.problems
+                .push(problem(&place, &message, "tell its author"));
+        })
+        .ok()
     }
 
     /// Tags of tools that are not admitted do nothing, and say so.

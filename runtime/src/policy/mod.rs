@@ -3,6 +3,7 @@
 //! Never reads a clock, a file or the network: a decision can be replayed from the audit log. Nothing is allowed that no
 //! rule allows, a rule that fails to evaluate refuses the call, and a rule that cannot apply is refused when it is loaded.
 
+mod admin;
 mod anonymous;
 mod ask;
 mod ceilings;
@@ -21,6 +22,7 @@ mod memo;
 mod near;
 mod reads;
 mod refusal;
+mod rule;
 mod schema;
 mod shape;
 mod slice;
@@ -43,14 +45,18 @@ use crate::identity::Caller;
 use crate::ids::{Digest, ToolName};
 use crate::problem::Problem;
 
+pub use admin::{AdminAction, AdminPermit, AdminResource, compare_admin, own_admin};
 pub use ask::Step;
 pub use ceilings::Ceilings;
 pub use circumstances::Circumstances;
 pub use compare::{Authority, Difference, Edits, How, May, compare, compare_call};
-pub use expect::{CallerText, Case, Described, Expect, Expectations, Verdict, judge};
+pub use expect::{
+    AdminCase, CallerText, Case, Described, Expect, Expectations, Verdict, judge, judge_admin,
+};
 pub use load::PolicyError;
 pub use near::Near;
 pub use refusal::Refusal;
+pub use rule::RuleFacts;
 pub use shape::{Unreadable, Why};
 pub use step_up::{SignIn, StepUp};
 pub use trial::{Observation, Would};
@@ -132,6 +138,10 @@ pub struct Rules {
     ceilings: BTreeMap<String, Ceilings>,
     /// The tools that callers without a token see, each at its build.
     open: BTreeMap<ToolName, Digest>,
+    /// What decides about the administrators' door.
+    admin: admin::AdminRules,
+    /// What the rules say of themselves, by id.
+    told: Vec<RuleFacts>,
     /// Rules that decide nothing yet.
     trial: Option<trial::Trial>,
     schemas: Schemas,
@@ -182,6 +192,11 @@ impl Rules {
     /// Whether there are no rules, so that nothing is allowed.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// What each rule says of itself, in the order of their ids.
+    pub fn told(&self) -> &[RuleFacts] {
+        &self.told
     }
 
     /// What the operator should know of rules that are in force, such as names of tools that are not admitted.

@@ -9,7 +9,8 @@ use cedar_policy::{ActionConstraint, EntityUid, Policy, ResourceConstraint};
 use serde_json::Value;
 
 use super::Vocabulary;
-use super::schema::{CALL, CONTEXT, action_name};
+use super::admin::{self, Part};
+use super::schema::{ADMIN_CONTEXT, CALL, CONTEXT, action_name};
 use super::shape::{Sight, Why, sight};
 use crate::catalog::Tool;
 
@@ -18,13 +19,17 @@ pub(super) fn unreadable(policy: &Policy, tools: &[Tool], vocabulary: &Vocabular
     let Ok(json) = policy.to_json() else {
         return Vec::new();
     };
+    let words = match admin::part(policy) {
+        Part::Tools | Part::Mixed => &CONTEXT[..],
+        Part::Admin => &ADMIN_CONTEXT[..],
+    };
     let concerned: Vec<&Tool> = tools.iter().filter(|tool| concerns(policy, tool)).collect();
     let mut found = BTreeSet::new();
     let conditions = json.get("conditions").and_then(Value::as_array);
     for condition in conditions.into_iter().flatten() {
         if let Some(body) = condition.get("body") {
             walk(body, &concerned, &mut found);
-            presence(body, vocabulary, &mut found);
+            presence(body, words, vocabulary, &mut found);
         }
     }
     found.into_iter().collect()
@@ -60,7 +65,12 @@ pub(super) fn concerns(policy: &Policy, tool: &Tool) -> bool {
 }
 
 /// `has` of a word that nothing can have is a slip, and with `unless` it would go unnoticed.
-fn presence(expression: &Value, vocabulary: &Vocabulary, found: &mut BTreeSet<String>) {
+fn presence(
+    expression: &Value,
+    words: &[&str],
+    vocabulary: &Vocabulary,
+    found: &mut BTreeSet<String>,
+) {
     match expression {
         Value::Object(members) => {
             for (operator, operand) in members {
@@ -72,17 +82,18 @@ fn presence(expression: &Value, vocabulary: &Vocabulary, found: &mut BTreeSet<St
                     if of_claims && !vocabulary.claims.contains_key(name) {
                         found.insert(format!("no issuer has a claim `{name}` for rules"));
                     }
-                    if path(left).is_some_and(|names| names.is_empty()) && !CONTEXT.contains(&name)
-                    {
+                    if path(left).is_some_and(|names| names.is_empty()) && !words.contains(&name) {
                         found.insert(format!("`context` never has `{name}`"));
                     }
                 }
                 if operator != "Value" {
-                    presence(operand, vocabulary, found);
+                    presence(operand, words, vocabulary, found);
                 }
             }
         }
-        Value::Array(all) => all.iter().for_each(|one| presence(one, vocabulary, found)),
+        Value::Array(all) => all
+            .iter()
+            .for_each(|one| presence(one, words, vocabulary, found)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

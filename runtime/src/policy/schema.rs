@@ -1,7 +1,8 @@
 //! The Cedar schema, made from the admitted tools.
 //!
 //! One action `call:NAME` per tool stands in the group `call`, because Cedar types the context per action and arguments
-//! differ per tool. `list` and `use` are one action each.
+//! differ per tool. `list` and `use` are one action each. The administrators' actions have a schema of their own, so that no
+//! rule about tools is ever asked about them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,6 +11,7 @@ use cedar_policy::{EntityId, EntityTypeName, EntityUid, Schema};
 use serde_json::{Map, Value, json};
 
 use super::Vocabulary;
+use super::admin::AdminAction;
 use super::anonymous::ANONYMOUS;
 use super::shape::{Shape, cedar_type, shape};
 use crate::catalog::Tool;
@@ -35,6 +37,7 @@ static KINDS: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
         "Group",
         "Package",
         "Role",
+        "Server",
         "Tenant",
         "Tool",
         "User",
@@ -50,33 +53,63 @@ pub(super) fn uid(kind: &str, id: &str) -> Result<EntityUid, String> {
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
-/// The schema for these tools, as Cedar's JSON form.
-fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Value {
-    let strings = json!({"type": "Set", "element": {"type": "String"}});
-    let optional = |kind: &str| json!({"type": kind, "required": false});
-    // Listing knows neither arguments nor the time: a list that changed by the clock would change without a word to clients.
-    let context = |arguments: Option<Shape>, timed: bool| {
-        let mut attributes = json!({
-            "client": {"type": "String"},
-            "tier": {"type": "Long"},
-            "acr": optional("String"),
-            "amr": strings,
-            "auth_time": optional("Long"),
-            "actor": {"type": "Record", "required": false, "attributes": {
+fn strings() -> Value {
+    json!({"type": "Set", "element": {"type": "String"}})
+}
+
+fn optional(kind: &str) -> Value {
+    json!({"type": kind, "required": false})
+}
+
+/// What `context` says of the caller, and of the time where the question knows it.
+fn of_caller(timed: bool) -> Map<String, Value> {
+    let pairs = [
+        ("client", json!({"type": "String"})),
+        ("acr", optional("String")),
+        ("amr", strings()),
+        ("auth_time", optional("Long")),
+        (
+            "actor",
+            json!({"type": "Record", "required": false, "attributes": {
                 "issuer": {"type": "String"},
                 "subject": {"type": "String"},
                 "client": optional("String"),
-            }},
-            "actors": {"type": "Long"},
-            "tool": {"type": "Entity", "name": "Tool"},
-        });
-        if let Some(attributes) = attributes.as_object_mut() {
-            for name in ["now", "hour", "weekday"].into_iter().filter(|_| timed) {
-                attributes.insert(name.to_owned(), json!({"type": "Long"}));
-            }
-            if let Some(shape) = arguments {
-                attributes.insert("args".to_owned(), Value::Object(cedar_type(&shape)));
-            }
+            }}),
+        ),
+        ("actors", json!({"type": "Long"})),
+    ];
+    let times = ["now", "hour", "weekday"].into_iter().filter(|_| timed);
+    let times = times.map(|name| (name, json!({"type": "Long"})));
+    let pairs = pairs.into_iter().chain(times);
+    pairs.map(|(name, kind)| (name.to_owned(), kind)).collect()
+}
+
+fn user(vocabulary: &Vocabulary) -> Value {
+    json!({
+        "memberOfTypes": ["Role", "Group", "Tenant"],
+        "shape": {"type": "Record", "attributes": {
+            "issuer": {"type": "String"},
+            "subject": {"type": "String"},
+            "tenant": {"type": "String"},
+            "roles": strings(),
+            "groups": strings(),
+            "scopes": strings(),
+            "has_user": {"type": "Boolean"},
+            "claims": claims(vocabulary),
+        }},
+    })
+}
+
+/// The schema for these tools, as Cedar's JSON form.
+fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Value {
+    // Listing knows neither arguments nor the time: a list that changed by the clock would change without a word to clients.
+    let context = |arguments: Option<Shape>, timed: bool| {
+        let mut attributes = of_caller(timed);
+        attributes.insert("tier".to_owned(), json!({"type": "Long"}));
+        let tool = json!({"type": "Entity", "name": "Tool"});
+        attributes.insert("tool".to_owned(), tool);
+        if let Some(shape) = arguments {
+            attributes.insert("args".to_owned(), Value::Object(cedar_type(&shape)));
         }
         json!({"type": "Record", "attributes": attributes})
     };
@@ -112,19 +145,7 @@ fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Val
             "Group": {},
             "Tenant": {},
             "Package": {"shape": {"type": "Record", "attributes": {"publisher": {"type": "String"}}}},
-            "User": {
-                "memberOfTypes": ["Role", "Group", "Tenant"],
-                "shape": {"type": "Record", "attributes": {
-                    "issuer": {"type": "String"},
-                    "subject": {"type": "String"},
-                    "tenant": {"type": "String"},
-                    "roles": strings,
-                    "groups": strings,
-                    "scopes": strings,
-                    "has_user": {"type": "Boolean"},
-                    "claims": claims(vocabulary),
-                }},
-            },
+            "User": user(vocabulary),
             "Tool": {
                 "memberOfTypes": ["Package"],
                 "shape": {"type": "Record", "attributes": {
@@ -132,9 +153,9 @@ fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Val
                     "package": {"type": "String"},
                     "publisher": {"type": "String"},
                     "tier": {"type": "Long"},
-                    "kinds": strings,
+                    "kinds": strings(),
                     "digest": {"type": "String"},
-                    "tags": strings,
+                    "tags": strings(),
                     "read_only": {"type": "Boolean"},
                     "destructive": {"type": "Boolean"},
                     "idempotent": {"type": "Boolean"},
@@ -210,6 +231,38 @@ impl Schemas {
     }
 }
 
+/// The schema of the administrators' door.
+pub(super) fn admin(vocabulary: &Vocabulary) -> Result<Schema, String> {
+    let context = json!({"type": "Record", "attributes": of_caller(true)});
+    let action = |resources: &[&str]| {
+        json!({
+            "memberOf": [{"id": ADMIN}],
+            "appliesTo": {"principalTypes": ["User"], "resourceTypes": resources, "context": context},
+        })
+    };
+    let document = json!({"": {
+        "entityTypes": {
+            "Role": {},
+            "Group": {},
+            "Server": {"enum": [SERVER]},
+            "Tenant": {"memberOfTypes": ["Server"]},
+            "User": user(vocabulary),
+        },
+        "actions": {
+            ADMIN: {},
+            AdminAction::Read.as_str(): action(&["Server", "Tenant"]),
+            AdminAction::Revoke.as_str(): action(&["Tenant"]),
+        },
+    }});
+    Schema::from_json_value(document).map_err(|error| error.to_string())
+}
+
+/// The group of all that administrators do.
+pub(super) const ADMIN: &str = "admin";
+
+/// The one server of the administrators' rules, in which every tenant is.
+pub(super) const SERVER: &str = "bailiwick";
+
 /// The group in which every tool has an action of its own.
 pub(super) const CALL: &str = "call";
 
@@ -235,4 +288,17 @@ pub(super) const CONTEXT: [&str; 12] = [
     "hour",
     "weekday",
     "args",
+];
+
+/// All that `context` can have where an administrator acts.
+pub(super) const ADMIN_CONTEXT: [&str; 9] = [
+    "client",
+    "acr",
+    "amr",
+    "auth_time",
+    "actor",
+    "actors",
+    "now",
+    "hour",
+    "weekday",
 ];

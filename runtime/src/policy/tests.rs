@@ -1,3 +1,4 @@
+mod admin;
 mod anonymous;
 mod arguments;
 mod bounds;

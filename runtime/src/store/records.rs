@@ -197,6 +197,12 @@ pub struct ConsentFilter {
     pub client: Option<ClientId>,
     /// To which tool.
     pub tool: Option<ToolName>,
+    /// In which tenant.
+    pub tenant: Option<Tenant>,
+    /// Older than this record.
+    pub before: Option<Uuid>,
+    /// The newest so many.
+    pub limit: Option<u32>,
 }
 
 /// Exactly which tool a question or a consent was about.
@@ -244,7 +250,7 @@ pub enum ConsentState {
 pub enum Ender {
     /// Its user.
     User,
-    /// The operator.
+    /// The operator, by a command, or an administrator in the operator's name.
     Operator,
     /// Nobody: the tool has another publisher.
     Publisher,

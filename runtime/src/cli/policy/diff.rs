@@ -10,7 +10,8 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::identity::Caller;
 use crate::policy::{
-    CallerText, Circumstances, Difference, Edits, Expectations, How, Rules, compare, compare_call,
+    CallerText, Circumstances, Difference, Edits, Expectations, How, Rules, compare, compare_admin,
+    compare_call, own_admin,
 };
 use crate::server;
 use crate::store::SqliteStore;
@@ -96,6 +97,9 @@ fn differences(
                 say(name, &one);
             }
         }
+        for one in compare_admin(old, new, &caller, &own_admin(&caller), now) {
+            say(name, &one);
+        }
     }
     for case in &scene.expectations.cases {
         let at = || format!("{file}:{}: the case `{}`", case.line, case.name);
@@ -117,6 +121,15 @@ fn differences(
             say(&who, &one);
         }
     }
+    for case in &scene.expectations.admin {
+        let at = || format!("{file}:{}: the case `{}`", case.line, case.name);
+        let now = case.now.unwrap_or(now);
+        let caller = ground.caller(&case.caller, now).with_context(at)?;
+        let asked = [(case.action, case.on(&caller))];
+        for one in compare_admin(old, new, &caller, &asked, now) {
+            say(&scene.named(&case.caller, &caller), &one);
+        }
+    }
     Ok(count)
 }
 
@@ -125,6 +138,7 @@ impl Ground {
     fn empty(&self) -> Scene {
         Scene {
             expectations: Expectations {
+                admin: Vec::new(),
                 file: String::new(),
                 callers: Vec::new(),
                 tools: Vec::new(),

@@ -142,6 +142,45 @@ fn nobody_without_the_role_reaches_an_administrators_tool() {
 }
 
 #[test]
+fn nobody_without_the_role_reaches_an_admin_action() {
+    // Each template alone, and all rules about tools of all of them together with one that permits everything.
+    let mut sets: Vec<String> = TEMPLATES.map(|(_, text, _)| text.to_owned()).to_vec();
+    let mut all = "permit (principal, action, resource);\n".to_owned();
+    for (name, text, _) in TEMPLATES {
+        all.push_str(&text.replace("@id(\"", &format!("@id(\"{name}-")));
+    }
+    sets.push(all);
+    let places = ["north", "admin"].map(|name| AdminResource::Tenant(name.parse().unwrap()));
+    let places: Vec<_> = [AdminResource::Server].into_iter().chain(places).collect();
+    let mut reached = 0;
+    for text in &sets {
+        let (rules, _) = loaded(text);
+        let has_door = text.contains("Action::\"admin\"");
+        for roles in subsets(&ROLES) {
+            for own in ["north", "admin"] {
+                let who = caller(
+                    json!({"roles": roles, "groups": ["admin"], "scope": "tools:call admin", "tenant": own}),
+                );
+                for action in [AdminAction::Read, AdminAction::Revoke] {
+                    for on in &places {
+                        let decided = rules.permit_admin(&who, action, on, NOW).is_ok();
+                        let within = match on {
+                            AdminResource::Server => action == AdminAction::Read,
+                            AdminResource::Tenant(tenant) => tenant.as_str() == own,
+                        };
+                        let expected = has_door && within && roles.contains(&"admin");
+                        assert_eq!(decided, expected, "{roles:?} of {own}: {action:?} {on}");
+                        reached += usize::from(decided);
+                    }
+                }
+            }
+        }
+    }
+    // The template and all together; half of all sets of roles, two tenants, three things that one may do.
+    assert_eq!(reached, 2 * 64 * 2 * 3);
+}
+
+#[test]
 fn nothing_that_changes_things_without_a_fresh_sign_in() {
     // Whatever else permits it.
     let text = format!(
@@ -253,10 +292,16 @@ fn the_expectations_of_the_documentation_are_read() {
     let page = include_str!("../../../../docs/policy.md");
     let parts = page.split("```toml\n").skip(1);
     let blocks = parts.map(|rest| rest.split("```").next().unwrap_or_default());
-    let mut files: Vec<_> = blocks.filter(|block| block.contains("[[case]]")).collect();
-    let file = files.pop().unwrap();
-    let read = Expectations::parse("docs/policy.md", file).unwrap_or_else(|all| panic!("{all:?}"));
-    assert_eq!((files.len(), read.cases.len(), read.tools.len()), (0, 2, 1));
+    let is_file = |block: &&str| block.contains("[[case]]") || block.contains("[[admin]]");
+    let files: Vec<_> = blocks.filter(is_file).collect();
+    assert_eq!(files.len(), 2);
+    // The second goes on where the first ends.
+    let file = files.concat();
+    let read = Expectations::parse("docs/policy.md", &file).unwrap_or_else(|all| panic!("{all:?}"));
+    assert_eq!(
+        (read.cases.len(), read.admin.len(), read.tools.len()),
+        (2, 1, 1)
+    );
 }
 
 /// Generated facts of a caller, from which both the token and the naive facts are made.

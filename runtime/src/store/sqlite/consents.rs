@@ -61,12 +61,17 @@ pub(super) async fn fitting(
 ) -> Result<Vec<ConsentRow>, StoreError> {
     sqlx::query(
         "SELECT * FROM consent WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR sub = ?2) \
-         AND (?3 IS NULL OR client_id = ?3) AND (?4 IS NULL OR tool = ?4) ORDER BY id DESC",
+         AND (?3 IS NULL OR client_id = ?3) AND (?4 IS NULL OR tool = ?4) \
+         AND (?5 IS NULL OR tenant = ?5) AND (?6 IS NULL OR id < ?6) ORDER BY id DESC LIMIT ?7",
     )
     .bind(filter.id.map(|id| id.to_string()))
     .bind(filter.subject.as_ref().map(Subject::as_str))
     .bind(filter.client.as_ref().map(ClientId::as_str))
     .bind(filter.tool.as_ref().map(ToolName::as_str))
+    .bind(filter.tenant.as_ref().map(Tenant::as_str))
+    .bind(filter.before.map(|id| id.to_string()))
+    // SQLite takes a negative limit for none.
+    .bind(filter.limit.map_or(-1, i64::from))
     .fetch_all(readers)
     .await?
     .iter()
