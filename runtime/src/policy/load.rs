@@ -138,7 +138,7 @@ fn load(
         admin,
         told: loader.told.into_values().collect(),
         trial: (!loader.on_trial.is_empty()).then_some(Trial {
-            policies: loader.all,
+            policies: Sliced::new(loader.all),
             rules: loader.on_trial,
         }),
         ceilings: loader.ceilings,

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use cedar_policy::PolicySet;
 
 use super::ask::{self, Question, Step};
+use super::slice::Sliced;
 use super::{Caller, Ceilings, Circumstances, Rules, Tool};
 
 /// Rules under trial, with all that decide beside them.
 pub(super) struct Trial {
     /// The rules that decide, and those under trial.
-    pub(super) policies: PolicySet,
+    pub(super) policies: Sliced,
     /// The rules under trial, by id.
     pub(super) rules: BTreeSet<String>,
 }
@@ -79,11 +80,16 @@ impl Rules {
         let Some(trial) = &self.trial else {
             return Vec::new();
         };
+        let with = Arc::clone(&trial.policies.about(tool).rules);
+        let mut concerning = with.policies();
+        if !concerning.any(|policy| trial.rules.contains(AsRef::<str>::as_ref(policy.id()))) {
+            return Vec::new();
+        }
         let rules = Arc::clone(&self.policies.about(tool).rules);
         let asked = |question: Question<'_>| {
             let asking = self.asking_for(caller, tool, question, at);
             let ask = |rules: &PolicySet| ask::ask(rules, &self.schemas, &asking, question);
-            (ask(&rules), ask(&trial.policies))
+            (ask(&rules), ask(&with))
         };
         let bounds =
             |(now, then): &(Step, Step)| (self.bounds(&now.rules), self.bounds(&then.rules));

@@ -54,6 +54,11 @@ fn a_rule_under_trial_changes_nothing_and_says_what_it_would_have() {
         (vec![told("call", Would::Fail)], true, true)
     );
 
+    let elsewhere = format!(
+        "{all}@id(\"trial\") @log_only(\"true\") forbid(principal, action, resource in Package::\"mail\");"
+    );
+    assert_eq!(observed(&elsewhere, &tool), (vec![], true, true));
+
     // What agrees with what is decided anyway is not worth a word.
     let same =
         format!("{all}@id(\"trial\") @log_only(\"true\") permit(principal, action, resource);");
