@@ -18,6 +18,7 @@ mod attacks;
 mod cli;
 mod cli_rules;
 mod cli_state;
+mod crossing;
 mod egress;
 mod facts;
 mod files;

@@ -18,7 +18,7 @@ pub use packages::{
     GUEST_WALL_MS, component_bytes, guests, hurried_toml_of, pack, pack_guest, packed, program,
     root, toml_of, tool, with_manifest,
 };
-pub use server::{Server, Setup, config_text, for_an_hour, free_ports};
+pub use server::{Server, Setup, config_text, for_an_hour, free_ports, ticket};
 pub use stream::Stream;
 pub use upstream::{Canary, Upstream};
 
