@@ -109,7 +109,7 @@ fn the_same_name_in_another_tenant_is_another_user() {
 }
 
 #[test]
-fn a_token_is_seen_by_no_tool_no_log_no_record_and_no_upstream() {
+fn a10_o8_t22_a_token_is_seen_by_no_tool_no_log_no_record_and_no_upstream() {
     run(async {
         let upstream = Upstream::start().await;
         let setup = Setup::new().tools(&["hello", "notes"]).await;

@@ -30,7 +30,7 @@ fn a_tool_without_capability_answers_in_both_eras_and_nobody_is_asked() {
 }
 
 #[test]
-fn a_capability_is_used_only_after_its_user_allowed_it_on_our_page() {
+fn p26_p30_s1_2_a_capability_is_used_only_after_its_user_allowed_it_on_our_page() {
     run(async {
         let server = Setup::new().tools(&["notes"]).await.start().await;
         let alice = server.caller("alice");
@@ -63,7 +63,7 @@ fn a_capability_is_used_only_after_its_user_allowed_it_on_our_page() {
 }
 
 #[test]
-fn an_older_client_gets_the_link_as_an_error_that_it_can_show() {
+fn d6_d7_an_older_client_gets_the_link_as_an_error_that_it_can_show() {
     run(async {
         let server = Setup::new().tools(&["notes"]).await.start().await;
         let alice = server.caller("alice").in_era(Era::Legacy);
@@ -80,14 +80,14 @@ fn an_older_client_gets_the_link_as_an_error_that_it_can_show() {
 }
 
 #[test]
-fn nobody_else_can_answer_the_question() {
+fn p27_o7_nobody_else_can_answer_the_question() {
     run(async {
         let server = Setup::new().tools(&["notes"]).await.start().await;
         let alice = server.caller("alice");
         let link = alice.call("notes_write", note()).await.link().unwrap();
         let page = Browser::default().open(&link, "root").await;
         assert_eq!(page.status, 404, "{page:?}");
-        assert!(!page.html.contains("Notes"), "{page:?}");
+        assert!(!page.html.contains("notes_write"), "{page:?}");
         assert_eq!(alice.call("notes_write", note()).await.link(), Some(link));
         let foreign = server.records().await.into_iter();
         let foreign = foreign.filter(|stored| stored.record.kind == "consent.foreign-user");
@@ -97,7 +97,7 @@ fn nobody_else_can_answer_the_question() {
 }
 
 #[test]
-fn a_page_answers_under_no_name_but_ours() {
+fn w7_a_page_answers_under_no_name_but_ours() {
     run(async {
         let server = Setup::new().tools(&["notes"]).await.start().await;
         let alice = server.caller("alice");

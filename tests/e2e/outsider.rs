@@ -207,7 +207,7 @@ fn a_missing_consent_is_asked_for_as_the_client_can_show_it() {
 }
 
 #[test]
-fn a_state_that_is_not_ours_or_not_for_this_call_is_refused() {
+fn p22_h5_a_state_that_is_not_ours_or_not_for_this_call_is_refused() {
     run(async {
         let server = Setup::new().tools(&["notes"]).await.start().await;
         let (alice, bob) = (server.caller("alice"), server.caller("bob"));

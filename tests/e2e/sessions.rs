@@ -177,7 +177,7 @@ fn a_client_that_never_comes_back_leaves_no_call_behind() {
 }
 
 #[test]
-fn s4_two_users_cross_their_ids_and_get_the_answer_of_an_unknown_session() {
+fn d7_6_s4_4_two_users_cross_their_ids_and_get_the_answer_of_an_unknown_session() {
     run(async {
         let server = setup().tools(&["notes"]).await.start().await;
         let alice = Client::of(server.caller("alice")).await;

@@ -66,6 +66,20 @@ impl Browser {
             .await
     }
 
+    /// All of its cookies, as a request holds them.
+    pub fn cookie_header(&self) -> String {
+        let cookies = self.cookies.iter();
+        let cookies: Vec<_> = cookies
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        cookies.join("; ")
+    }
+
+    /// What its cookies hold.
+    pub fn cookie_values(&self) -> Vec<String> {
+        self.cookies.values().cloned().collect()
+    }
+
     async fn follow(
         &mut self,
         mut method: Method,
@@ -74,11 +88,7 @@ impl Browser {
     ) -> Page {
         for _ in 0..REDIRECTS_MAX {
             let mut request = http().request(method.clone(), url.clone());
-            let cookies = self.cookies.iter();
-            let cookies: Vec<_> = cookies
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            request = request.header(COOKIE, cookies.join("; "));
+            request = request.header(COOKIE, self.cookie_header());
             if let Some((fields, origin)) = form.take() {
                 request = request
                     .header(ORIGIN, origin)

@@ -19,7 +19,7 @@ async fn states() -> (World, RequestStates, TicketId) {
 }
 
 #[tokio::test]
-async fn a_state_comes_back_once_and_in_time() {
+async fn p22_p23_h5_a_state_comes_back_once_and_in_time() {
     let (_world, states, ticket) = states().await;
     let text = states.seal(&facts("alice"), &ticket, NOW).unwrap();
     assert!(!text.contains("alice") && !text.contains(ticket.as_str()));
@@ -34,7 +34,7 @@ async fn a_state_comes_back_once_and_in_time() {
 }
 
 #[tokio::test]
-async fn a_state_belongs_to_one_call() {
+async fn p22_p31_h5_a_state_belongs_to_one_call() {
     let (_world, states, ticket) = states().await;
     let mine = facts("alice");
     let text = states.seal(&mine, &ticket, NOW).unwrap();
@@ -70,7 +70,7 @@ async fn a_state_belongs_to_one_call() {
 }
 
 #[tokio::test]
-async fn a_changed_state_is_refused() {
+async fn p22_p31_a_changed_state_is_refused() {
     let (_world, states, ticket) = states().await;
     let text = states.seal(&facts("alice"), &ticket, NOW).unwrap();
     for at in 0..text.len() {

@@ -30,7 +30,7 @@ async fn w1_r11_no_token_is_a_401_with_a_challenge_and_no_error_in_each_era() {
 }
 
 #[tokio::test]
-async fn w1_a_token_in_the_query_or_a_cookie_counts_for_nothing() {
+async fn w1_a9_a_token_in_the_query_or_a_cookie_counts_for_nothing() {
     let rig = Rig::new();
     let token = testing::token(json!({}));
     for mut request in both() {
@@ -201,7 +201,7 @@ async fn w6_keys_out_of_reach_are_a_503_without_a_challenge() {
 }
 
 #[tokio::test]
-async fn w10_every_request_is_verified_whatever_its_method() {
+async fn w10_s4_1_every_request_is_verified_whatever_its_method() {
     let rig = Rig::new();
     for method in [Method::GET, Method::DELETE, Method::PUT, Method::OPTIONS] {
         for mut request in both() {

@@ -214,7 +214,7 @@ async fn p11_a_notification_is_accepted_without_a_body() {
 }
 
 #[tokio::test]
-async fn answers_are_not_stored_and_carry_their_request_id() {
+async fn p24_answers_are_not_stored_and_carry_their_request_id() {
     let rig = Rig::new();
     let shown = rig.send(call()).await;
     assert_eq!(shown.header("cache-control"), Some("no-store"));

@@ -47,7 +47,7 @@ fn is_link(result: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_call_asks_by_url_waits_and_goes_on_after_the_user_decided() {
+async fn p26_d7_5_a_call_asks_by_url_waits_and_goes_on_after_the_user_decided() {
     let (rig, _) = rig();
     let id = begin(&rig, json!({})).await;
     let (mut stream, question) = asked(&rig, &id).await;
@@ -81,7 +81,7 @@ async fn a_call_asks_by_url_waits_and_goes_on_after_the_user_decided() {
 }
 
 #[tokio::test]
-async fn the_decision_counts_whether_or_not_the_client_answers() {
+async fn p30_the_decision_counts_whether_or_not_the_client_answers() {
     let (rig, _) = rig();
     let id = begin(&rig, json!({})).await;
     let (mut stream, question) = asked(&rig, &id).await;
@@ -107,7 +107,7 @@ async fn p21_decline_and_cancel_end_the_call_and_allow_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_cannot_ask_gets_the_link_as_text() {
+async fn p21_d6_a_client_that_cannot_ask_gets_the_link_as_text() {
     let (rig, _) = rig();
     let id = begin(&rig, json!({})).await;
     for failed in [
@@ -122,7 +122,7 @@ async fn a_client_that_cannot_ask_gets_the_link_as_text() {
 }
 
 #[tokio::test]
-async fn who_never_said_that_it_shows_links_is_not_asked() {
+async fn p21_d7_5_who_never_said_that_it_shows_links_is_not_asked() {
     let (rig, _) = rig();
     for (version, elicitation) in [
         (LEGACY, json!({})),
@@ -140,7 +140,7 @@ async fn who_never_said_that_it_shows_links_is_not_asked() {
 }
 
 #[tokio::test]
-async fn s4_the_answer_of_another_session_reaches_nobody() {
+async fn s4_4_the_answer_of_another_session_reaches_nobody() {
     let (rig, _) = rig();
     let alice = begin(&rig, json!({})).await;
     let (own, claims) = (begin(&rig, json!({})).await, json!({"sub": "mallory"}));

@@ -68,7 +68,7 @@ async fn is_alive(rig: &Rig, session: &str, claims: Value) -> bool {
 }
 
 #[tokio::test]
-async fn d4_an_id_is_256_random_bits_and_never_the_same() {
+async fn d4_d7_4_h2_s4_3_an_id_is_256_random_bits_and_never_the_same() {
     let (rig, _) = rig();
     let (one, other) = (begin(&rig, json!({})).await, begin(&rig, json!({})).await);
     assert_ne!(one, other);
@@ -123,7 +123,7 @@ fn all(shown: Shown) -> (StatusCode, HeaderMap, String) {
 }
 
 #[tokio::test]
-async fn s4_the_id_of_another_user_or_client_or_tenant_is_as_unknown_as_none() {
+async fn d7_1_d7_2_d7_6_h4_s4_4_the_id_of_another_user_or_client_or_tenant_is_as_unknown_as_none() {
     let (rig, _) = rig();
     let alice = json!({"sub": "alice"});
     let id = begin(&rig, alice.clone()).await;
@@ -156,7 +156,7 @@ async fn s4_the_id_of_another_user_or_client_or_tenant_is_as_unknown_as_none() {
 }
 
 #[tokio::test]
-async fn s4_an_id_without_a_good_token_is_worth_nothing() {
+async fn d7_3_d7_4_h1_h3_s4_2_an_id_without_a_good_token_is_worth_nothing() {
     let (rig, _) = rig();
     let id = begin(&rig, json!({})).await;
     let expired = json!({"exp": testing::NOW.secs() - 3600});
@@ -189,7 +189,7 @@ async fn what_names_no_session_in_one_way_is_an_unknown_session() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_nobody_uses_it_and_in_any_case_at_its_age() {
+async fn d7_4_a_session_ends_when_nobody_uses_it_and_in_any_case_at_its_age() {
     let (rig, clock) = rig();
     let (used, idle) = (begin(&rig, json!({})).await, begin(&rig, json!({})).await);
     let step = SESSION_IDLE_MAX - Duration::from_secs(1);
@@ -228,7 +228,7 @@ async fn initialize_always_gives_a_new_id_and_ends_the_session_that_it_shows() {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_sessions_and_the_oldest_gives_way() {
+async fn d7_4_a_user_has_so_many_sessions_and_the_oldest_gives_way() {
     let (rig, clock) = rig();
     let second = Duration::from_secs(1);
     let mallory = begin(&rig, json!({"sub": "mallory"})).await;
@@ -252,7 +252,7 @@ async fn a_user_has_so_many_sessions_and_the_oldest_gives_way() {
 }
 
 #[tokio::test]
-async fn d3_a_session_keeps_to_its_revision() {
+async fn d3_d7_5_a_session_keeps_to_its_revision() {
     let (rig, _) = rig();
     let id = begin(&rig, json!({})).await;
     for request in [list, reply, || bare(Method::GET), || bare(Method::DELETE)] {
@@ -268,7 +268,7 @@ async fn d3_a_session_keeps_to_its_revision() {
 }
 
 #[tokio::test]
-async fn delete_ends_a_session_and_every_later_use_is_of_an_unknown_one() {
+async fn d4_d7_2_delete_ends_a_session_and_every_later_use_is_of_an_unknown_one() {
     let (rig, _) = rig();
     let (id, other) = (begin(&rig, json!({})).await, begin(&rig, json!({})).await);
     let mut stream = Stream::open(&rig, within(&id, bare(Method::GET))).await;

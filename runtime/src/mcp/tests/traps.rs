@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn r1_no_session_is_ever_issued_or_honoured() {
+async fn r1_h6_no_session_is_ever_issued_or_honoured() {
     let rig = Rig::new();
     let initialize = json!({
         "protocolVersion": LEGACY,

@@ -48,7 +48,7 @@ fn not_for_you(page: &Page) {
 }
 
 #[tokio::test]
-async fn a_question_is_asked_answered_and_then_the_call_goes_on() {
+async fn s1_4_s1_5_a_question_is_asked_answered_and_then_the_call_goes_on() {
     let world = World::start().await;
     let (browser, page) = asked(&world, "alice").await;
     for shown in [
@@ -192,7 +192,7 @@ async fn a_consent_lasts_until_the_day_that_was_chosen_and_no_longer_than_its_ti
 }
 
 #[tokio::test]
-async fn the_question_of_another_user_is_as_unknown_as_none() {
+async fn p27_h1_h4_s4_2_the_question_of_another_user_is_as_unknown_as_none() {
     let world = World::start().await;
     let url = world.question("alice").await;
     let other = Browser::new();
@@ -229,7 +229,7 @@ async fn a_link_that_is_no_ticket_is_unknown_before_any_sign_in() {
 }
 
 #[tokio::test]
-async fn an_answer_comes_from_our_page_in_the_same_session() {
+async fn s1_7_an_answer_comes_from_our_page_in_the_same_session() {
     let world = World::start().await;
     let (browser, page) = asked(&world, "alice").await;
     let url = page.url.as_str();
@@ -284,7 +284,7 @@ async fn an_answer_needs_a_session() {
 }
 
 #[tokio::test]
-async fn a_question_is_answered_once() {
+async fn h2_a_question_is_answered_once() {
     let world = World::start().await;
     let (browser, page) = asked(&world, "alice").await;
     let url = page.url.as_str();
@@ -311,7 +311,7 @@ async fn a_question_is_answered_once() {
 }
 
 #[tokio::test]
-async fn a_question_expires() {
+async fn h2_s4_3_a_question_expires() {
     let world = World::start().await;
     let (browser, page) = asked(&world, "alice").await;
     world.clock.advance(TICKET_TTL);
@@ -357,7 +357,7 @@ async fn texts_of_others_are_text() {
 }
 
 #[tokio::test]
-async fn every_page_is_framed_by_nobody_cached_by_nobody_and_runs_no_script() {
+async fn s1_8_every_page_is_framed_by_nobody_cached_by_nobody_and_runs_no_script() {
     let world = World::start().await;
     let (browser, page) = asked(&world, "alice").await;
     let done = browser
@@ -403,7 +403,7 @@ async fn every_page_is_framed_by_nobody_cached_by_nobody_and_runs_no_script() {
 }
 
 #[tokio::test]
-async fn a_page_without_a_session_leads_to_the_sign_in_and_back() {
+async fn p26_o11_a_page_without_a_session_leads_to_the_sign_in_and_back() {
     let world = World::start().await;
     let url = world.question("alice").await;
     let page = Browser::new().get(&url).await;

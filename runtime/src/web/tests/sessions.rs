@@ -119,7 +119,7 @@ async fn a_session_that_nobody_uses_ends_after_an_hour() {
 }
 
 #[tokio::test]
-async fn a_session_is_not_guessed() {
+async fn h2_s4_3_a_session_is_not_guessed() {
     let world = World::start().await;
     for guess in ["", "x", &"A".repeat(43)] {
         let browser = Browser::new();

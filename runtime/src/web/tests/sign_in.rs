@@ -49,7 +49,7 @@ pub(super) async fn is_signed_in(world: &World, browser: &Browser) -> bool {
 }
 
 #[tokio::test]
-async fn a_sign_in_is_a_code_flow_with_pkce_state_and_nonce() {
+async fn s1_16_o2_o3_o4_a_sign_in_is_a_code_flow_with_pkce_state_and_nonce() {
     let world = World::start().await;
     let browser = Browser::new();
     let start = browser.get(&world.at("/sign-in?next=/consents")).await;
@@ -104,7 +104,7 @@ async fn a_user_who_signs_in_comes_to_the_page_that_was_wanted() {
 }
 
 #[tokio::test]
-async fn cookies_are_bound_to_this_host_and_hidden_from_scripts() {
+async fn s1_9_s1_10_s1_11_o5_cookies_are_bound_to_this_host_and_hidden_from_scripts() {
     let world = World::start().await;
     let browser = Browser::new();
     let start = browser.get(&world.at("/sign-in")).await;
@@ -133,7 +133,7 @@ async fn cookies_are_bound_to_this_host_and_hidden_from_scripts() {
 }
 
 #[tokio::test]
-async fn an_answer_without_our_state_is_refused() {
+async fn s1_19_s1_20_o3_an_answer_without_our_state_is_refused() {
     let world = World::start().await;
     let browser = Browser::new();
     let back = browser.up_to_callback(&world.at("/sign-in"), "alice").await;
@@ -169,7 +169,7 @@ async fn an_answer_without_our_state_is_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_counts_in_the_browser_that_asked() {
+async fn s1_19_o3_an_answer_counts_in_the_browser_that_asked() {
     let world = World::start().await;
     let (asked, other, busy) = (Browser::new(), Browser::new(), Browser::new());
     let back = asked.up_to_callback(&world.at("/sign-in"), "alice").await;
@@ -189,7 +189,7 @@ async fn an_answer_counts_in_the_browser_that_asked() {
 }
 
 #[tokio::test]
-async fn an_answer_counts_once() {
+async fn s1_21_o3_an_answer_counts_once() {
     let world = World::start().await;
     let browser = Browser::new();
     let back = browser.up_to_callback(&world.at("/sign-in"), "alice").await;
@@ -203,7 +203,7 @@ async fn an_answer_counts_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_too_late_is_refused() {
+async fn s1_21_o3_an_answer_that_comes_too_late_is_refused() {
     let world = World::start().await;
     let browser = Browser::new();
     let back = browser.up_to_callback(&world.at("/sign-in"), "alice").await;
@@ -216,7 +216,7 @@ async fn an_answer_that_comes_too_late_is_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_names_the_issuer_that_was_asked() {
+async fn s8_o6_an_answer_names_the_issuer_that_was_asked() {
     let world = World::start().await;
     for other in [None, Some("https://evil.test"), Some("")] {
         let browser = Browser::new();
@@ -245,7 +245,7 @@ async fn an_answer_names_the_issuer_that_was_asked() {
 }
 
 #[tokio::test]
-async fn an_id_token_of_another_sign_in_is_refused() {
+async fn o7_an_id_token_of_another_sign_in_is_refused() {
     let world = World::start().await;
     let victim = Browser::new();
     victim.visit_as(&world.at("/consents"), "alice").await;
@@ -306,7 +306,7 @@ async fn a_user_whom_the_issuer_declines_is_not_signed_in() {
 }
 
 #[tokio::test]
-async fn a_sign_in_leads_to_no_address_of_somebodys_choice() {
+async fn o4_a_sign_in_leads_to_no_address_of_somebodys_choice() {
     let world = World::start().await;
     for bad in [
         "https://evil.test",
