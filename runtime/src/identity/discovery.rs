@@ -21,6 +21,8 @@ pub struct Metadata {
     pub authorization_endpoint: Option<Url>,
     /// Where a code becomes tokens.
     pub token_endpoint: Option<Url>,
+    /// Whether the token endpoint takes a client's secret in the form alone, and not by HTTP Basic.
+    pub secret_in_form: bool,
     /// Whether the answer to a sign-in names its issuer (RFC 9207).
     pub names_issuer_in_response: bool,
 }
@@ -98,9 +100,20 @@ fn read(document: &Map<String, Value>, issuer: &Issuer) -> Result<Metadata, KeyE
         })?,
         authorization_endpoint: url("authorization_endpoint")?,
         token_endpoint: url("token_endpoint")?,
+        secret_in_form: takes_secret_in_form_alone(document),
         names_issuer_in_response: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
     })
+}
+
+/// RFC 8414 §2: an issuer that does not say how it knows clients takes HTTP Basic.
+fn takes_secret_in_form_alone(document: &Map<String, Value>) -> bool {
+    let methods = document.get("token_endpoint_auth_methods_supported");
+    let takes = |method| {
+        let methods = methods.and_then(Value::as_array);
+        methods.is_some_and(|all| all.iter().any(|one| one == method))
+    };
+    takes("client_secret_post") && !takes("client_secret_basic")
 }
 
 /// A URL of the metadata; over plain HTTP only from an issuer that is itself there, which only development has.
@@ -205,6 +218,29 @@ mod tests {
             .is_err()
         );
         assert!(judged("https://as.test", json!({"issuer": ["https://as.test"]})).is_err());
+    }
+
+    #[test]
+    fn a_secret_goes_into_the_form_only_where_basic_is_not_taken() {
+        let in_form = |methods: Value| {
+            let document = json!({
+                "issuer": "https://as.test",
+                "jwks_uri": "https://as.test/keys",
+                "token_endpoint_auth_methods_supported": methods,
+            });
+            judged("https://as.test", document).unwrap().secret_in_form
+        };
+        assert!(in_form(json!(["client_secret_post"])));
+        assert!(in_form(json!(["none", "client_secret_post"])));
+        for basic in [
+            json!(["client_secret_post", "client_secret_basic"]),
+            json!(["private_key_jwt"]),
+            json!([]),
+            json!("client_secret_post"),
+            json!(null),
+        ] {
+            assert!(!in_form(basic.clone()), "{basic}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use super::secret::Secret;
 use crate::clock::Timestamp;
 use crate::config::SignIn;
+use crate::consent::T3_TTL;
 use crate::egress::Egress;
 use crate::identity::{BearerToken, FetchKeys, KeyError, Metadata, discover};
 use crate::ids::{Digest, Issuer};
@@ -30,6 +31,9 @@ use crate::limits::{JWKS_FETCH_MAX, JWKS_REFETCH_MIN, JWKS_TTL, TOKEN_BYTES_MAX}
 const ANSWER_BYTES_MAX: usize = 4 * TOKEN_BYTES_MAX;
 /// One exchange of a code, from connecting to the last byte. A person waits.
 const EXCHANGE_MAX: Duration = Duration::from_secs(10);
+/// What we ask about the age of an ordinary sign-in, in `max_age`. A year bounds little; it is there because an issuer has to
+/// say when the user proved who they are (`auth_time`) only where a bound was asked for, and our records want to know.
+const AGE_ASKED: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Largest file of a client secret, in bytes.
 const SECRET_BYTES_MAX: usize = 4096;
 
@@ -113,7 +117,12 @@ pub(super) enum IssuerFault {
     /// It did not answer in time.
     #[error("the token endpoint did not answer within {} s", EXCHANGE_MAX.as_secs())]
     Deadline,
-    /// It refused the code.
+    /// It does not take the code: the browser's part, not the issuer's.
+    #[error(
+        "the token endpoint does not take the code; it was used before, is too old, or belongs to another sign-in"
+    )]
+    Code,
+    /// It refused for another reason.
     #[error("the token endpoint answered with status {status} and error `{error}`")]
     Refused { status: StatusCode, error: String },
     /// Its answer has no ID token.
@@ -249,9 +258,15 @@ impl IssuerClient {
             .append_pair("nonce", begin.nonce.as_str())
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
-        if begin.fresh {
+        // OpenID Connect Core §2: `auth_time` is required of the issuer if `max_age` was asked, and by `prompt` alone it is not.
+        let age = if begin.fresh {
             url.query_pairs_mut().append_pair("prompt", "login");
-        }
+            T3_TTL
+        } else {
+            AGE_ASKED
+        };
+        url.query_pairs_mut()
+            .append_pair("max_age", &age.as_secs().to_string());
         Ok(url)
     }
 
@@ -280,7 +295,11 @@ impl IssuerClient {
             ("code_verifier", verifier.as_str()),
         ];
         match &secret {
-            // RFC 6749 §2.3.1: the form that every server with client passwords must take.
+            Some(secret) if metadata.secret_in_form => {
+                form.push(("client_id", &self.config.client_id));
+                form.push(("client_secret", secret));
+            }
+            // RFC 6749 §2.3.1: the way that every server with client passwords must take.
             Some(secret) => {
                 headers.insert(header::AUTHORIZATION, self.basic(secret)?);
             }
@@ -339,6 +358,10 @@ fn id_token(answer: &Response<Bytes>) -> Result<BearerToken, IssuerFault> {
             .map(|refusal: Refusal| refusal.error)
             .ok()
             .and_then(|error| error_code(&error).map(str::to_owned));
+        // RFC 6749 §5.2.
+        if error.as_deref() == Some("invalid_grant") {
+            return Err(IssuerFault::Code);
+        }
         return Err(IssuerFault::Refused {
             status: answer.status(),
             error: error.unwrap_or_else(|| "none".to_owned()),

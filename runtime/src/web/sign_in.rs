@@ -301,6 +301,7 @@ impl Refused {
             Self::OtherIssuer => "other-issuer",
             Self::Declined(_) => "declined",
             Self::NoCode => "no-code",
+            Self::Issuer(IssuerFault::Code) => "code",
             Self::Issuer(_) => "issuer",
             Self::IdToken(_) => "id-token",
         }
@@ -328,6 +329,10 @@ impl Refused {
             Self::Declined(_) => (
                 StatusCode::FORBIDDEN,
                 "Your identity provider did not sign you in.",
+            ),
+            Self::Issuer(IssuerFault::Code) => (
+                StatusCode::FORBIDDEN,
+                "Your identity provider does not take the answer with which this browser came back: it was used before, is too old, or belongs to another sign-in.",
             ),
             Self::Issuer(_) => (
                 StatusCode::BAD_GATEWAY,
@@ -363,7 +368,13 @@ fn refuse(web: &WebState, refused: &Refused, next: Option<&Next>) -> Response {
 
 fn log(refused: &Refused) {
     let cause: &(dyn std::error::Error + 'static) = refused;
-    tracing::info!(error = cause, "a sign-in was not finished");
+    match refused {
+        // The operator's to mend: nobody gets in meanwhile.
+        Refused::Issuer(fault) if !matches!(fault, IssuerFault::Code) => {
+            tracing::warn!(error = cause, "a sign-in was not finished");
+        }
+        _ => tracing::info!(error = cause, "a sign-in was not finished"),
+    }
 }
 
 fn unavailable(fault: &IssuerFault, next: &Next) -> Response {

@@ -75,7 +75,9 @@ async fn s1_16_o2_o3_o4_a_sign_in_is_a_code_flow_with_pkce_state_and_nonce() {
             .all(|one| !again.values().any(|other| other == one))
     );
 
-    assert_eq!(again["prompt"], "login");
+    // An issuer says when the user proved who they are if it is asked for an age, and need not otherwise.
+    assert_eq!(asked["max_age"], (365 * 24 * 3600).to_string());
+    assert_eq!((&*again["prompt"], &*again["max_age"]), ("login", "300"));
 
     // The state is kept as a hash alone, and with it what proves the code ours.
     let flow = world
@@ -271,6 +273,10 @@ async fn what_the_token_endpoint_does_wrong_signs_nobody_in() {
     for (instead, status) in [
         (
             refusal(400, r#"{"error":"invalid_grant"}"#),
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            refusal(401, r#"{"error":"invalid_client"}"#),
             StatusCode::BAD_GATEWAY,
         ),
         (refusal(302, ""), StatusCode::BAD_GATEWAY),
@@ -384,21 +390,33 @@ async fn a_client_with_a_secret_proves_itself_and_one_without_says_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
     std::fs::write(&file, "p:ä ss\n").unwrap();
-    let options = Options {
-        client_secret: Some(file),
-        ..Options::default()
-    };
-    let secret = World::with(options).await;
-    let browser = Browser::new();
-    let back = browser
-        .up_to_callback(&secret.at("/sign-in"), "alice")
+    let sent = async |secret_in_form| {
+        let secret = World::with(Options {
+            client_secret: Some(file.clone()),
+            secret_in_form,
+            ..Options::default()
+        })
         .await;
-    *secret.wire.instead.lock().unwrap() = Some(Err("seen enough"));
-    browser.get(back.as_str()).await;
-    let (headers, form) = secret.wire.sent.lock().unwrap()[0].clone();
+        let browser = Browser::new();
+        let back = browser
+            .up_to_callback(&secret.at("/sign-in"), "alice")
+            .await;
+        *secret.wire.instead.lock().unwrap() = Some(Err("seen enough"));
+        browser.get(back.as_str()).await;
+        let mut sent = secret.wire.sent.lock().unwrap();
+        sent.remove(0)
+    };
+    let (headers, form) = sent(false).await;
     // RFC 6749 §2.3.1: form-encoded first, then Basic.
     let basic = base64::engine::general_purpose::STANDARD.encode("bailiwick-web:p%3A%C3%A4+ss");
     assert_eq!(headers[header::AUTHORIZATION], format!("Basic {basic}"));
     assert!(headers[header::AUTHORIZATION].is_sensitive());
     assert!(!form.contains("client_id"), "{form}");
+    // Where the issuer takes nothing else, in the form; never in both.
+    let (headers, form) = sent(true).await;
+    assert!(!headers.contains_key(header::AUTHORIZATION));
+    assert!(
+        form.ends_with("&client_id=bailiwick-web&client_secret=p%3A%C3%A4+ss"),
+        "{form}"
+    );
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use serde_json::Map;
+use serde_json::{Map, json};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -33,6 +33,7 @@ pub(super) struct Wire {
     pub(super) sent: Mutex<Vec<(HeaderMap, String)>>,
     pub(super) answers: Mutex<Vec<Bytes>>,
     pub(super) instead: Mutex<Option<Result<Response<Bytes>, &'static str>>>,
+    secret_in_form: bool,
 }
 
 impl FetchKeys for Wire {
@@ -40,7 +41,13 @@ impl FetchKeys for Wire {
         let timeout = std::time::Duration::from_secs(5);
         Box::pin(async move {
             let read = self.egress.fetch(url, JWKS_BYTES_MAX, timeout).await;
-            read.map_err(FetchError::new)
+            let read = read.map_err(FetchError::new)?;
+            if !self.secret_in_form || !url.path().starts_with("/.well-known/") {
+                return Ok(read);
+            }
+            let mut metadata: serde_json::Value = serde_json::from_slice(&read).unwrap();
+            metadata["token_endpoint_auth_methods_supported"] = json!(["client_secret_post"]);
+            Ok(metadata.to_string().into())
         })
     }
 }
@@ -81,6 +88,8 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) client_secret: Option<std::path::PathBuf>,
+    /// An identity provider whose metadata say that it takes secrets in the form alone.
+    pub(super) secret_in_form: bool,
     pub(super) no_sign_in: bool,
     /// An identity provider that does not answer.
     pub(super) no_issuer: bool,
@@ -111,6 +120,7 @@ impl World {
             sent: Mutex::default(),
             answers: Mutex::default(),
             instead: Mutex::default(),
+            secret_in_form: options.secret_in_form,
         });
         let identity = Identity::new(
             vec![issuer_config(&issuer, &ours)],
