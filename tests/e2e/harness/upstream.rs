@@ -61,7 +61,17 @@ impl Upstream {
 
     /// The requests up to now: everything that came before the end of the head.
     pub fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.seen_since(0)
+    }
+
+    /// The same, without the first `count` of them.
+    pub fn seen_since(&self, count: usize) -> Vec<String> {
+        self.seen.lock().unwrap()[count..].to_vec()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
     }
 }
 
