@@ -24,6 +24,7 @@ mod egress;
 mod facts;
 mod files;
 mod folder;
+mod intersection;
 mod isolation;
 mod law;
 mod layers;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bailiwick::audit::{self, Filter, Phase, Record, Stored};
 use bailiwick::clock::{Clock, SharedClock, SystemClock, Timestamp};
 use bailiwick::config::{Config, IssuerConfig};
-use bailiwick::consent::{Answer as Decision, Choice, PageFacts, SignInFacts, TicketId};
+use bailiwick::consent::{Answer as Decision, Choice, PageFacts, Question, SignInFacts, TicketId};
 use bailiwick::egress::Resolve;
 use bailiwick::ids::{Digest, TenantUser, User};
 use bailiwick::server::{Options, Running, StartError};
@@ -305,6 +305,27 @@ impl Server {
         }
     }
 
+    /// What a link asks of this user, each capability by its text and in the order of the page.
+    pub async fn asked(&self, link: &str, user: &str) -> Vec<String> {
+        let (_, question) = self.question(link, user).await;
+        let asked = question.asked.iter();
+        asked.map(|asked| asked.capability.to_string()).collect()
+    }
+
+    /// The question behind a link, and the user as its tenant knows them.
+    async fn question(&self, link: &str, user: &str) -> (TenantUser, Question) {
+        let ticket = ticket(link);
+        let row = self.running.store.ticket(ticket.hash()).await.unwrap();
+        let who = TenantUser {
+            tenant: row.unwrap().key.tenant,
+            ..self.user(user)
+        };
+        let consents = &self.running.stages.consents;
+        let question = consents.question(&ticket, &who, SystemClock.now());
+        let question = question.await.unwrap();
+        (who, question)
+    }
+
     /// Decides all that a link asks, as the page would after its user signed in.
     pub async fn decide(&self, link: &str, user: &str, choice: Choice) -> bool {
         let choices = |_: &str| choice;
@@ -318,15 +339,9 @@ impl Server {
         user: &str,
         choice: impl Fn(&str) -> Choice,
     ) -> bool {
-        let ticket = ticket(link);
-        let asked = self.running.store.ticket(ticket.hash()).await.unwrap();
-        let user = TenantUser {
-            tenant: asked.unwrap().key.tenant,
-            ..self.user(user)
-        };
-        let now = SystemClock.now();
+        let (user, question) = self.question(link, user).await;
+        let (ticket, now) = (ticket(link), SystemClock.now());
         let consents = &self.running.stages.consents;
-        let question = consents.question(&ticket, &user, now).await.unwrap();
         let answers: Vec<_> = question
             .asked
             .into_iter()

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
+    ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody,
+    OutgoingRequest, Scheme,
 };
 
 /// Bytes of a response that are kept for the harness to look at.
@@ -21,6 +22,21 @@ pub struct Probe {
     pub error: Option<String>,
     /// The beginning of the body.
     pub body: Option<String>,
+}
+
+impl Probe {
+    fn of(url: &str, ended: Result<(u16, String), String>) -> Self {
+        let (status, error, body) = match ended {
+            Ok((status, body)) => (Some(status), None, Some(body)),
+            Err(error) => (None, Some(error), None),
+        };
+        Self {
+            url: url.to_owned(),
+            status,
+            error,
+            body,
+        }
+    }
 }
 
 /// What came of several.
@@ -40,24 +56,27 @@ pub fn report(urls: &[&str]) -> Report {
 
 /// Sends one request and says what came of it.
 pub fn send(method: &str, url: &str, headers: &[(String, String)], body: &[u8]) -> Probe {
-    let (status, error, body) = match try_send(method, url, headers, body) {
-        Ok((status, body)) => (Some(status), None, Some(body)),
-        Err(error) => (None, Some(error), None),
-    };
-    Probe {
-        url: url.to_owned(),
-        status,
-        error,
-        body,
-    }
+    Probe::of(url, start(method, url, headers, body).and_then(finish))
 }
 
-fn try_send(
+/// Sends all of these at once, each a method and an address, and says what came of each.
+pub fn send_all(requests: &[(String, String)]) -> Vec<Probe> {
+    let started: Vec<_> = requests
+        .iter()
+        .map(|(method, url)| (url, start(method, url, &[], b"")))
+        .collect();
+    let ended = started
+        .into_iter()
+        .map(|(url, started)| Probe::of(url, started.and_then(finish)));
+    ended.collect()
+}
+
+fn start(
     method: &str,
     url: &str,
     headers: &[(String, String)],
     body: &[u8],
-) -> Result<(u16, String), String> {
+) -> Result<FutureIncomingResponse, String> {
     let (scheme, rest) = url.split_once("://").ok_or("no scheme")?;
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);
@@ -92,6 +111,10 @@ fn try_send(
     let sink = request.body().map_err(|()| "body")?;
     let future = outgoing_handler::handle(request, None).map_err(code)?;
     write(sink, body)?;
+    Ok(future)
+}
+
+fn finish(future: FutureIncomingResponse) -> Result<(u16, String), String> {
     let response = loop {
         match future.get() {
             Some(answer) => break answer.map_err(|()| "taken")?.map_err(code)?,

@@ -1,0 +1,176 @@
+//! The law end to end: for random manifests, rules, callers and decisions, what a guest really reaches through the running
+//! server is what a model computes that shares nothing with it.
+//!
+//! One server serves a probe under [`TOOLS`] manifests. Its rules folder is written anew for each of [`ROUNDS`] rounds, and the
+//! server follows. In each round [`CASES`] callers, each a user and client of its own, call a tool by HTTP, are asked, decide
+//! and call again; the rest of what was agreed to in the round before is tried again under the new rules. Compared are, for
+//! each caller: whether the call is refused, exactly what is asked, and for each request, file, clock and progress that the
+//! guest tries, whether it was reached; and for each round, what the web hosts heard and which files there are, whatever the
+//! guest says.
+//!
+//! Decisions go to the server by the function that the page calls, in about eight of a hundred cases by the page itself in a
+//! browser that signed in, and in as many the operator agrees beforehand for a caller without a user.
+//!
+//! A seed is printed; `LAW_SEED=… cargo test -p bailiwick --test e2e intersection` tries the same again. A case that fails is
+//! made smaller as long as it fails.
+mod case;
+mod model;
+mod visit;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::{StreamExt, stream};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::harness::run;
+use case::{Case, Channel, Rule, TOOLS};
+use model::Agreed;
+use visit::{Visitor, visit};
+use world::{ENDS, World, outside, written};
+
+/// How often the rules change.
+const ROUNDS: usize = 20;
+/// New callers under each set of rules.
+const CASES: usize = 500;
+/// Calls at once. Most of the time of a call is waiting: what is refused to a guest is refused after a tenth of a second.
+const AT_ONCE: usize = 96;
+/// Callers of one round that come back in the next.
+const RETURNING: usize = 60;
+/// From which the manifests are drawn: always the same, so that their native code is kept from run to run.
+const MANIFESTS: u64 = 4;
+/// How often a failed case is made smaller.
+const SMALLER_MAX: usize = 40;
+
+fn runner(seed: u64) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    TestRunner::new_with_rng(Config::default(), rng)
+}
+
+fn seed() -> u64 {
+    match std::env::var("LAW_SEED") {
+        Ok(text) => text.parse().expect("LAW_SEED is a number"),
+        Err(_) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            now.as_secs() ^ u64::from(now.subsec_nanos())
+        }
+    }
+}
+
+#[test]
+fn what_is_reached_is_what_rules_manifest_and_consent_have_in_common() {
+    run(async {
+        let seed = seed();
+        println!("LAW_SEED={seed}");
+        let mut drawn = runner(MANIFESTS);
+        let needs = (0..TOOLS).map(|_| case::needs().new_tree(&mut drawn).unwrap().current());
+        let world = World::new(needs.collect()).await;
+        let mut drawn = runner(seed);
+        let began = Instant::now();
+        let mut returning: Vec<Visitor> = Vec::new();
+        let mut heard = 0;
+        for round in 0..ROUNDS {
+            let rules = case::rules().new_tree(&mut drawn).unwrap().current();
+            world.follow(&rules, round).await;
+            let mut trees: Vec<_> = (0..CASES)
+                .map(|_| case::case().new_tree(&mut drawn).unwrap())
+                .collect();
+            let new = trees.iter().enumerate().map(|(n, tree)| Visitor {
+                number: round * CASES + n,
+                case: tree.current(),
+                agreed: Arc::default(),
+                returns: false,
+            });
+            let all: Vec<_> = new.chain(returning.drain(..)).collect();
+            let visits = stream::iter(&all).map(|visitor| visit(&world, &rules, visitor));
+            let ended: Vec<_> = visits.buffered(AT_ONCE).collect().await;
+            for (n, (visitor, ended)) in all.iter().zip(ended).enumerate() {
+                let failed = match ended {
+                    Ok(agreed) => {
+                        if n < CASES && lasts(&visitor.case, &agreed) && returning.len() < RETURNING
+                        {
+                            returning.push(Visitor {
+                                agreed: Arc::new(agreed),
+                                returns: true,
+                                ..visitor.clone()
+                            });
+                        }
+                        continue;
+                    }
+                    Err(failed) => failed,
+                };
+                let (case, failed) = match n < CASES {
+                    true => smaller(&world, &rules, &mut trees[n], failed).await,
+                    false => (visitor.case.clone(), failed),
+                };
+                let needs = &world.tools[case.tool];
+                panic!(
+                    "LAW_SEED={seed}, round {round}, case {n}, returning: {}\n{case:#?}\n{needs:#?}\n{}\n{failed}",
+                    visitor.returns,
+                    written(&rules, round),
+                );
+            }
+            let outside = outside(&world, &mut heard);
+            let expected = std::mem::take(&mut *world.expected.lock().unwrap());
+            let odd: Vec<_> = outside.symmetric_difference(&expected).collect();
+            assert!(odd.is_empty(), "LAW_SEED={seed}, round {round}: {odd:?}");
+        }
+        let tally = world
+            .tally
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed));
+        let took = began.elapsed().as_secs();
+        println!(
+            "{} cases, {} visits in {took} s",
+            ROUNDS * CASES,
+            world.visits.load(Ordering::Relaxed)
+        );
+        for (end, count) in ENDS.iter().zip(tally) {
+            println!("  {end}: {count}");
+            // A run in which next to nothing is asked, refused or reached would show nothing.
+            assert!(count > ROUNDS * CASES / 100, "{end}: {count}");
+        }
+        world.server.stop().await;
+    });
+}
+
+/// Whether what was agreed to still holds after a call, and its caller may come back.
+fn lasts(case: &Case, agreed: &[Agreed]) -> bool {
+    let can = case.channel != Channel::Nobody;
+    can && !agreed.is_empty() && agreed.iter().all(|one| one.lasting)
+}
+
+/// The smallest case that still fails, and how.
+async fn smaller<T: ValueTree<Value = Case>>(
+    world: &World,
+    rules: &[Rule],
+    tree: &mut T,
+    failed: String,
+) -> (Case, String) {
+    let mut smallest = (tree.current(), failed);
+    let mut more = tree.simplify();
+    for n in 0..SMALLER_MAX {
+        if !more {
+            break;
+        }
+        let visitor = Visitor {
+            number: ROUNDS * CASES + n,
+            case: tree.current(),
+            agreed: Arc::default(),
+            returns: false,
+        };
+        match visit(world, rules, &visitor).await {
+            Ok(_) => more = tree.complicate(),
+            Err(failed) => {
+                smallest = (tree.current(), failed);
+                more = tree.simplify();
+            }
+        }
+    }
+    smallest
+}
