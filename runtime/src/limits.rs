@@ -25,6 +25,9 @@ pub const STEP_UP_SCOPES_MAX: usize = 32;
 /// Values of `acr`, and ages of a sign-in, that are tried for a refusal to say which would do: each one is another decision.
 pub const STEP_UP_SIGN_INS_MAX: usize = 16;
 
+/// The answer to a call of an unknown tool, or of one that its caller may not see, is not sent sooner after its request. How
+/// long the rules were asked shall not tell the two apart: with a thousand of them that is below one millisecond.
+pub const UNKNOWN_TOOL_WAIT: Duration = Duration::from_millis(5);
 /// Levels of expressions in one rule. Each chained `&&` or `||` is one, and what rewrites rules recurses through them.
 pub const RULE_DEPTH_MAX: usize = 100;
 /// Stack on which rules are loaded, in bytes: about 200 KiB for each level in a debug build.

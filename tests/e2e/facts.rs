@@ -2,8 +2,10 @@
 //! the tool is unknown, or the answer says which sign-in would do.
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use bailiwick::config::{ClaimType, ExtraClaim, IssuerConfig};
+use bailiwick::limits::UNKNOWN_TOOL_WAIT;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Server, Setup, handmade, pack, run, toml_of};
@@ -219,7 +221,7 @@ fn a_claim_that_is_no_such_claim_is_no_token() {
 }
 
 #[test]
-fn a_hidden_tool_answers_in_every_byte_as_one_that_does_not_exist() {
+fn a_hidden_tool_answers_in_every_byte_as_one_that_does_not_exist_and_no_sooner() {
     run(async {
         let server = serve().await;
         let alice = server.caller("alice").with(&server, json!({}));
@@ -229,8 +231,12 @@ fn a_hidden_tool_answers_in_every_byte_as_one_that_does_not_exist() {
             json!({}),
             json!({"name": "Ada", "more": [1]}),
         ] {
+            let began = Instant::now();
             let hidden = alice.call("tenant", arguments.clone()).await;
+            assert!(began.elapsed() >= UNKNOWN_TOOL_WAIT);
+            let began = Instant::now();
             let unknown = alice.call("tenanx", arguments).await;
+            assert!(began.elapsed() >= UNKNOWN_TOOL_WAIT);
             assert_eq!(hidden.status, unknown.status);
             assert_eq!(hidden.body, unknown.body);
             let names = |answer: &Answer| {

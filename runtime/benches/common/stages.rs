@@ -1,6 +1,7 @@
 //! The stages of one call of `echo`, each run by itself against the server's own parts.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use bailiwick::audit::{CallerFacts, DecisionFacts, End, ToolFacts, Used};
@@ -173,6 +174,7 @@ impl OneCall {
             tool: self.tool.name().clone(),
             arguments: self.arguments.clone(),
             request: RequestFacts {
+                began: Instant::now(),
                 id: Uuid::nil(),
                 peer: None,
             },

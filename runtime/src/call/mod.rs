@@ -24,6 +24,7 @@ use crate::consent::{ConsentError, Consents, Needed, Offer, RequestStates, State
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
+use crate::limits::UNKNOWN_TOOL_WAIT;
 use crate::mcp::{Answer, Call, NotScoped, Said, WeakSignIn};
 use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
 use crate::rate::{Rates, Throttled};
@@ -69,6 +70,7 @@ impl Stages {
         entry.caller((&*caller).into());
         entry.asked(call.tool.as_str());
         let id = entry.id();
+        let known_from = call.request.began + UNKNOWN_TOOL_WAIT;
         let ended = match self.line(call, caller, &mut entry).await {
             Ok(ended) => ended,
             Err(early) => *early,
@@ -78,6 +80,9 @@ impl Stages {
         } else {
             entry.close_soon(ended.end).await
         };
+        if matches!(ended.answer, Answer::UnknownTool) {
+            tokio::time::sleep_until(known_from.into()).await;
+        }
         match closed {
             Ok(()) => ended.answer,
             Err(error) => {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
@@ -143,6 +143,7 @@ impl Edge {
     pub fn facts(request: &Request) -> RequestFacts {
         RequestFacts {
             id: Uuid::now_v7(),
+            began: Instant::now(),
             peer: request
                 .extensions()
                 .get::<ConnectInfo<SocketAddr>>()

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
@@ -79,6 +80,8 @@ pub struct RequestFacts {
     pub id: Uuid,
     /// Address of the peer, where the listener knows it.
     pub peer: Option<IpAddr>,
+    /// When its head was here.
+    pub began: Instant,
 }
 
 /// What a request wants, as far as OAuth scopes care.
