@@ -11,6 +11,9 @@
 //! Decisions go to the server by the function that the page calls, in about eight of a hundred cases by the page itself in a
 //! browser that signed in, and in as many the operator agrees beforehand for a caller without a user.
 //!
+//! It was seen to fail in its first round when a denial counted as a consent (`consent/plan.rs`, `serves`), and when a permit
+//! was not asked for the use of a capability (`policy/mod.rs`, `decided`).
+//!
 //! A seed is printed; `LAW_SEED=… cargo test -p bailiwick --test e2e intersection` tries the same again. A case that fails is
 //! made smaller as long as it fails.
 mod case;
