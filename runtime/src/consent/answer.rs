@@ -229,7 +229,10 @@ impl Context<'_> {
             idle_expires_at: lapses.then(|| self.now.plus(IDLE_TTL)),
             channel: Channel::Page,
             ended_at: None,
-            evidence: self.evidence.clone(),
+            evidence: Evidence {
+                refused: state == ConsentState::Denied,
+                ..self.evidence.clone()
+            },
             seen: None,
         })
     }

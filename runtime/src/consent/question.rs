@@ -367,6 +367,11 @@ impl Consents {
                         .user(&row.key.tenant, &signed_in.user)
                         .ticket(row.id_hash)
                 });
+            // For its user to see. The visitor is refused in any case, and must not learn that there is a question.
+            let noted = self.store.note_foreign_visit(row.id_hash, &row.key, now);
+            if let Err(error) = noted.await {
+                tracing::error!(%error, "that somebody opened the question of another user cannot be kept");
+            }
             return Err(TicketError::Unknown);
         }
         match state_at(&row, now) {

@@ -12,7 +12,9 @@ use serde_json::json;
 use url::Url;
 
 use super::{DevIdp, SharedIdp, USERS, WEB_CLIENT};
-use crate::web::page;
+use crate::web::language::Language;
+use crate::web::page::{self, Message};
+use crate::web::words::{IdpWords, Words};
 
 /// All endpoints, to be served on loopback.
 pub fn router(idp: SharedIdp) -> Router {
@@ -53,19 +55,19 @@ struct Authorize {
 
 impl Authorize {
     /// Whether the request is one that the registered client could make.
-    fn check(&self, idp: &DevIdp) -> Result<(), &'static str> {
+    fn check(&self, idp: &DevIdp, w: &IdpWords) -> Result<(), &'static str> {
         if self.client_id != WEB_CLIENT {
-            return Err("The client is not known here.");
+            return Err(w.client);
         }
         // RFC 9700 §2.1: exact string matching.
         if self.redirect_uri != idp.redirect_uri {
-            return Err("The redirect address is not the registered one.");
+            return Err(w.redirect);
         }
         if self.response_type != "code"
             || self.code_challenge_method != "S256"
             || self.code_challenge.len() != 43
         {
-            return Err("Only the code flow with PKCE (S256) is served.");
+            return Err(w.flow);
         }
         Ok(())
     }
@@ -74,43 +76,45 @@ impl Authorize {
 #[derive(Template)]
 #[template(path = "idp-sign-in.html")]
 struct SignInPage<'a> {
+    w: &'static Words,
     request: &'a Authorize,
-    users: [&'static str; 2],
-    wrong: bool,
+    note: String,
+    wrong: Option<String>,
 }
 
-fn form(request: &Authorize, wrong: bool) -> Response {
+fn form(w: &'static Words, request: &Authorize, wrong: bool) -> Response {
     let status = if wrong {
         StatusCode::UNAUTHORIZED
     } else {
         StatusCode::OK
     };
-    page::show(
-        status,
-        &SignInPage {
-            request,
-            users: USERS.map(|user| user.name),
-            wrong,
-        },
-    )
+    let users = USERS.map(|user| user.name);
+    let page = SignInPage {
+        w,
+        request,
+        note: (w.idp.note)(&users),
+        wrong: wrong.then(|| (w.idp.wrong)(users[0])),
+    };
+    page::show(status, &page)
 }
 
-fn refused(text: &str) -> Response {
-    page::message(StatusCode::BAD_REQUEST, "This sign-in cannot go on", text)
+fn refused(w: &'static Words, text: &str) -> Response {
+    let message = Message::new(w, w.idp.refused, text);
+    page::show(StatusCode::BAD_REQUEST, &message)
 }
-
-const INCOMPLETE: &str = "The request of the client is not complete.";
 
 async fn ask(
     State(idp): State<SharedIdp>,
+    language: Language,
     query: Result<Query<Authorize>, QueryRejection>,
 ) -> Response {
+    let w = language.words();
     let Ok(Query(request)) = query else {
-        return refused(INCOMPLETE);
+        return refused(w, w.idp.incomplete);
     };
-    match request.check(&idp) {
-        Ok(()) => form(&request, false),
-        Err(text) => refused(text),
+    match request.check(&idp, &w.idp) {
+        Ok(()) => form(w, &request, false),
+        Err(text) => refused(w, text),
     }
 }
 
@@ -124,25 +128,27 @@ struct SignIn {
 
 async fn sign_in(
     State(idp): State<SharedIdp>,
+    language: Language,
     form_data: Result<Form<SignIn>, FormRejection>,
 ) -> Response {
+    let w = language.words();
     let Ok(Form(form_data)) = form_data else {
-        return refused(INCOMPLETE);
+        return refused(w, w.idp.incomplete);
     };
     let request = form_data.request;
-    if let Err(text) = request.check(&idp) {
-        return refused(text);
+    if let Err(text) = request.check(&idp, &w.idp) {
+        return refused(w, text);
     }
     // The password of a development user is its name.
     let user = match DevIdp::user(&form_data.user) {
         Ok(user) if form_data.password == user.name => user,
-        Ok(_) | Err(_) => return form(&request, true),
+        Ok(_) | Err(_) => return form(w, &request, true),
     };
     let (Ok(code), Ok(mut back)) = (
         idp.issue(user, request.code_challenge, request.nonce),
         Url::parse(&request.redirect_uri),
     ) else {
-        return refused("The identity provider could not make a code.");
+        return refused(w, w.idp.no_code);
     };
     // RFC 9207: the response names its issuer.
     back.query_pairs_mut()

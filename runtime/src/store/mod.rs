@@ -17,8 +17,8 @@ use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
 
 pub use records::{
     Applied, AuditRow, Chained, Change, Channel, ConsentFilter, ConsentKey, ConsentRow,
-    ConsentState, Decision, Draft, Ender, Evidence, Head, Linked, Pinned, Scope, Seen, Session,
-    TicketRow, TicketState, UnknownWord,
+    ConsentState, Decision, Draft, Ender, Evidence, ForeignVisit, Head, Linked, Pinned, Scope,
+    Seen, Session, TicketRow, TicketState, UnknownWord,
 };
 pub use sqlite::SqliteStore;
 
@@ -86,6 +86,29 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every consent record of a user, the newest first, at most `max`.
     async fn consents_of(&self, who: &TenantUser, max: u32) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// At most `max` consent records of a user that were made before this one, or lately; the newest first.
+    async fn consents_before(
+        &self,
+        who: &TenantUser,
+        before: Option<Uuid>,
+        max: u32,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// Notes for its user that somebody else opened a question.
+    async fn note_foreign_visit(
+        &self,
+        ticket: Digest,
+        key: &ConsentKey,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// At most `max` questions of a user that somebody else opened, the last first.
+    async fn foreign_visits(
+        &self,
+        who: &TenantUser,
+        max: u32,
+    ) -> Result<Vec<ForeignVisit>, StoreError>;
 
     /// The consent records of all users that fit, the newest first, whatever became of them.
     async fn consents(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError>;

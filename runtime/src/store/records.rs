@@ -351,6 +351,8 @@ pub struct Evidence {
     pub end_reason: Option<String>,
     /// Where its end stands in the audit log.
     pub ended_seq: Option<u64>,
+    /// Whether it was a refusal, whatever became of it since. Of one that ended before format 5 it is not known.
+    pub refused: bool,
 }
 
 /// A build of a tool that a consent was used with, and since when.
@@ -362,6 +364,19 @@ pub struct Seen {
     pub pinned: Pinned,
     /// Its version, as its author counts.
     pub version: String,
+}
+
+/// A question that somebody opened who was signed in as another user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignVisit {
+    /// Through which client it was raised.
+    pub client: ClientId,
+    /// About which tool.
+    pub tool: ToolName,
+    /// How often it was opened so.
+    pub visits: u32,
+    /// When last.
+    pub last_at: Timestamp,
 }
 
 /// Where a question stands.

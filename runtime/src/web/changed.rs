@@ -1,7 +1,8 @@
 //! How pages show what is different about a tool.
 
-use super::page::NAME_CHARS_MAX;
-use super::words::{day, marked, plain};
+use super::page::{NAME_CHARS_MAX, VERSION_CHARS_MAX};
+use super::text::{marked, plain};
+use super::words::{ChangedWords, Words};
 use crate::consent::{Changed, PieceKind, Text, TextChange};
 
 /// What changed, for a template.
@@ -30,21 +31,22 @@ pub(super) struct PieceView {
 }
 
 impl ChangedView {
-    pub(super) fn new(changed: &Changed) -> Self {
+    pub(super) fn new(w: &Words, changed: &Changed) -> Self {
+        let texts = changed.texts.iter().flatten();
         Self {
-            summary: summary(changed),
-            texts: changed.texts.iter().flatten().map(TextView::new).collect(),
+            summary: summary(w, changed),
+            texts: texts.map(|text| TextView::new(&w.changed, text)).collect(),
         }
     }
 }
 
 impl TextView {
-    fn new(change: &TextChange) -> Self {
+    fn new(w: &ChangedWords, change: &TextChange) -> Self {
         let (name, by_line) = match change.text {
-            Text::Title => ("Title", false),
-            Text::Description => ("Description", false),
-            Text::Input => ("What it takes (schema)", true),
-            Text::Output => ("What it returns (schema)", true),
+            Text::Title => (w.title, false),
+            Text::Description => (w.description, false),
+            Text::Input => (w.input, true),
+            Text::Output => (w.output, true),
         };
         let pieces = change.pieces.iter().map(|piece| PieceView {
             gone: piece.kind == PieceKind::Gone,
@@ -64,33 +66,26 @@ impl TextView {
 }
 
 /// What changed, in sentences of ours.
-fn summary(changed: &Changed) -> String {
-    let when = day(changed.agreed_at);
+fn summary(w: &Words, changed: &Changed) -> String {
+    let when = (w.day)(changed.agreed_at);
     let mut text = match &changed.publisher {
-        Some(before) => format!(
-            "This tool has another publisher than the one that you agreed to on {when}, which was “{}”. What you agreed to then does not hold for this one.",
-            plain(before.as_str(), NAME_CHARS_MAX)
-        ),
+        Some(before) => {
+            let before = plain(before.as_str(), NAME_CHARS_MAX);
+            (w.changed.publisher)(&when, &before)
+        }
         None => {
-            let version = changed.version.as_deref().map(|version| {
-                let version = plain(version, 40);
-                format!(" (version {version})")
-            });
-            format!(
-                "The tool has changed since you agreed to something of it on {when}{}.",
-                version.unwrap_or_default()
-            )
+            let version = changed.version.as_deref();
+            let version = version.map(|version| plain(version, VERSION_CHARS_MAX));
+            (w.changed.since)(&when, version.as_deref())
         }
     };
     if changed.needs {
-        text.push_str(" It asks for other things than then.");
+        text.push_str(w.changed.needs);
     }
     text.push_str(match &changed.texts {
-        None => " What it said of itself then is not on record.",
-        Some(texts) if texts.is_empty() => {
-            " What it says of itself is the same; the program is another."
-        }
-        Some(_) => " What it says of itself differs:",
+        None => w.changed.texts_unknown,
+        Some(texts) if texts.is_empty() => w.changed.texts_same,
+        Some(_) => w.changed.texts_differ,
     });
     text
 }

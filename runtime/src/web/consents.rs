@@ -1,55 +1,72 @@
-//! One's own consents: what one decided, by tool, and the buttons that take it back.
+//! One's own consents: what one decided, by tool or by client, and the buttons that take it back.
 
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::{Redirect, Response};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::changed::ChangedView;
 use super::fault::Fault;
 use super::form::{Fields, Purpose};
+use super::language::Language;
 use super::next::Next;
 use super::page::{self, Message, NAME_CHARS_MAX, Viewer};
-use super::words::{day, moment, plain, standing};
+use super::question_page::sentence;
+use super::standing::Standing;
+use super::text::plain;
+use super::words::{Notice, Words};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
 use crate::consent::{TicketError, is_revocable};
-use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, Ender, Session};
+use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, Session};
 
-/// Decisions that have ended and are still shown, the newest.
-const ENDED_MAX: usize = 20;
+/// Decisions that have ended and are still shown, the newest. The history has all of them.
+const ENDED_MAX: usize = 5;
 
 #[derive(Template)]
 #[template(path = "consents.html")]
 struct ConsentsPage {
+    w: &'static Words,
     viewer: Viewer,
     token: String,
-    tools: Vec<ToolView>,
+    by_client: bool,
+    groups: Vec<GroupView>,
     /// How many of them are consents and no denials.
-    given: usize,
+    given: u32,
+    take_back_all: String,
     ended: Vec<EndedView>,
 }
 
-struct ToolView {
+/// What was decided about one tool, or through one client.
+struct GroupView {
+    /// The tool or the client, as it is shown.
     name: String,
-    publisher: String,
+    /// Of a tool.
+    publisher: Option<String>,
     records: Vec<RecordView>,
+    given: u32,
+    /// Where the form leads that takes all of it back, what it says, and the names that it sends.
+    action: &'static str,
+    take_back: fn(u32) -> String,
+    fields: Vec<(&'static str, String)>,
 }
 
 struct RecordView {
     id: Uuid,
     sentence: String,
     allowed: bool,
-    client: String,
+    /// The client where tools are in order, and the other way round.
+    other: String,
     standing: String,
-    since: String,
+    decided: String,
+    /// When it was used last; nothing for a denial.
     used: Option<String>,
-    by_operator: bool,
     /// What is different about the tool by now.
     change: Option<ChangedView>,
 }
@@ -59,41 +76,54 @@ struct EndedView {
     tool: String,
     sentence: String,
     standing: String,
-    since: String,
-    ended: Option<String>,
-    by_operator: bool,
-    reason: Option<String>,
 }
 
-/// `GET /consents`.
+/// In which order the list is.
+#[derive(Deserialize)]
+pub(super) struct Order {
+    by: Option<String>,
+}
+
+/// `GET /consents`, and `GET /consents?by=client`.
 pub(super) async fn show(
     State(web): State<WebState>,
     headers: HeaderMap,
+    language: Language,
+    query: Result<Query<Order>, QueryRejection>,
 ) -> Result<Response, Fault> {
     let Some(session) = session::current(&web, &headers).await? else {
         return Ok(sign_in::redirect(&Next::Consents));
     };
+    let w = language.words();
+    let by_client = query.is_ok_and(|Query(order)| order.by.as_deref() == Some("client"));
     let now = web.clock.now();
     let rows = web.consents.list(&session.who).await?;
     let (live, ended): (Vec<_>, Vec<_>) = rows.iter().partition(|row| is_revocable(row, now));
     let mut changes = HashMap::new();
     for row in &live {
         if let Some(changed) = web.consents.changed(row).await? {
-            changes.insert(row.id, ChangedView::new(&changed));
+            changes.insert(row.id, ChangedView::new(w, &changed));
         }
     }
+    let groups = grouped(w, &live, by_client, changes, now);
+    let given = groups.iter().map(|group| group.given).sum();
     let page = ConsentsPage {
+        w,
         viewer: session::viewer(&web, &session),
         token: web.forms.seal(session.id_hash, &Purpose::Revoke),
-        given: live
-            .iter()
-            .filter(|row| row.state != ConsentState::Denied)
-            .count(),
-        tools: by_tool(&live, changes, now),
+        by_client,
+        groups,
+        given,
+        take_back_all: (w.consents.take_back_all)(given),
         ended: ended
             .into_iter()
             .take(ENDED_MAX)
-            .map(|row| EndedView::new(row, now))
+            .map(|row| EndedView {
+                id: row.id,
+                tool: row.key.tool.to_string(),
+                sentence: sentence(w, &row.capability),
+                standing: (w.standing)(Standing::of(row, now)),
+            })
             .collect(),
     };
     Ok(page::show(StatusCode::OK, &page))
@@ -104,10 +134,12 @@ pub(super) async fn revoke(
     State(web): State<WebState>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    language: Language,
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
 ) -> Result<Response, Fault> {
-    let session = match allowed(&web, &headers, form).await? {
-        Ok(session) => session,
+    let w = language.words();
+    let (session, _) = match allowed(&web, w, &headers, form).await? {
+        Ok(allowed) => allowed,
         Err(refused) => return Ok(refused),
     };
     let taken = match id.parse::<Uuid>() {
@@ -117,25 +149,73 @@ pub(super) async fn revoke(
     if taken {
         return Ok(Redirect::to("/consents").into_response());
     }
-    let message = Message::new(
-        "There is nothing to take back",
-        "You have no such consent, or it has ended. Nothing was changed.",
-    )
-    .link("/consents", "Show my consents")
-    .viewer(session::viewer(&web, &session));
-    Ok(page::show(StatusCode::NOT_FOUND, &message))
+    let notice = &w.notices.consent_unknown;
+    Ok(not_done(&web, w, &session, StatusCode::NOT_FOUND, notice))
 }
 
 /// `POST /consents/revoke-all`: takes every consent back. Denials stay.
 pub(super) async fn revoke_all(
     State(web): State<WebState>,
     headers: HeaderMap,
+    language: Language,
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
 ) -> Result<Response, Fault> {
-    let session = match allowed(&web, &headers, form).await? {
-        Ok(session) => session,
+    let (session, _) = match allowed(&web, language.words(), &headers, form).await? {
+        Ok(allowed) => allowed,
         Err(refused) => return Ok(refused),
     };
+    revoke_those(&web, &session, |_| true).await?;
+    Ok(Redirect::to("/consents").into_response())
+}
+
+/// `POST /consents/revoke-tool`: takes every consent to one tool of one publisher back. Denials stay.
+pub(super) async fn revoke_tool(
+    State(web): State<WebState>,
+    headers: HeaderMap,
+    language: Language,
+    form: Result<Form<Vec<(String, String)>>, FormRejection>,
+) -> Result<Response, Fault> {
+    let w = language.words();
+    let (session, fields) = match allowed(&web, w, &headers, form).await? {
+        Ok(allowed) => allowed,
+        Err(refused) => return Ok(refused),
+    };
+    let (Some(tool), Some(publisher)) = (fields.one("tool"), fields.one("publisher")) else {
+        let notice = &w.notices.consents_unclear;
+        return Ok(not_done(&web, w, &session, StatusCode::BAD_REQUEST, notice));
+    };
+    let meant =
+        |row: &ConsentRow| row.key.tool.as_str() == tool && row.key.publisher.as_str() == publisher;
+    revoke_those(&web, &session, meant).await?;
+    Ok(Redirect::to("/consents").into_response())
+}
+
+/// `POST /consents/revoke-client`: takes every consent through one client back. Denials stay.
+pub(super) async fn revoke_client(
+    State(web): State<WebState>,
+    headers: HeaderMap,
+    language: Language,
+    form: Result<Form<Vec<(String, String)>>, FormRejection>,
+) -> Result<Response, Fault> {
+    let w = language.words();
+    let (session, fields) = match allowed(&web, w, &headers, form).await? {
+        Ok(allowed) => allowed,
+        Err(refused) => return Ok(refused),
+    };
+    let Some(client) = fields.one("client") else {
+        let notice = &w.notices.consents_unclear;
+        return Ok(not_done(&web, w, &session, StatusCode::BAD_REQUEST, notice));
+    };
+    revoke_those(&web, &session, |row| row.key.client.as_str() == client).await?;
+    Ok(Redirect::to("/consents?by=client").into_response())
+}
+
+/// Takes those consents of this user back that are meant.
+async fn revoke_those(
+    web: &WebState,
+    session: &Session,
+    meant: impl Fn(&ConsentRow) -> bool,
+) -> Result<(), Fault> {
     let now = web.clock.now();
     // All of them, and not only those that the page has room for.
     let own = ConsentFilter {
@@ -147,11 +227,11 @@ pub(super) async fn revoke_all(
             // The same name by another issuer, or in another tenant, is another user.
             continue;
         }
-        if row.state != ConsentState::Denied && is_revocable(&row, now) {
-            take_back(&web, &session, row.id).await?;
+        if meant(&row) && row.state != ConsentState::Denied && is_revocable(&row, now) {
+            take_back(web, session, row.id).await?;
         }
     }
-    Ok(Redirect::to("/consents").into_response())
+    Ok(())
 }
 
 async fn take_back(web: &WebState, session: &Session, id: Uuid) -> Result<bool, Fault> {
@@ -170,82 +250,139 @@ async fn take_back(web: &WebState, session: &Session, id: Uuid) -> Result<bool, 
     })
 }
 
-/// The session of whoever sent this form from our page, or the page that says why it does not count.
+/// The session of whoever sent this form from our page, with its fields, or the page that says why it does not count.
 async fn allowed(
     web: &WebState,
+    w: &'static Words,
     headers: &HeaderMap,
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
-) -> Result<Result<Session, Response>, Fault> {
+) -> Result<Result<(Session, Fields), Response>, Fault> {
     let fields = Fields(form.map(|Form(fields)| fields).unwrap_or_default());
     let session = session::current(web, headers).await?;
     let ours = |session: &Session| {
         let token = fields.one("token");
         web.forms.holds(token, session.id_hash, &Purpose::Revoke)
     };
-    Ok(session.filter(ours).ok_or_else(|| {
-        let message = Message::new(
-            "You are not signed in any more",
-            "Nothing was changed. Show your consents again; you may be asked to sign in.",
-        );
-        page::show(
-            StatusCode::FORBIDDEN,
-            &message.link("/consents", "Show my consents"),
-        )
-    }))
+    let Some(session) = session.filter(ours) else {
+        let message =
+            Message::of(w, &w.notices.consents_signed_out).link("/consents", w.ways.consents);
+        return Ok(Err(page::show(StatusCode::FORBIDDEN, &message)));
+    };
+    Ok(Ok((session, fields)))
 }
 
-/// By tool, in the order in which each was last decided about.
-fn by_tool(
+fn not_done(
+    web: &WebState,
+    w: &'static Words,
+    session: &Session,
+    status: StatusCode,
+    notice: &Notice,
+) -> Response {
+    let message = Message::of(w, notice)
+        .link("/consents", w.ways.consents)
+        .viewer(session::viewer(web, session));
+    page::show(status, &message)
+}
+
+/// By tool or by client, in the order in which each was last decided about.
+fn grouped(
+    w: &Words,
     rows: &[&ConsentRow],
+    by_client: bool,
     mut changes: HashMap<Uuid, ChangedView>,
     now: Timestamp,
-) -> Vec<ToolView> {
-    let mut tools: Vec<ToolView> = Vec::new();
+) -> Vec<GroupView> {
+    let mut groups: Vec<GroupView> = Vec::new();
     for row in rows {
-        let name = row.key.tool.to_string();
-        let publisher = plain(row.key.publisher.as_str(), NAME_CHARS_MAX);
-        let record = RecordView {
-            id: row.id,
-            sentence: plain(&row.capability.sentence(), NAME_CHARS_MAX),
-            allowed: row.state != ConsentState::Denied,
-            client: plain(row.key.client.as_str(), NAME_CHARS_MAX),
-            standing: standing(row, now),
-            since: moment(row.decided_at),
-            used: row.last_used_at.map(day),
-            by_operator: row.channel == Channel::Operator,
-            change: changes.remove(&row.id),
-        };
-        let same = |tool: &&mut ToolView| tool.name == name && tool.publisher == publisher;
-        match tools.iter_mut().find(same) {
-            Some(tool) => tool.records.push(record),
-            None => tools.push(ToolView {
-                name,
-                publisher,
-                records: vec![record],
-            }),
+        let record = RecordView::new(w, row, by_client, changes.remove(&row.id), now);
+        let group = GroupView::of(w, row, by_client);
+        let place = groups.iter().position(|one| one.fields == group.fields);
+        let place = place.unwrap_or_else(|| {
+            groups.push(group);
+            groups.len() - 1
+        });
+        if let Some(group) = groups.get_mut(place) {
+            group.given += u32::from(record.allowed);
+            group.records.push(record);
         }
     }
-    for tool in &mut tools {
-        tool.records.sort_by(|a, b| a.client.cmp(&b.client));
+    for group in &mut groups {
+        group.records.sort_by(|a, b| a.other.cmp(&b.other));
     }
-    tools
+    groups
 }
 
-impl EndedView {
-    fn new(row: &ConsentRow, now: Timestamp) -> Self {
+impl GroupView {
+    /// The one to which a record belongs, without it.
+    fn of(w: &Words, row: &ConsentRow, by_client: bool) -> Self {
+        let key = &row.key;
+        let empty = |name, publisher, action, take_back, fields| Self {
+            name,
+            publisher,
+            records: Vec::new(),
+            given: 0,
+            action,
+            take_back,
+            fields,
+        };
+        if by_client {
+            empty(
+                plain(key.client.as_str(), NAME_CHARS_MAX),
+                None,
+                "/consents/revoke-client",
+                w.consents.take_back_client,
+                vec![("client", key.client.to_string())],
+            )
+        } else {
+            empty(
+                key.tool.to_string(),
+                Some(plain(key.publisher.as_str(), NAME_CHARS_MAX)),
+                "/consents/revoke-tool",
+                w.consents.take_back_tool,
+                vec![
+                    ("tool", key.tool.to_string()),
+                    ("publisher", key.publisher.to_string()),
+                ],
+            )
+        }
+    }
+
+    /// What the button says that takes all of it back.
+    fn take_back_all(&self) -> String {
+        (self.take_back)(self.given)
+    }
+}
+
+impl RecordView {
+    fn new(
+        w: &Words,
+        row: &ConsentRow,
+        by_client: bool,
+        change: Option<ChangedView>,
+        now: Timestamp,
+    ) -> Self {
+        let allowed = row.state != ConsentState::Denied;
+        let since = (w.moment)(row.decided_at);
+        let used = |at| (w.consents.last_used)(&(w.day)(at));
         Self {
             id: row.id,
-            tool: row.key.tool.to_string(),
-            sentence: plain(&row.capability.sentence(), NAME_CHARS_MAX),
-            standing: standing(row, now),
-            since: moment(row.decided_at),
-            ended: row.ended_at.map(moment),
-            by_operator: row.evidence.ended_by == Some(Ender::Operator),
-            reason: row
-                .evidence
-                .end_reason
-                .as_deref()
-                .map(|reason| plain(reason, NAME_CHARS_MAX)),
+            sentence: sentence(w, &row.capability),
+            allowed,
+            other: if by_client {
+                row.key.tool.to_string()
+            } else {
+                plain(row.key.client.as_str(), NAME_CHARS_MAX)
+            },
+            standing: (w.standing)(Standing::of(row, now)),
+            decided: match row.channel {
+                Channel::Page => (w.consents.decided)(&since),
+                Channel::Operator => (w.consents.decided_by_operator)(&since),
+            },
+            used: allowed.then(|| {
+                row.last_used_at
+                    .map_or_else(|| w.consents.unused.to_owned(), used)
+            }),
+            change,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What goes wrong on our side: in full for the log, as an id for the reader.
 
+use axum::Extension;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::page;
+use super::language::Language;
+use super::page::{self, Message};
 use crate::audit::AuditError;
 use crate::consent::ReceiptError;
 use crate::store::StoreError;
@@ -26,17 +28,40 @@ pub(super) enum Fault {
     Page(#[from] askama::Error),
 }
 
+/// What is to be said where the browser's language is not known: `speak` makes a page of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Untold {
+    /// Something went wrong on our side, under this number in the log.
+    Fault(Uuid),
+    /// A form came from another site.
+    Forged,
+}
+
+impl Untold {
+    pub(super) fn page(self, language: Language) -> Response {
+        let w = language.words();
+        match self {
+            Self::Fault(id) => {
+                let text = (w.notices.fault_text)(id);
+                let message = Message::new(w, w.notices.fault, &text);
+                page::show(StatusCode::SERVICE_UNAVAILABLE, &message)
+            }
+            Self::Forged => page::show(StatusCode::FORBIDDEN, &Message::of(w, &w.notices.forged)),
+        }
+    }
+}
+
+impl IntoResponse for Untold {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, Extension(self)).into_response()
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let id = Uuid::now_v7();
         let cause: &(dyn std::error::Error + 'static) = &self;
         tracing::error!(%id, error = cause, "a page could not be shown");
-        page::message(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Something is wrong on our side",
-            &format!(
-                "Nothing was changed. Try again in a minute. If it stays so, tell the operator this number: {id}."
-            ),
-        )
+        Untold::Fault(id).into_response()
     }
 }

@@ -10,7 +10,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use url::Url;
 
-use super::page;
+use super::language::Language;
+use super::page::{self, Message};
 
 /// Names of this machine that no name server gives away. We listen on loopback alone, and a proxy may say so.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -51,10 +52,10 @@ pub(super) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
         return next.run(request).await;
     }
     tracing::info!("a page was asked for under another host");
-    page::message(
+    let w = Language::of(request.headers()).words();
+    page::show(
         StatusCode::FORBIDDEN,
-        "This is not our address",
-        "The page was asked for under a name that is not ours, so nothing was done. Open the link from your client again.",
+        &Message::of(w, &w.notices.other_host),
     )
 }
 

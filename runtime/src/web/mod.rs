@@ -1,34 +1,41 @@
 //! The pages for people: sign-in, the consent page, one's own consents. Plain forms, no script.
 //!
 //! In reading order: `sign_in` makes the browser's session, `consent` shows a question and takes its answer, `consents` lists and
-//! takes back, `receipt` hands out what was decided, signed. `page` is how every page is sent. A page decides nothing by itself and never sees an access token; whoever opens
-//! one is the user who signed in, whatever the URL says.
+//! takes back, `history` tells what became of it, `receipt` hands out what was decided, signed. `page` is how every page is sent,
+//! `language` chooses in which language, and `words` holds every text. A page decides nothing by itself and never sees an access
+//! token; whoever opens one is the user who signed in, whatever the URL says.
 
 mod changed;
 mod consent;
 mod consents;
 mod cookie;
+mod dates;
 mod fault;
 mod form;
+mod history;
 mod host;
 mod issuer;
+pub mod language;
 mod next;
 mod pace;
 pub mod page;
+mod question_page;
 mod receipt;
 mod secret;
 mod session;
 mod sign_in;
+mod standing;
 #[cfg(test)]
 mod tests;
-mod words;
+mod text;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::middleware;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use url::Url;
@@ -124,6 +131,9 @@ pub fn router(state: WebState) -> Router {
             get(consent::show).post(consent::decide),
         )
         .route("/consents", get(consents::show))
+        .route("/consents/history", get(history::show))
+        .route("/consents/revoke-tool", post(consents::revoke_tool))
+        .route("/consents/revoke-client", post(consents::revoke_client))
         .route("/consents/revoke-all", post(consents::revoke_all))
         .route("/consents/{id}/revoke", post(consents::revoke))
         .route("/consents/{id}/receipt", get(receipt::download))
@@ -146,9 +156,5 @@ fn forgery(public_url: &Url) -> CsrfLayer {
 
 fn forged(error: ProtectionError) -> axum::response::Response {
     tracing::info!(%error, "a form of another site was refused");
-    page::message(
-        StatusCode::FORBIDDEN,
-        "This form did not come from our page",
-        "Another site tried to send it for you, so nothing was done. Open the link from your client again and decide there.",
-    )
+    fault::Untold::Forged.into_response()
 }

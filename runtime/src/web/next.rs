@@ -13,6 +13,8 @@ use crate::consent::TicketId;
 pub(super) enum Next {
     /// One's own consents.
     Consents,
+    /// What became of one's own decisions.
+    History,
     /// A question.
     Question(TicketId),
 }
@@ -26,8 +28,10 @@ impl FromStr for Next {
     type Err = NotOurs;
 
     fn from_str(text: &str) -> Result<Self, NotOurs> {
-        if text == "/consents" {
-            return Ok(Self::Consents);
+        match text {
+            "/consents" => return Ok(Self::Consents),
+            "/consents/history" => return Ok(Self::History),
+            _ => {}
         }
         let ticket = text.strip_prefix("/consent/").ok_or(NotOurs)?;
         ticket.parse().map(Self::Question).map_err(|_| NotOurs)
@@ -38,6 +42,7 @@ impl fmt::Display for Next {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Consents => out.write_str("/consents"),
+            Self::History => out.write_str("/consents/history"),
             Self::Question(ticket) => out.write_str(&ticket.path()),
         }
     }
@@ -70,7 +75,7 @@ mod tests {
     #[test]
     fn a_sign_in_leads_to_our_own_pages() {
         let question = format!("/consent/{}", "A".repeat(43));
-        for ours in ["/consents", &question] {
+        for ours in ["/consents", "/consents/history", &question] {
             assert_eq!(ours.parse::<Next>().unwrap().to_string(), ours);
         }
     }
@@ -89,6 +94,7 @@ mod tests {
             "javascript:alert(1)",
             "/consents/",
             "/consents?x",
+            "/consents/history?before=x",
             "/consents#x",
             " /consents",
             "/consents\n",

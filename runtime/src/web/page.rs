@@ -1,22 +1,29 @@
-//! How every page of ours is sent: escaped by its template, without script, never framed, never cached.
+//! How every page of ours is sent: escaped by its template, in the browser's language, without script, never framed, never
+//! cached.
 
 use askama::Template;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::words::plain;
+use super::language;
+use super::text::plain;
+use super::words::{Notice, Words};
 use crate::ids::User;
 
 /// Longest name of a user, a client or an issuer that a page shows, in characters.
 pub(super) const NAME_CHARS_MAX: usize = 200;
+/// Longest version that a page shows, in characters.
+pub(super) const VERSION_CHARS_MAX: usize = 40;
 
 /// A page with a title and a sentence: what happened, and what to do.
 #[derive(Template)]
 #[template(path = "message.html")]
-pub struct Message<'a> {
+pub(crate) struct Message<'a> {
+    w: &'static Words,
     title: &'a str,
     text: &'a str,
     link: Option<Link<'a>>,
@@ -31,8 +38,9 @@ struct Link<'a> {
 
 impl<'a> Message<'a> {
     /// What happened and what to do.
-    pub fn new(title: &'a str, text: &'a str) -> Self {
+    pub(crate) fn new(w: &'static Words, title: &'a str, text: &'a str) -> Self {
         Self {
+            w,
             title,
             text,
             link: None,
@@ -40,9 +48,14 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// The same for what is always said in the same words.
+    pub(super) fn of(w: &'static Words, notice: &Notice) -> Self {
+        Self::new(w, notice.title, notice.text)
+    }
+
     /// With a way on, to an address that the caller vouches for.
     #[must_use]
-    pub fn link(mut self, to: &'a str, label: &'a str) -> Self {
+    pub(super) fn link(mut self, to: &'a str, label: &'a str) -> Self {
         self.link = Some(Link { to, label });
         self
     }
@@ -90,11 +103,6 @@ pub fn show(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// Shows a title and a sentence.
-pub fn message(status: StatusCode, title: &str, text: &str) -> Response {
-    show(status, &Message::new(title, text))
-}
-
 /// Adds the style sheet, and the headers without which no page leaves.
 ///
 /// `form_targets` are origins other than our own to which a form may lead. Browsers apply `form-action` to the redirects
@@ -111,7 +119,9 @@ pub fn secure(router: Router, form_targets: &str) -> Router {
     let set = |router: Router, name: HeaderName, value: HeaderValue| {
         router.layer(SetResponseHeaderLayer::overriding(name, value))
     };
-    let router = router.route("/style.css", get(style));
+    let router = router
+        .route("/style.css", get(style))
+        .layer(middleware::from_fn(language::speak));
     let router = set(router, header::CONTENT_SECURITY_POLICY, policy);
     let router = set(
         router,

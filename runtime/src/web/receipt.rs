@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::language::Language;
 use super::next::Next;
 use super::page::{self, Message};
 use super::{WebState, session, sign_in};
@@ -16,6 +17,7 @@ pub(super) async fn download(
     State(web): State<WebState>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    language: Language,
 ) -> Result<Response, Fault> {
     let Some(session) = session::current(&web, &headers).await? else {
         return Ok(sign_in::redirect(&Next::Consents));
@@ -26,12 +28,10 @@ pub(super) async fn download(
     };
     let Some(row) = row else {
         // The same for the record of another user and for none.
-        let message = Message::new(
-            "There is no such decision of yours",
-            "A receipt is for whoever decided. If that is you, check that you are signed in under the right name.",
-        )
-        .link("/consents", "Show my consents")
-        .viewer(session::viewer(&web, &session));
+        let w = language.words();
+        let message = Message::of(w, &w.notices.receipt_unknown)
+            .link("/consents", w.ways.consents)
+            .viewer(session::viewer(&web, &session));
         return Ok(page::show(StatusCode::NOT_FOUND, &message));
     };
     let receipt = web.receipts.of(&row, web.clock.now()).await?;

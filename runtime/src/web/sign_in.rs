@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use super::fault::Fault;
 use super::form::{Fields, Purpose};
 use super::issuer::{Begin, IssuerClient, IssuerFault, error_code};
+use super::language::Language;
 use super::next::{self, Next, NotOurs};
 use super::page::{self, Message};
 use super::secret::Secret;
+use super::words::{Notice, SignInFailed, Words};
 use super::{WebState, cookie, session};
 use crate::audit::EventKind;
 use crate::clock::Timestamp;
@@ -76,34 +78,29 @@ pub(super) struct Start {
 pub(super) async fn start(
     State(web): State<WebState>,
     headers: HeaderMap,
+    language: Language,
     query: Result<Query<Start>, QueryRejection>,
 ) -> Result<Response, Fault> {
+    let w = language.words();
     let Some(client) = &web.issuer else {
-        return Ok(unconfigured());
+        return Ok(unconfigured(w));
     };
     let wanted = query.map_err(|_| NotOurs).and_then(|Query(start)| {
         let next = start.next.as_deref().unwrap_or("/consents").parse()?;
         Ok((next, start.fresh.is_some()))
     });
     let Ok((next, fresh)) = wanted else {
-        return Ok(page::message(
-            StatusCode::BAD_REQUEST,
-            "This link is not complete",
-            "It leads to no page of ours. Open the link from your client again, all of it.",
-        ));
+        let message = Message::of(w, &w.notices.link_incomplete);
+        return Ok(page::show(StatusCode::BAD_REQUEST, &message));
     };
     let now = web.clock.now();
     let metadata = match client.metadata(now).await {
         Ok(metadata) => metadata,
-        Err(fault) => return Ok(unavailable(&fault, &next)),
+        Err(fault) => return Ok(unavailable(w, &fault, &next)),
     };
     if !web.pace.one_more(now) {
         tracing::warn!("too many sign-ins begin at once");
-        return Ok(later(
-            "Too many people sign in right now",
-            "Try again in a minute.",
-            &next,
-        ));
+        return Ok(later(w, &w.notices.too_many, &next));
     }
     let (state, nonce, verifier) = (Secret::make()?, Secret::make()?, Secret::make()?);
     let begin = Begin {
@@ -114,7 +111,7 @@ pub(super) async fn start(
     };
     let url = match client.authorization_url(&metadata, &begin) {
         Ok(url) => url,
-        Err(fault) => return Ok(unavailable(&fault, &next)),
+        Err(fault) => return Ok(unavailable(w, &fault, &next)),
     };
     let flow = Flow {
         issuer: client.issuer().clone(),
@@ -147,10 +144,12 @@ pub(super) struct Answer {
 pub(super) async fn finish(
     State(web): State<WebState>,
     headers: HeaderMap,
+    language: Language,
     query: Result<Query<Answer>, QueryRejection>,
 ) -> Result<Response, Fault> {
+    let w = language.words();
     let Some(client) = &web.issuer else {
-        return Ok(unconfigured());
+        return Ok(unconfigured(w));
     };
     let now = web.clock.now();
     let state = query
@@ -159,17 +158,17 @@ pub(super) async fn finish(
         .and_then(|Query(answer)| answer.state.as_deref())
         .and_then(Secret::parse);
     let (Ok(Query(answer)), Some(state)) = (query, state) else {
-        return Ok(refuse(&web, &Refused::State, None));
+        return Ok(refuse(&web, w, &Refused::State, None));
     };
     if !began(&headers, &state) {
-        return Ok(refuse(&web, &Refused::OtherBrowser, None));
+        return Ok(refuse(&web, w, &Refused::OtherBrowser, None));
     }
     let Some(flow) = taken(&web, &state, now).await? else {
-        return Ok(refuse(&web, &Refused::Gone, None));
+        return Ok(refuse(&web, w, &Refused::Gone, None));
     };
     let who = match identified(&web, client, &flow, &answer, now).await {
         Ok(who) => who,
-        Err(refused) => return Ok(refuse(&web, &refused, Some(&flow.next))),
+        Err(refused) => return Ok(refuse(&web, w, &refused, Some(&flow.next))),
     };
     let session = session::begin(&web, &headers, &who, now).await?;
     let cookies = [session, flows(&headers, None, Some(&state))];
@@ -184,8 +183,10 @@ pub(super) async fn finish(
 pub(super) async fn end(
     State(web): State<WebState>,
     headers: HeaderMap,
+    language: Language,
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
 ) -> Result<Response, Fault> {
+    let w = language.words();
     let fields = Fields(form.map(|Form(fields)| fields).unwrap_or_default());
     let mut everywhere = false;
     if let Some(open) = session::current(&web, &headers).await? {
@@ -193,11 +194,8 @@ pub(super) async fn end(
             .forms
             .holds(fields.one("token"), open.id_hash, &Purpose::SignOut)
         {
-            return Ok(page::message(
-                StatusCode::FORBIDDEN,
-                "This page is too old",
-                "You signed in again since it was opened. Open your consents again and sign out there.",
-            ));
+            let message = Message::of(w, &w.notices.page_too_old);
+            return Ok(page::show(StatusCode::FORBIDDEN, &message));
         }
         everywhere = fields.one("everywhere").is_some();
         if everywhere {
@@ -206,12 +204,12 @@ pub(super) async fn end(
             session::end(&web, &headers).await?;
         }
     }
-    let text = if everywhere {
-        "You are signed out here and in every other browser. Consents stay as they are: take them back under “My consents”. Your identity provider may still know you: sign out there as well if others use your browsers."
+    let notice = if everywhere {
+        &w.notices.signed_out_everywhere
     } else {
-        "You are signed out here. Your identity provider may still know you: sign out there as well if others use this browser."
+        &w.notices.signed_out
     };
-    let message = Message::new("Signed out", text).link("/consents", "Sign in again");
+    let message = Message::of(w, notice).link("/consents", w.ways.sign_in);
     let cookies =
         [cookie::SESSION, cookie::FLOW].map(|name| (header::SET_COOKIE, cookie::clear(name)));
     Ok((AppendHeaders(cookies), page::show(StatusCode::OK, &message)).into_response())
@@ -308,61 +306,34 @@ impl Refused {
     }
 
     /// What the reader learns: status and text.
-    fn public(&self) -> (StatusCode, &'static str) {
+    fn public(&self, w: &SignInFailed) -> (StatusCode, &'static str) {
         match self {
-            Self::State | Self::NoCode => (
-                StatusCode::BAD_REQUEST,
-                "The answer of your identity provider is not complete.",
-            ),
-            Self::OtherBrowser => (
-                StatusCode::FORBIDDEN,
-                "This browser did not begin it. A sign-in must end in the browser in which it began, within ten minutes and with cookies allowed. If somebody sent you this link, close it.",
-            ),
-            Self::Gone => (
-                StatusCode::BAD_REQUEST,
-                "It was finished before, or it took longer than ten minutes.",
-            ),
-            Self::OtherIssuer => (
-                StatusCode::FORBIDDEN,
-                "The answer did not come from the identity provider that we asked.",
-            ),
-            Self::Declined(_) => (
-                StatusCode::FORBIDDEN,
-                "Your identity provider did not sign you in.",
-            ),
-            Self::Issuer(IssuerFault::Code) => (
-                StatusCode::FORBIDDEN,
-                "Your identity provider does not take the answer with which this browser came back: it was used before, is too old, or belongs to another sign-in.",
-            ),
-            Self::Issuer(_) => (
-                StatusCode::BAD_GATEWAY,
-                "Your identity provider does not answer as it should. Try again in a minute; if it stays so, tell the operator.",
-            ),
+            Self::State | Self::NoCode => (StatusCode::BAD_REQUEST, w.incomplete),
+            Self::OtherBrowser => (StatusCode::FORBIDDEN, w.other_browser),
+            Self::Gone => (StatusCode::BAD_REQUEST, w.gone),
+            Self::OtherIssuer => (StatusCode::FORBIDDEN, w.other_issuer),
+            Self::Declined(_) => (StatusCode::FORBIDDEN, w.declined),
+            Self::Issuer(IssuerFault::Code) => (StatusCode::FORBIDDEN, w.code),
+            Self::Issuer(_) => (StatusCode::BAD_GATEWAY, w.issuer),
             Self::IdToken(error) => match error.public() {
-                PublicError::Unavailable => (
-                    StatusCode::BAD_GATEWAY,
-                    "The keys of your identity provider cannot be read. Try again in a minute; if it stays so, tell the operator.",
-                ),
+                PublicError::Unavailable => (StatusCode::BAD_GATEWAY, w.keys),
                 PublicError::MissingToken
                 | PublicError::InvalidRequest
                 | PublicError::InvalidToken
-                | PublicError::InsufficientScope { .. } => (
-                    StatusCode::FORBIDDEN,
-                    "We cannot trust what your identity provider says about you. Try again; if it stays so, tell the operator.",
-                ),
+                | PublicError::InsufficientScope { .. } => (StatusCode::FORBIDDEN, w.id_token),
             },
         }
     }
 }
 
 /// Records why a sign-in was not finished, and says so.
-fn refuse(web: &WebState, refused: &Refused, next: Option<&Next>) -> Response {
+fn refuse(web: &WebState, w: &'static Words, refused: &Refused, next: Option<&Next>) -> Response {
     log(refused);
     // Anybody can open the callback, so these are sampled: a flood of them must not crowd out the records of calls.
     web.audit.sampled(EventKind::SignInFailed, refused.reason());
-    let (status, text) = refused.public();
+    let (status, text) = refused.public(&w.notices.sign_in);
     let again = next::sign_in(next.unwrap_or(&Next::Consents), false);
-    let message = Message::new("You are not signed in", text).link(&again, "Sign in again");
+    let message = Message::new(w, w.notices.sign_in.title, text).link(&again, w.ways.sign_in);
     page::show(status, &message)
 }
 
@@ -377,27 +348,20 @@ fn log(refused: &Refused) {
     }
 }
 
-fn unavailable(fault: &IssuerFault, next: &Next) -> Response {
+fn unavailable(w: &'static Words, fault: &IssuerFault, next: &Next) -> Response {
     let cause: &(dyn std::error::Error + 'static) = fault;
     tracing::warn!(error = cause, "nobody can sign in");
-    later(
-        "You cannot sign in right now",
-        "Your identity provider does not answer as it should. Try again in a minute; if it stays so, tell the operator.",
-        next,
-    )
+    later(w, &w.notices.issuer_unavailable, next)
 }
 
-fn later(title: &str, text: &str, next: &Next) -> Response {
+fn later(w: &'static Words, notice: &Notice, next: &Next) -> Response {
     let again = next::sign_in(next, false);
-    let message = Message::new(title, text).link(&again, "Try again");
+    let message = Message::of(w, notice).link(&again, w.ways.again);
     let wait = [(header::RETRY_AFTER, Duration::from_secs(60).as_secs())];
     (wait, page::show(StatusCode::SERVICE_UNAVAILABLE, &message)).into_response()
 }
 
-fn unconfigured() -> Response {
-    page::message(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Nobody can sign in here",
-        "This server has no sign-in, so nobody can consent. The operator can add [sign_in] to its configuration.",
-    )
+fn unconfigured(w: &'static Words) -> Response {
+    let message = Message::of(w, &w.notices.no_sign_in);
+    page::show(StatusCode::SERVICE_UNAVAILABLE, &message)
 }

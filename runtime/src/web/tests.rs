@@ -3,6 +3,8 @@
 mod browser;
 mod consent;
 mod consents;
+mod history;
+mod languages;
 mod receipts;
 mod sessions;
 mod sign_in;

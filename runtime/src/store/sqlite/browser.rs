@@ -11,6 +11,8 @@ use crate::ids::{Digest, Tenant, TenantUser};
 
 /// How long an expired question is remembered, in milliseconds: whoever opens a stale link is told that it is stale.
 const TICKET_KEPT_MS: i64 = 24 * 3600 * 1000;
+/// How long it is kept that somebody else opened a question: a user who looks once a month still sees it.
+const FOREIGN_VISIT_KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
 
 pub(super) async fn insert_flow(
     writer: &SqlitePool,
@@ -187,6 +189,10 @@ pub(super) async fn prune(writer: &SqlitePool, now: Timestamp) -> Result<u64, St
         (
             "DELETE FROM ticket WHERE expires_at <= ?",
             now.0.saturating_sub(TICKET_KEPT_MS),
+        ),
+        (
+            "DELETE FROM foreign_visit WHERE last_at <= ?",
+            now.0.saturating_sub(FOREIGN_VISIT_KEPT_MS),
         ),
     ];
     let mut gone = 0;

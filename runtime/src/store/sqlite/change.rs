@@ -289,8 +289,8 @@ async fn insert(
     sqlx::query(
         "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
          capability, scope, state, arguments, ticket, ui, acr, auth_time, decided_at, expires_at, uses_max, \
-         idle_expires_at, channel, by_iss, by_sub, amr, locale, version, actors, policy, rules, supersedes) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         idle_expires_at, channel, by_iss, by_sub, amr, locale, version, actors, policy, rules, supersedes, refused) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.id.to_string())
     .bind(key.tenant.as_str())
@@ -324,6 +324,7 @@ async fn insert(
     .bind(evidence.policy.map(|digest| digest.to_string()))
     .bind(Json(&evidence.rules))
     .bind(before.map(|id| id.to_string()))
+    .bind(evidence.refused)
     .execute(connection)
     .await?;
     Ok(())

@@ -10,6 +10,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("0002_uses.sql")),
     (3, include_str!("0003_sessions.sql")),
     (4, include_str!("0004_evidence.sql")),
+    (5, include_str!("0005_history.sql")),
 ];
 
 /// Brings the state to the newest format, in one transaction.
@@ -151,7 +152,7 @@ mod tests {
              version, capability, scope, state, arguments, ticket, ui, locale, channel, by_iss, by_sub, acr, amr, auth_time, \
              actors, policy, rules, supersedes, audit_seq, decided_at, expires_at, idle_expires_at, uses_max, uses, \
              last_used_at, ended_at, ended_by, end_reason, ended_seq, seen_at, seen_component, seen_definition, \
-             seen_manifest, seen_version FROM consent WHERE state = 'active'",
+             seen_manifest, seen_version, refused FROM consent WHERE state = 'active'",
         )
         .execute(store.writer())
         .await;

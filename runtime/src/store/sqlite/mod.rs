@@ -7,6 +7,7 @@ mod append;
 mod browser;
 mod change;
 mod consents;
+mod history;
 mod migrations;
 mod rows;
 
@@ -21,8 +22,8 @@ use sqlx::sqlite::{
 use uuid::Uuid;
 
 use super::{
-    Applied, AuditRow, ConsentFilter, ConsentKey, ConsentRow, Draft, Head, Session, Store,
-    StoreError, TicketRow, row_id,
+    Applied, AuditRow, ConsentFilter, ConsentKey, ConsentRow, Draft, ForeignVisit, Head, Session,
+    Store, StoreError, TicketRow, row_id,
 };
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
@@ -156,6 +157,32 @@ impl Store for SqliteStore {
 
     async fn consents_of(&self, who: &TenantUser, max: u32) -> Result<Vec<ConsentRow>, StoreError> {
         consents::of_user(&self.readers, who, max).await
+    }
+
+    async fn consents_before(
+        &self,
+        who: &TenantUser,
+        before: Option<Uuid>,
+        max: u32,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        history::before(&self.readers, who, before, max).await
+    }
+
+    async fn note_foreign_visit(
+        &self,
+        ticket: Digest,
+        key: &ConsentKey,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        history::note_foreign(&self.writer, ticket, key, at).await
+    }
+
+    async fn foreign_visits(
+        &self,
+        who: &TenantUser,
+        max: u32,
+    ) -> Result<Vec<ForeignVisit>, StoreError> {
+        history::foreign_visits(&self.readers, who, max).await
     }
 
     async fn consents(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError> {

@@ -115,6 +115,7 @@ fn evidence(row: &SqliteRow, table: &'static str) -> Result<Evidence, StoreError
         ended_by: parsed_if_any(row, table, "ended_by")?,
         end_reason: row.try_get("end_reason")?,
         ended_seq: count_if_any(row, table, "ended_seq")?,
+        refused: row.try_get("refused")?,
     })
 }
 

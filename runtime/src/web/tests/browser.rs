@@ -62,6 +62,8 @@ pub(super) enum From {
 pub(super) struct Browser {
     client: Client<HttpConnector, Full<Bytes>>,
     pub(super) jar: Arc<Mutex<BTreeMap<String, String>>>,
+    /// What it sends as `Accept-Language`.
+    language: Option<&'static str>,
 }
 
 impl Browser {
@@ -69,6 +71,16 @@ impl Browser {
         Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
             jar: Arc::default(),
+            language: None,
+        }
+    }
+
+    /// The same browser, set up for these languages.
+    pub(super) fn speaking(&self, language: &'static str) -> Self {
+        let language = Some(language);
+        Self {
+            language,
+            ..self.clone()
         }
     }
 
@@ -159,6 +171,9 @@ impl Browser {
         };
         if !cookies.is_empty() {
             request = request.header(header::COOKIE, cookies.join("; "));
+        }
+        if let Some(language) = self.language {
+            request = request.header(header::ACCEPT_LANGUAGE, language);
         }
         let mut request = request.body(Full::new(body)).unwrap();
         request.headers_mut().extend(headers);

@@ -1,0 +1,257 @@
+//! A question as a page, exactly as it is sent.
+
+use std::time::Duration;
+
+use askama::Template;
+use url::Url;
+
+use super::changed::ChangedView;
+use super::dates::iso_day;
+use super::fault::Fault;
+use super::form::Purpose;
+use super::language::Language;
+use super::page::{NAME_CHARS_MAX, VERSION_CHARS_MAX, Viewer};
+use super::text::{deceptive, plain};
+use super::words::{Meanings, Name, QuestionWords, Words};
+use super::{WebState, session};
+use crate::capability::{Capability, Tier};
+use crate::clock::Timestamp;
+use crate::consent::{
+    Asked, CALLS_MAX, IDLE_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, Question, REFUSED_TWICE_TTL, T3_TTL,
+    TicketId,
+};
+use crate::store::Session;
+
+/// Longest text of an author that the page shows, in characters.
+const TEXT_CHARS_MAX: usize = 600;
+/// What is proposed for a capability that reads.
+const PROPOSED_T1: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What is proposed for a capability that writes.
+const PROPOSED_T2: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The page of a question, exactly as it is sent.
+pub(super) struct Shown {
+    pub(super) html: String,
+    /// The same without its token, which the token covers.
+    pub(super) bare: String,
+}
+
+impl Shown {
+    /// Depends on nothing but what is given, so that an answer can prove what was shown.
+    pub(super) fn render(
+        web: &WebState,
+        session: &Session,
+        id: &TicketId,
+        question: &Question,
+        language: Language,
+        at: Timestamp,
+    ) -> Result<Self, Fault> {
+        let viewer = session::viewer(web, session);
+        let mut page = QuestionPage::new(language.words(), viewer, id, question, at);
+        let bare = page.render()?;
+        let purpose = Purpose::Decide {
+            ticket: id.hash(),
+            page: bare.as_bytes(),
+        };
+        page.token = web.forms.seal(session.id_hash, &purpose);
+        let html = page.render()?;
+        Ok(Self { html, bare })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct QuestionPage {
+    w: &'static Words,
+    viewer: Viewer,
+    action: String,
+    token: String,
+    shown_at: i64,
+    client_host: Option<String>,
+    client: String,
+    tool: String,
+    title: String,
+    description: String,
+    version: String,
+    publisher: String,
+    digest: String,
+    change: Option<ChangedView>,
+    /// What is wrong with the names.
+    deceptive: Vec<&'static str>,
+    /// The worst of it.
+    beware: Option<&'static str>,
+    /// What a refusal leads to.
+    refusal: Option<&'static str>,
+    afterwards: String,
+    asked: Vec<AskedView>,
+}
+
+/// One capability as the page shows it.
+struct AskedView {
+    /// Its place in the question, by which the form names it.
+    n: usize,
+    sentence: String,
+    text: String,
+    reason: String,
+    optional: bool,
+    /// `t0` to `t3`, for the style sheet.
+    tier: &'static str,
+    tag: &'static str,
+    /// What stands above it where it can do harm.
+    warning: Option<&'static str>,
+    meaning: &'static str,
+    deny: &'static str,
+    once: &'static str,
+    until: Option<UntilView>,
+}
+
+/// The days that can be chosen.
+struct UntilView {
+    first: String,
+    last: String,
+    proposed: String,
+    at_most: String,
+}
+
+impl QuestionPage {
+    fn new(
+        w: &'static Words,
+        viewer: Viewer,
+        id: &TicketId,
+        question: &Question,
+        at: Timestamp,
+    ) -> Self {
+        let all = question.asked.iter().enumerate();
+        let mut asked: Vec<_> = all.map(|(n, one)| AskedView::new(w, n, one, at)).collect();
+        asked.sort_by_key(|one| one.optional);
+        let closes = (w.moment)(question.expires_at);
+        Self {
+            w,
+            viewer,
+            action: id.path(),
+            token: String::new(),
+            shown_at: at.0,
+            client_host: host_of(question.client.as_str()),
+            client: plain(question.client.as_str(), NAME_CHARS_MAX),
+            tool: question.tool.to_string(),
+            title: plain(&question.title, NAME_CHARS_MAX),
+            description: plain(&question.description, TEXT_CHARS_MAX),
+            version: plain(&question.version, VERSION_CHARS_MAX),
+            publisher: plain(question.publisher.as_str(), NAME_CHARS_MAX),
+            digest: question.component.short(),
+            change: question
+                .changed
+                .as_ref()
+                .map(|changed| ChangedView::new(w, changed)),
+            deceptive: deceptive_names(w, question),
+            beware: match question.asked.iter().map(|one| one.tier).max() {
+                Some(Tier::T3) => Some(w.question.beware_t3),
+                Some(Tier::T2) => Some(w.question.beware_t2),
+                Some(Tier::T0 | Tier::T1) | None => None,
+            },
+            refusal: refusal(&w.question, question),
+            afterwards: (w.question.afterwards)(&closes),
+            asked,
+        }
+    }
+}
+
+/// What is wrong with names that others chose, in sentences of ours.
+fn deceptive_names(w: &Words, question: &Question) -> Vec<&'static str> {
+    let names = [
+        (Name::Title, question.title.as_str()),
+        (Name::Client, question.client.as_str()),
+        (Name::Publisher, question.publisher.as_str()),
+    ];
+    let warning = |(name, text)| Some((w.question.deceptive)(name, deceptive(text)?));
+    names.into_iter().filter_map(warning).collect()
+}
+
+/// What it means to refuse once more, where a second refusal within a day makes the tool quiet.
+fn refusal(w: &QuestionWords, question: &Question) -> Option<&'static str> {
+    const _: () = assert!(REFUSED_TWICE_TTL.as_secs() == 24 * 3600);
+    let counts = |one: &Asked| !one.optional && one.tier < Tier::T3;
+    if !question.asked.iter().any(counts) {
+        return None;
+    }
+    Some(if question.refused_before {
+        w.refusal_second
+    } else {
+        w.refusal_first
+    })
+}
+
+impl AskedView {
+    fn new(w: &'static Words, n: usize, asked: &Asked, at: Timestamp) -> Self {
+        // The texts say these numbers.
+        const _: () = assert!(ONCE_TTL.as_secs() == 600 && T3_TTL.as_secs() == 300);
+        const _: () = assert!(CALLS_MAX == 1_000 && IDLE_TTL.as_secs() == 30 * 24 * 3600);
+        const _: () = assert!(OPTIONAL_DENIAL_TTL.as_secs() == 30 * 24 * 3600);
+        let words = &w.question;
+        let [t0, t1, t2, t3] = words.tags;
+        let (tier, tag, warning, once) = match asked.tier {
+            Tier::T0 => ("t0", t0, None, words.once_10_minutes),
+            Tier::T1 => ("t1", t1, None, words.once_10_minutes),
+            Tier::T2 => ("t2", t2, Some(words.caution), words.once_10_minutes),
+            Tier::T3 => ("t3", t3, Some(words.danger), words.once_5_minutes),
+        };
+        Self {
+            n,
+            sentence: sentence(w, &asked.capability),
+            text: plain(&asked.capability.to_string(), TEXT_CHARS_MAX),
+            reason: plain(&asked.reason, TEXT_CHARS_MAX),
+            optional: asked.optional,
+            tier,
+            tag,
+            warning,
+            meaning: meaning(&words.meaning, &asked.capability, asked.tier),
+            deny: if asked.quiet() == OPTIONAL_DENIAL_TTL {
+                words.deny_30_days
+            } else {
+                words.deny
+            },
+            once,
+            until: asked.longest.map(|longest| {
+                let proposed = match asked.tier {
+                    Tier::T0 | Tier::T1 => PROPOSED_T1,
+                    Tier::T2 | Tier::T3 => PROPOSED_T2,
+                };
+                let last = (w.day)(at.plus(longest));
+                UntilView {
+                    first: iso_day(at),
+                    last: iso_day(at.plus(longest)),
+                    proposed: iso_day(at.plus(proposed.min(longest))),
+                    at_most: (words.at_most)(&last, asked.tier <= Tier::T1),
+                }
+            }),
+        }
+    }
+}
+
+/// What can be done, in a sentence of ours. Names in it are shown as those of others.
+pub(super) fn sentence(w: &Words, capability: &Capability) -> String {
+    plain(&(w.sentence)(capability), TEXT_CHARS_MAX)
+}
+
+/// What it means to allow this.
+fn meaning(w: &Meanings, capability: &Capability, tier: Tier) -> &'static str {
+    match (tier, capability) {
+        (Tier::T0, _) => w.nothing,
+        (Tier::T1, Capability::Http(_)) => w.reads_web,
+        (Tier::T1, Capability::Files(_) | Capability::Clock | Capability::Progress) => {
+            w.reads_files
+        }
+        (Tier::T2, Capability::Http(_)) => w.writes_web,
+        (Tier::T2, Capability::Files(_) | Capability::Clock | Capability::Progress) => {
+            w.writes_files
+        }
+        (Tier::T3, _) => w.harms,
+    }
+}
+
+/// The host of a client whose id is a URL: that much of it is proven by the issuer that fetched its metadata from there.
+fn host_of(client: &str) -> Option<String> {
+    let url = Url::parse(client).ok()?;
+    (url.scheme() == "https").then_some(())?;
+    url.host_str().map(|host| plain(host, NAME_CHARS_MAX))
+}

@@ -1,0 +1,324 @@
+//! English.
+
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+
+use super::super::dates::written;
+use super::super::standing::{Happened, Standing};
+use super::super::text::Deceptive;
+use super::notices_en::{NOTICES, WAYS};
+use super::{
+    ChangedWords, ConsentsWords, DecidedWords, Frame, HistoryWords, IdpWords, Meanings, Name,
+    QuestionWords, Words,
+};
+use crate::capability::Capability;
+use crate::clock::Timestamp;
+
+const DAY: StaticFormatDescription =
+    format_description!("[day padding:none] [month repr:long] [year]");
+const MOMENT: StaticFormatDescription =
+    format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+
+/// Every text in English.
+pub(crate) static EN: Words = Words {
+    tag: "en",
+    day,
+    moment,
+    // The sentences that clients get as well.
+    sentence: Capability::sentence,
+    standing,
+    frame: Frame {
+        signed_in_as: ("Signed in as ", ""),
+        nav: "Yours",
+        my_consents: "My consents",
+        history: "History",
+        sign_out: "Sign out",
+        sign_out_everywhere: "Sign out everywhere",
+    },
+    question: QuestionWords {
+        title: ("May “", "” do this?"),
+        intro: "A client called this tool for you. It can do nothing of what is listed below unless you allow it.",
+        beware_t2: "Some of it can change or delete things, or send your data out. It is marked below.",
+        beware_t3: "Some of it can do lasting harm. It is marked below.",
+        you: "You",
+        at_issuer: (" at ", ""),
+        client: "Client",
+        client_proven: "(your identity provider read what it is at this address)",
+        client_unproven: "(your identity provider knows it under this name; what it is cannot be checked here)",
+        tool: "Tool",
+        version: "version",
+        build: "build",
+        publisher: "Publisher",
+        publisher_unproven: "(as the tool says of itself; not verified)",
+        purpose: "Purpose, in the author’s words",
+        deceptive,
+        tags: [
+            "no effect outside",
+            "reads",
+            "changes or sends",
+            "single use",
+        ],
+        caution: "Caution: this can change things or send data out.",
+        danger: "Danger: this can do lasting harm.",
+        needed: "needed: the tool does not run without it",
+        optional: "optional: the tool also works without it",
+        meaning: Meanings {
+            nothing: "This has no effect outside the tool.",
+            reads_web: "It only reads. The web site sees what the tool asks it for.",
+            reads_files: "It only reads. Nothing is changed.",
+            writes_web: "It can change things there, and it can send there whatever it is given and whatever else it may read.",
+            writes_files: "It can overwrite and delete what lies there. This cannot be undone here.",
+            harms: "It can do lasting harm, so you are asked at every call, and your answer is good for exactly this one.",
+        },
+        why: "Why, in the author’s words:",
+        exactly: "Exactly:",
+        deny: "Do not allow",
+        deny_30_days: "Do not allow, and do not ask again for 30 days",
+        once_10_minutes: "Allow once, for one call within ten minutes",
+        once_5_minutes: "Allow once, for one call within five minutes",
+        until: "Allow until the end of",
+        last_day: "Last day on which this is allowed",
+        at_most: |day, lapses| {
+            let sooner = if lapses {
+                "; ends sooner if 30 days pass without a call"
+            } else {
+                ""
+            };
+            format!("at most {day}{sooner}")
+        },
+        calls: ("for at most", "calls"),
+        any_number: "any number",
+        once_only: "Single use: this cannot be allowed for longer.",
+        refusal_first: "If you refuse what a tool needs twice within 24 hours, it is not asked about for 24 hours. You can change that under “My consents”.",
+        refusal_second: "You refused this tool within the last 24 hours. If you refuse again what it needs, it is not asked about for 24 hours, and its calls fail until then. You can change that under “My consents”.",
+        afterwards: |closes| {
+            format!(
+                "You can take back what you allow at any time, under “My consents”. Days end at midnight UTC. This question is open until {closes}."
+            )
+        },
+        save: "Save my decision",
+    },
+    decided: DecidedWords {
+        page: "Your decision",
+        before: "You decided this before",
+        before_text: "What you sent now changed nothing. This is what you decided:",
+        allowed: "Decided: the tool may go on",
+        refused: "Decided: the tool will not run",
+        refused_text: "You did not allow something without which it does not work.",
+        go_back: "You can close this page and go back to your client.",
+        call_again: " If it does not go on by itself, let it call the tool again.",
+    },
+    changed: ChangedWords {
+        publisher: |day, before| {
+            format!(
+                "This tool has another publisher than the one that you agreed to on {day}, which was “{before}”. What you agreed to then does not hold for this one."
+            )
+        },
+        since: |day, version| {
+            let version = version.map(|version| format!(" (version {version})"));
+            format!(
+                "The tool has changed since you agreed to something of it on {day}{}.",
+                version.unwrap_or_default()
+            )
+        },
+        needs: " It asks for other things than then.",
+        texts_unknown: " What it said of itself then is not on record.",
+        texts_same: " What it says of itself is the same; the program is another.",
+        texts_differ: " What it says of itself differs:",
+        title: "Title",
+        description: "Description",
+        input: "What it takes (schema)",
+        output: "What it returns (schema)",
+        gone: "Gone:",
+        new: "New:",
+        cut: "More has changed than is shown here.",
+        legend: "Struck through: gone. Underlined: new. Characters that show nothing are named, as in ⟨U+200B⟩.",
+    },
+    consents: ConsentsWords {
+        none: "No tool may do anything for you that needs your consent, and you refused nothing lately. You are asked when a tool needs something.",
+        intro: "What you decided. What you take back holds no longer, from the next moment on; a tool that is running under it is stopped, and what it did until then stays done.",
+        order: "Order",
+        by_tool: "By tool",
+        by_client: "By client",
+        by_publisher: (" by ", ""),
+        tool: "tool",
+        client: "client",
+        decided: |at| format!("Decided {at}"),
+        decided_by_operator: |at| format!("Decided for you by the operator of this server, {at}"),
+        last_used: |day| format!("last used {day}"),
+        unused: "not used yet",
+        receipt: "Receipt",
+        changed: "The tool has changed since; your consent goes on as you gave it",
+        take_back: "Take back",
+        ask_again: "Ask me again",
+        take_back_tool: |n| format!("Take back all {n} of this tool"),
+        take_back_client: |n| format!("Take back all {n} of this client"),
+        take_back_all: |n| format!("Take back all {n} consents"),
+        ended: "Ended",
+        see_history: "Everything that was decided, used and ended is in your history.",
+    },
+    history: HistoryWords {
+        intro: "What you decided, the newest first, and what became of it. All times are in UTC.",
+        none: "Nothing was decided yet.",
+        happened,
+        operator_says: "The operator says:",
+        earlier: "Earlier decisions",
+        newest: "Newest decisions",
+        others: "Somebody else opened your question",
+        others_text: "A question of yours was opened by somebody who was signed in under another name. They were told nothing and could decide nothing. If you sent them the link, that is why. If not, tell the operator of this server: somebody can read what your client shows you.",
+        opened: |times, last| match times {
+            1 => format!("once, on {last}"),
+            2 => format!("twice, last on {last}"),
+            _ => format!("{times} times, last on {last}"),
+        },
+    },
+    notices: NOTICES,
+    ways: WAYS,
+    idp: IdpWords {
+        title: "Sign in",
+        note: |users| {
+            format!(
+                "This is the embedded identity provider for development. Its users are {}; the password is the name.",
+                users.join(" and ")
+            )
+        },
+        wrong: |user| format!("User and password do not fit. Try {user} with password {user}."),
+        user: "User",
+        password: "Password",
+        sign_in: "Sign in",
+        refused: "This sign-in cannot go on",
+        incomplete: "The request of the client is not complete.",
+        client: "The client is not known here.",
+        redirect: "The redirect address is not the registered one.",
+        flow: "Only the code flow with PKCE (S256) is served.",
+        no_code: "The identity provider could not make a code.",
+    },
+};
+
+fn day(at: Timestamp) -> String {
+    written(at, DAY)
+}
+
+fn moment(at: Timestamp) -> String {
+    written(at, MOMENT)
+}
+
+fn deceptive(name: Name, why: Deceptive) -> &'static str {
+    match (name, why) {
+        (Name::Title, Deceptive::Hidden) => {
+            "The title of the tool holds characters that show nothing. They are named, as in ⟨U+200B⟩. It may be made to pass for another tool."
+        }
+        (Name::Title, Deceptive::Mixed) => {
+            "The title of the tool mixes letters of different scripts in one word. It may be made to pass for another tool."
+        }
+        (Name::Title, Deceptive::Imitates) => {
+            "The title of the tool looks like Latin letters but is written in others. It may be made to pass for another tool."
+        }
+        (Name::Client, Deceptive::Hidden) => {
+            "The name of the client holds characters that show nothing. They are named, as in ⟨U+200B⟩. It may be made to pass for another client."
+        }
+        (Name::Client, Deceptive::Mixed) => {
+            "The name of the client mixes letters of different scripts in one word. It may be made to pass for another client."
+        }
+        (Name::Client, Deceptive::Imitates) => {
+            "The name of the client looks like Latin letters but is written in others. It may be made to pass for another client."
+        }
+        (Name::Publisher, Deceptive::Hidden) => {
+            "The name of the publisher holds characters that show nothing. They are named, as in ⟨U+200B⟩. It may be made to pass for another publisher."
+        }
+        (Name::Publisher, Deceptive::Mixed) => {
+            "The name of the publisher mixes letters of different scripts in one word. It may be made to pass for another publisher."
+        }
+        (Name::Publisher, Deceptive::Imitates) => {
+            "The name of the publisher looks like Latin letters but is written in others. It may be made to pass for another publisher."
+        }
+    }
+}
+
+fn calls(n: u32) -> String {
+    format!("{n} {}", if n == 1 { "call" } else { "calls" })
+}
+
+fn standing(standing: Standing) -> String {
+    match standing {
+        Standing::Once(end) => {
+            format!("Allowed for one call, to be made before {}", moment(end))
+        }
+        Standing::Until { end, left, lapses } => {
+            let mut text = format!("Allowed until {}", moment(end));
+            if let Some(left) = left {
+                let noun = if left == 1 { "call" } else { "calls" };
+                text.push_str(&format!(", for {left} more {noun}"));
+            }
+            if let Some(lapses) = lapses {
+                text.push_str(&format!("; ends on {} if it is not used", day(lapses)));
+            }
+            text
+        }
+        Standing::Lapsed => "Was allowed, and ended because it was not used for 30 days".to_owned(),
+        Standing::Passed(end) => format!("Allowed until {}, which has passed", moment(end)),
+        Standing::RefusedTwice(end) => format!(
+            "Not allowed, for the second time; you are not asked again before {} unless you choose to",
+            moment(end)
+        ),
+        Standing::Refused(end) => {
+            format!("Not allowed; you are asked again after {}", moment(end))
+        }
+        Standing::RefusedOnce => "Not allowed".to_owned(),
+        Standing::CallsMade(n) => format!("Allowed for {}, which were made", calls(n)),
+        Standing::CallRuns => {
+            "Allowed for one call, which was made and may still be running".to_owned()
+        }
+        Standing::CallMade => "Allowed for one call, which was made".to_owned(),
+        Standing::TakenBack => "Taken back".to_owned(),
+        Standing::Replaced => "Replaced by a later decision".to_owned(),
+        Standing::Suspended => {
+            "Suspended: a tool of another publisher took its name. You are asked anew".to_owned()
+        }
+    }
+}
+
+fn happened(what: Happened) -> String {
+    match what {
+        Happened::Allowed {
+            by_operator,
+            once,
+            end,
+            calls: most,
+        } => {
+            let who = if by_operator {
+                "The operator of this server allowed it for you"
+            } else {
+                "You allowed it"
+            };
+            match (once, most) {
+                (true, _) => format!("{who}, for one call"),
+                (false, Some(most)) => {
+                    format!("{who} until {}, for at most {}", moment(end), calls(most))
+                }
+                (false, None) => format!("{who} until {}", moment(end)),
+            }
+        }
+        Happened::Refused { again } => {
+            format!(
+                "You did not allow it, and were not to be asked again before {}",
+                moment(again)
+            )
+        }
+        Happened::Used { times: Some(n) } => {
+            format!("Used last, to within an hour; {} so far", calls(n))
+        }
+        Happened::Used { times: None } => "Used last, to within an hour".to_owned(),
+        Happened::ToolChanged { version } => {
+            format!("Used with a changed tool from then on, version {version}")
+        }
+        Happened::CallMade => "Used for its one call".to_owned(),
+        Happened::CallsMade(n) => format!("Used up: {} made", calls(n)),
+        Happened::TakenBack => "You took it back".to_owned(),
+        Happened::TakenBackByOperator => "The operator of this server took it back".to_owned(),
+        Happened::Suspended => "Suspended: a tool of another publisher took the name".to_owned(),
+        Happened::Replaced => "Replaced by a later decision".to_owned(),
+        Happened::Lapsed => "Ended, because it was not used for 30 days".to_owned(),
+        Happened::Passed => "Ended, because its time had passed".to_owned(),
+    }
+}
