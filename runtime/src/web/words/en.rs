@@ -47,7 +47,7 @@ pub(crate) static EN: Words = Words {
         client_unproven: "(your identity provider knows it under this name; what it is cannot be checked here)",
         tool: "Tool",
         version: "version",
-        build: "build",
+        build: ", build",
         publisher: "Publisher",
         publisher_unproven: "(as the tool says of itself; not verified)",
         purpose: "Purpose, in the author’s words",
