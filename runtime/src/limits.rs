@@ -111,6 +111,9 @@ pub const COMPILE_OUTPUT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Calls in flight at once; one more is refused, it never waits inside the pool.
 pub const CALLS_IN_FLIGHT_MAX: u32 = 256;
+/// Revocations that are remembered, so that a call that was looking at consents meanwhile looks again for its own alone. A
+/// look takes below a millisecond; one that took longer than so many revocations is done again.
+pub const RECENT_REVOCATIONS_MAX: usize = 4_096;
 /// One tick of the epoch clock: the grain of every guest deadline.
 pub const EPOCH_TICK: Duration = Duration::from_millis(1);
 /// Longest call, when neither manifest nor configuration says less.

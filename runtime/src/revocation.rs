@@ -4,7 +4,7 @@
 //! acts inside [`Live::pass`], so that looking and acting are one step: a revocation waits for the steps that have begun, and
 //! none begins after it. Decides nothing and reads no state: it is told what has ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::task::Poll;
@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::capability::{Capability, Tier};
+use crate::ids::TenantUser;
+use crate::limits::RECENT_REVOCATIONS_MAX;
 
 /// How long a revocation waits for the calls that it stops. A guest is dropped where it stands, at the latest at the next
 /// tick of 1 ms; what takes longer is a machine that is overloaded.
@@ -173,8 +175,41 @@ pub struct RunningCalls(Arc<Mutex<Calls>>);
 struct Calls {
     /// Grows with every revocation, so that a call can tell that it may have looked too early.
     revocations: u64,
+    /// The last of them, so that a call need not look again for what concerns others.
+    recent: VecDeque<Ended>,
     last: u64,
     running: HashMap<u64, Arc<Call>>,
+}
+
+/// What has ended.
+#[derive(Debug)]
+enum Ended {
+    /// These consents.
+    Consents(Vec<Uuid>),
+    /// Some of this user's.
+    Of(TenantUser),
+}
+
+impl Calls {
+    fn note(&mut self, ended: Ended) {
+        self.revocations += 1;
+        if self.recent.len() >= RECENT_REVOCATIONS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(ended);
+    }
+
+    /// Whether something may have ended since then that this call found. What is no longer remembered may be anything.
+    fn concerns(&self, since: Looked, whose: Option<&TenantUser>, ids: &[Uuid]) -> bool {
+        let count = usize::try_from(self.revocations.saturating_sub(since.0)).unwrap_or(usize::MAX);
+        let Some(first) = self.recent.len().checked_sub(count) else {
+            return true;
+        };
+        self.recent.iter().skip(first).any(|ended| match ended {
+            Ended::Consents(those) => those.iter().any(|one| ids.contains(one)),
+            Ended::Of(user) => whose.is_none_or(|whose| whose == user),
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -193,10 +228,19 @@ pub struct Looked(u64);
 pub struct RunningCall {
     calls: RunningCalls,
     number: u64,
+    /// Whose consents it looks at; anybody's where that is not known.
+    whose: Option<TenantUser>,
     call: Arc<Call>,
 }
 
 impl RunningCalls {
+    /// A call begins that looks at the consents of this user.
+    pub fn enter_for(&self, whose: TenantUser) -> RunningCall {
+        let mut call = self.enter();
+        call.whose = Some(whose);
+        call
+    }
+
     /// A call begins.
     pub fn enter(&self) -> RunningCall {
         let mut calls = self.lock();
@@ -206,6 +250,7 @@ impl RunningCalls {
         RunningCall {
             calls: self.clone(),
             number,
+            whose: None,
             call,
         }
     }
@@ -219,11 +264,10 @@ impl RunningCalls {
         ids
     }
 
-    /// The same, where something has ended that is not known by name: who is looking now has to look again.
-    pub fn look_again(&self) -> Vec<Uuid> {
-        let mut calls = self.lock();
-        calls.revocations = calls.revocations.wrapping_add(1);
-        drop(calls);
+    /// The same, where something of this user's has ended that is not known by name: a call of theirs that is looking now
+    /// has to look again.
+    pub fn look_again(&self, whose: &TenantUser) -> Vec<Uuid> {
+        self.lock().note(Ended::Of(whose.clone()));
         self.held()
     }
 
@@ -253,7 +297,7 @@ impl RunningCalls {
     fn take(&self, ids: &[Uuid]) -> Vec<Arc<Call>> {
         let running: Vec<_> = {
             let mut calls = self.lock();
-            calls.revocations = calls.revocations.wrapping_add(1);
+            calls.note(Ended::Consents(ids.to_vec()));
             calls.running.values().cloned().collect()
         };
         running.into_iter().filter(|call| call.take(ids)).collect()
@@ -292,12 +336,13 @@ impl RunningCall {
         Looked(self.calls.lock().revocations)
     }
 
-    /// From now on the call stands on these consents. `false` when something was revoked since it looked: then nothing of
-    /// what it found counts, and it has to look again.
+    /// From now on the call stands on these consents. `false` when something was revoked since it looked that it may have
+    /// found: then nothing of what it found counts, and it has to look again.
     #[must_use]
     pub fn hold(&self, looked: Looked, ids: impl IntoIterator<Item = Uuid>) -> bool {
+        let ids: Vec<Uuid> = ids.into_iter().collect();
         let calls = self.calls.lock();
-        if calls.revocations != looked.0 {
+        if calls.concerns(looked, self.whose.as_ref(), &ids) {
             return false;
         }
         let gates = ids.into_iter().map(|id| (id, Arc::default())).collect();
@@ -335,159 +380,4 @@ impl Drop for RunningCall {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn http() -> Capability {
-        "http GET a.example /".parse().unwrap()
-    }
-
-    fn files() -> Capability {
-        "files read notes".parse().unwrap()
-    }
-
-    fn id(number: u128) -> Uuid {
-        Uuid::from_u128(number)
-    }
-
-    fn running(calls: &RunningCalls, on: &[(Capability, u128)]) -> (RunningCall, Standing) {
-        let call = calls.enter();
-        assert!(call.hold(call.look(), on.iter().map(|(_, number)| id(*number))));
-        let with =
-            |(capability, number): &(Capability, u128)| (capability.clone(), vec![id(*number)]);
-        let standing = call.stand(on.iter().map(with));
-        (call, standing)
-    }
-
-    #[tokio::test]
-    async fn what_is_revoked_is_not_passed_again_and_the_rest_is() {
-        let calls = RunningCalls::default();
-        let (_call, standing) = running(&calls, &[(http(), 1), (http_b(), 2)]);
-        assert_eq!(standing.of(&http()).pass(|| 7), Ok(7));
-        calls.revoke(&[id(1)]).await;
-        assert_eq!(standing.of(&http()).pass(|| 7), Err(Revoked));
-        assert_eq!(standing.of(&http_b()).pass(|| 7), Ok(7));
-        assert!(!standing.is_lost());
-        assert_eq!(calls.held(), [id(2)], "nobody looks again for what is gone");
-        assert!(
-            standing.of(&files()).is_revoked(),
-            "what was never granted is not live"
-        );
-    }
-
-    fn http_b() -> Capability {
-        "http GET b.example /".parse().unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_call_that_holds_nothing_more_is_lost_and_one_that_needs_no_consent_never_is() {
-        let calls = RunningCalls::default();
-        let (call, standing) = running(&calls, &[(http(), 1), (Capability::Clock, 9)]);
-        let waits = tokio::spawn({
-            let standing = standing.clone();
-            async move { standing.lost().await }
-        });
-        let ends = tokio::spawn({
-            let standing = standing.clone();
-            async move {
-                standing.lost().await;
-                drop(call);
-            }
-        });
-        calls.revoke(&[id(1)]).await;
-        assert!(standing.is_lost());
-        assert!(
-            calls.lock().running.is_empty(),
-            "it waits for the call to end"
-        );
-        ends.await.unwrap();
-        waits.await.unwrap();
-
-        let (_free, standing) = running(&calls, &[(Capability::Clock, 9)]);
-        calls.revoke(&[id(9)]).await;
-        assert!(!standing.is_lost());
-        assert_eq!(standing.of(&Capability::Clock).pass(|| ()), Ok(()));
-    }
-
-    #[tokio::test]
-    async fn a_call_that_loses_a_folder_is_lost_whatever_else_it_holds() {
-        let calls = RunningCalls::default();
-        let (call, standing) = running(&calls, &[(http(), 1), (files(), 2)]);
-        let ended = tokio::spawn({
-            let standing = standing.clone();
-            async move {
-                standing.lost().await;
-                drop(call);
-            }
-        });
-        calls.revoke(&[id(2)]).await;
-        ended.await.unwrap();
-        assert!(standing.is_lost());
-        assert!(!standing.of(&http()).is_revoked());
-    }
-
-    #[tokio::test]
-    async fn two_consents_for_one_thing_end_with_the_last() {
-        let calls = RunningCalls::default();
-        let call = calls.enter();
-        assert!(call.hold(call.look(), [id(1), id(2)]));
-        let standing = call.stand([(http(), vec![id(1), id(2)])]);
-        calls.revoke(&[id(1)]).await;
-        assert!(!standing.of(&http()).is_revoked());
-        drop(call);
-        calls.revoke(&[id(2)]).await;
-        assert!(!standing.is_lost(), "a call that has ended hears no more");
-    }
-
-    #[tokio::test]
-    async fn whoever_looked_before_a_revocation_looks_again() {
-        let calls = RunningCalls::default();
-        let call = calls.enter();
-        let early = call.look();
-        calls.revoke(&[id(1)]).await;
-        assert!(!call.hold(early, [id(1)]));
-        assert!(calls.held().is_empty());
-        assert!(
-            call.hold(call.look(), [id(2)]),
-            "beside it: a later look counts"
-        );
-        assert_eq!(calls.held(), [id(2)]);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn after_a_revocation_returns_no_step_is_done() {
-        for _ in 0..50 {
-            let calls = RunningCalls::default();
-            let done = Arc::new(AtomicUsize::new(0));
-            let steps: Vec<_> = (0..8)
-                .map(|_| {
-                    let (call, standing) = running(&calls, &[(http(), 1)]);
-                    let done = Arc::clone(&done);
-                    tokio::spawn(async move {
-                        let endless = async {
-                            loop {
-                                done.fetch_add(1, Ordering::SeqCst);
-                                tokio::task::yield_now().await;
-                            }
-                        };
-                        let live = standing.of(&http());
-                        let ended: Result<(), Revoked> = live.guard(endless).await;
-                        drop(call);
-                        ended
-                    })
-                })
-                .collect();
-            while done.load(Ordering::SeqCst) < 100 {
-                tokio::task::yield_now().await;
-            }
-            calls.revoke(&[id(1)]).await;
-            let after = done.load(Ordering::SeqCst);
-            for step in steps {
-                assert_eq!(step.await.unwrap(), Err(Revoked));
-            }
-            assert_eq!(done.load(Ordering::SeqCst), after);
-        }
-    }
-}
+mod tests;

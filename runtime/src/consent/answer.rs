@@ -117,7 +117,7 @@ impl Consents {
         match self.audit.commit(change, events).await? {
             Applied::Done => {
                 // What it replaces has ended, also for calls that run on it. The answer counts either way.
-                if let Err(error) = self.recheck(now).await {
+                if let Err(error) = self.recheck(signed_in, now).await {
                     tracing::error!(%error, "what an answer replaced cannot be read; calls that stand on consents are stopped");
                 }
                 Ok(Decided {

@@ -6,7 +6,7 @@ use super::{Consent, ConsentError, Consents, IDLE_TTL, UsedRecord};
 use crate::audit::{Event, EventKind};
 use crate::capability::CapabilitySet;
 use crate::clock::Timestamp;
-use crate::ids::Digest;
+use crate::ids::{Digest, TenantUser};
 use crate::policy::Permit;
 use crate::revocation::RunningCall;
 use crate::store::{
@@ -49,7 +49,11 @@ impl Consents {
         offer: Offer,
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
-        let running = self.running.enter();
+        let caller = permit.caller();
+        let running = self.running.enter_for(TenantUser {
+            tenant: caller.tenant().clone(),
+            user: caller.user().clone(),
+        });
         let wanted = plan::wanted(&permit);
         let has_user = permit.caller().has_user();
         if wanted.is_empty() {

@@ -156,8 +156,8 @@ pub enum ConsentError {
         "the user has {OPEN_QUESTIONS_MAX} open questions; they must be answered or expire first"
     )]
     TooManyQuestions,
-    /// Other calls used up every consent that this call found.
-    #[error("other calls used the consents of this one up; call again")]
+    /// Each time, what this call found was used up by others, or ended, before it could stand on it.
+    #[error("the consents for this changed while the call was looking at them; call again")]
     Contended,
     /// The records cannot be read.
     #[error("consents cannot be looked up")]

@@ -69,8 +69,12 @@ impl Consents {
     }
 
     /// Takes from running calls what has ended in the state, whoever ended it.
-    pub(super) async fn recheck(&self, now: Timestamp) -> Result<(), StoreError> {
-        let held = self.running.look_again();
+    pub(super) async fn recheck(
+        &self,
+        whose: &TenantUser,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let held = self.running.look_again(whose);
         if held.is_empty() {
             return Ok(());
         }

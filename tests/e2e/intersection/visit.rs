@@ -14,9 +14,6 @@ use super::model::{self, Agreed};
 use super::world::{World, told};
 use crate::harness::{Answer, Caller, Server, for_an_hour};
 
-/// How often a call is repeated because decisions of others were in its way.
-const PATIENCE: usize = 20;
-
 /// A caller that comes back.
 #[derive(Clone)]
 pub struct Visitor {
@@ -46,7 +43,7 @@ pub async fn visit(
     }
     let run = world.visits.fetch_add(1, Ordering::Relaxed);
     let tool = tool_name(case.tool);
-    let call = || patiently(&caller, &tool, arguments(case, run));
+    let call = || caller.call(&tool, arguments(case, run));
 
     let first = call().await;
     let Some(permitted) = model::permitted(rules, needs, case) else {
@@ -114,20 +111,6 @@ pub async fn visit(
     let reach = model::reached(&permitted, needs, &agreed, case);
     compare(world, case, run, &second, reach)?;
     Ok(agreed)
-}
-
-/// Calls, and again as long as the server says so: while others decide, it may have to look at consents too often.
-async fn patiently(caller: &Caller, tool: &str, arguments: Value) -> Answer {
-    for _ in 0..PATIENCE {
-        let answer = caller.call(tool, arguments.clone()).await;
-        if !answer
-            .body
-            .contains("used the consents of this one up; call again")
-        {
-            return answer;
-        }
-    }
-    panic!("others decide without end");
 }
 
 /// Who is behind the token.

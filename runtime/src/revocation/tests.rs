@@ -1,0 +1,192 @@
+//! A revocation waits for what has begun, and nothing begins after it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+fn http() -> Capability {
+    "http GET a.example /".parse().unwrap()
+}
+
+fn files() -> Capability {
+    "files read notes".parse().unwrap()
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn running(calls: &RunningCalls, on: &[(Capability, u128)]) -> (RunningCall, Standing) {
+    let call = calls.enter();
+    assert!(call.hold(call.look(), on.iter().map(|(_, number)| id(*number))));
+    let with = |(capability, number): &(Capability, u128)| (capability.clone(), vec![id(*number)]);
+    let standing = call.stand(on.iter().map(with));
+    (call, standing)
+}
+
+#[tokio::test]
+async fn what_is_revoked_is_not_passed_again_and_the_rest_is() {
+    let calls = RunningCalls::default();
+    let (_call, standing) = running(&calls, &[(http(), 1), (http_b(), 2)]);
+    assert_eq!(standing.of(&http()).pass(|| 7), Ok(7));
+    calls.revoke(&[id(1)]).await;
+    assert_eq!(standing.of(&http()).pass(|| 7), Err(Revoked));
+    assert_eq!(standing.of(&http_b()).pass(|| 7), Ok(7));
+    assert!(!standing.is_lost());
+    assert_eq!(calls.held(), [id(2)], "nobody looks again for what is gone");
+    assert!(
+        standing.of(&files()).is_revoked(),
+        "what was never granted is not live"
+    );
+}
+
+fn http_b() -> Capability {
+    "http GET b.example /".parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_call_that_holds_nothing_more_is_lost_and_one_that_needs_no_consent_never_is() {
+    let calls = RunningCalls::default();
+    let (call, standing) = running(&calls, &[(http(), 1), (Capability::Clock, 9)]);
+    let waits = tokio::spawn({
+        let standing = standing.clone();
+        async move { standing.lost().await }
+    });
+    let ends = tokio::spawn({
+        let standing = standing.clone();
+        async move {
+            standing.lost().await;
+            drop(call);
+        }
+    });
+    calls.revoke(&[id(1)]).await;
+    assert!(standing.is_lost());
+    assert!(
+        calls.lock().running.is_empty(),
+        "it waits for the call to end"
+    );
+    ends.await.unwrap();
+    waits.await.unwrap();
+
+    let (_free, standing) = running(&calls, &[(Capability::Clock, 9)]);
+    calls.revoke(&[id(9)]).await;
+    assert!(!standing.is_lost());
+    assert_eq!(standing.of(&Capability::Clock).pass(|| ()), Ok(()));
+}
+
+#[tokio::test]
+async fn a_call_that_loses_a_folder_is_lost_whatever_else_it_holds() {
+    let calls = RunningCalls::default();
+    let (call, standing) = running(&calls, &[(http(), 1), (files(), 2)]);
+    let ended = tokio::spawn({
+        let standing = standing.clone();
+        async move {
+            standing.lost().await;
+            drop(call);
+        }
+    });
+    calls.revoke(&[id(2)]).await;
+    ended.await.unwrap();
+    assert!(standing.is_lost());
+    assert!(!standing.of(&http()).is_revoked());
+}
+
+#[tokio::test]
+async fn two_consents_for_one_thing_end_with_the_last() {
+    let calls = RunningCalls::default();
+    let call = calls.enter();
+    assert!(call.hold(call.look(), [id(1), id(2)]));
+    let standing = call.stand([(http(), vec![id(1), id(2)])]);
+    calls.revoke(&[id(1)]).await;
+    assert!(!standing.of(&http()).is_revoked());
+    drop(call);
+    calls.revoke(&[id(2)]).await;
+    assert!(!standing.is_lost(), "a call that has ended hears no more");
+}
+
+#[tokio::test]
+async fn whoever_looked_before_a_revocation_looks_again() {
+    let calls = RunningCalls::default();
+    let call = calls.enter();
+    let early = call.look();
+    calls.revoke(&[id(1)]).await;
+    assert!(!call.hold(early, [id(1)]));
+    assert!(calls.held().is_empty());
+    assert!(
+        call.hold(call.look(), [id(2)]),
+        "beside it: a later look counts"
+    );
+    assert_eq!(calls.held(), [id(2)]);
+}
+
+#[tokio::test]
+async fn what_ends_of_others_makes_nobody_look_again() {
+    let who = |name: &str| TenantUser {
+        tenant: "acme".parse().unwrap(),
+        user: crate::ids::User {
+            issuer: "https://as.test".parse().unwrap(),
+            subject: name.parse().unwrap(),
+        },
+    };
+    let calls = RunningCalls::default();
+    let call = calls.enter_for(who("alice"));
+    let looked = call.look();
+    calls.look_again(&who("bob"));
+    calls.revoke(&[id(1)]).await;
+    assert!(call.hold(looked, [id(2)]));
+    assert!(
+        !call.hold(looked, [id(1), id(2)]),
+        "a consent that it found"
+    );
+    assert!(!calls.enter().hold(looked, [id(2)]), "whose, is not known");
+    let mut other_tenant = who("alice");
+    other_tenant.tenant = "other".parse().unwrap();
+    calls.look_again(&other_tenant);
+    assert!(call.hold(looked, [id(2)]));
+    calls.look_again(&who("alice"));
+    assert!(!call.hold(looked, [id(2)]));
+
+    // What is forgotten may have been anything.
+    let looked = call.look();
+    for _ in 0..RECENT_REVOCATIONS_MAX {
+        calls.look_again(&who("bob"));
+    }
+    assert!(call.hold(looked, [id(2)]));
+    calls.look_again(&who("bob"));
+    assert!(!call.hold(looked, [id(2)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_a_revocation_returns_no_step_is_done() {
+    for _ in 0..50 {
+        let calls = RunningCalls::default();
+        let done = Arc::new(AtomicUsize::new(0));
+        let steps: Vec<_> = (0..8)
+            .map(|_| {
+                let (call, standing) = running(&calls, &[(http(), 1)]);
+                let done = Arc::clone(&done);
+                tokio::spawn(async move {
+                    let endless = async {
+                        loop {
+                            done.fetch_add(1, Ordering::SeqCst);
+                            tokio::task::yield_now().await;
+                        }
+                    };
+                    let live = standing.of(&http());
+                    let ended: Result<(), Revoked> = live.guard(endless).await;
+                    drop(call);
+                    ended
+                })
+            })
+            .collect();
+        while done.load(Ordering::SeqCst) < 100 {
+            tokio::task::yield_now().await;
+        }
+        calls.revoke(&[id(1)]).await;
+        let after = done.load(Ordering::SeqCst);
+        for step in steps {
+            assert_eq!(step.await.unwrap(), Err(Revoked));
+        }
+        assert_eq!(done.load(Ordering::SeqCst), after);
+    }
+}
