@@ -18,7 +18,7 @@ use crate::harness::{Answer, Browser, Caller, Server, Setup, Upstream, run, unti
 const THINKS: Duration = Duration::from_millis(80);
 /// What the kernel still holds of requests that were sent before is read by the upstream within this time, on a busy machine
 /// as well.
-const DRAINED: Duration = Duration::from_millis(150);
+const DRAINED: Duration = Duration::from_millis(500);
 /// Several times as long as a call takes from one request to the next.
 const LONG: Duration = Duration::from_millis(300);
 
