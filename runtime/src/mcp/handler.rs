@@ -10,34 +10,32 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, DiscoverResult,
     ErrorData, Implementation, InitializeRequestParams, InitializeResult, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ProtocolVersion,
-    ServerCapabilities, ServerConfig, SubscriptionFilter, Tool,
+    PaginatedRequestParams, ProgressToken, ProtocolVersion, ServerCapabilities, ServerConfig,
+    SubscriptionFilter, Tool,
 };
 use rmcp::service::{Peer, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::context::{admitted, era, is_traceparent, opens_urls, said, verified};
 use super::edge::Admitted;
-use super::line::{Answer, Call, EdgeRefusal, Era, Line, Listed, Progress, Said};
+use super::line::{Answer, Call, EdgeRefusal, Era, Line, Listed, Said};
 use super::listing;
+use super::progress::forward;
 use super::respond::{self, Shown, Wire};
 use super::running::Running;
 use super::sessions::{Ask, Asked, Negotiated, Sessions, Within};
 use crate::clock::SharedClock;
 use crate::identity::Caller;
 use crate::ids::ToolName;
-use crate::limits::PROGRESS_MESSAGES_MAX;
 
 /// Progress messages that may wait for a client that reads slowly; a tool's further ones wait with them.
 const PROGRESS_QUEUE_MAX: usize = 16;
-/// How long an answer waits for progress that a client does not read.
-const PROGRESS_DRAIN_MAX: Duration = Duration::from_secs(1);
 /// Times that one call asks its user and goes on: a question names all that a tool needs, so that a second one is rare.
 const ASKS_MAX: usize = 3;
 /// Open subscriptions of the whole server; each holds a connection.
@@ -426,101 +424,6 @@ impl ServerHandler for Handler {
     }
 }
 
-/// What the edge found out. A request without it did not pass the edge and is refused.
-fn admitted(context: &RequestContext<RoleServer>) -> Result<&Admitted, ErrorData> {
-    context
-        .extensions
-        .get::<http::request::Parts>()
-        .and_then(|parts| parts.extensions.get::<Admitted>())
-        .ok_or_else(|| respond::internal("the request was not verified", None))
-}
-
-/// The caller, where only a caller is served. The edge lets nobody else come this far.
-fn verified(admitted: &Admitted) -> Result<Arc<Caller>, ErrorData> {
-    let caller = admitted.caller.clone();
-    caller.ok_or_else(|| respond::internal("the request was not verified", None))
-}
-
-fn era(context: &RequestContext<RoleServer>) -> Era {
-    match context.protocol_version() {
-        Some(version) if version.as_str() >= ProtocolVersion::V_2026_07_28.as_str() => Era::Modern,
-        Some(_) | None => Era::Legacy,
-    }
-}
-
-/// Whether this very request says that its client can show links; form mode alone does not (P21).
-fn opens_urls(context: &RequestContext<RoleServer>) -> bool {
-    context
-        .client_capabilities()
-        .and_then(|capabilities| capabilities.elicitation)
-        .is_some_and(|elicitation| elicitation.url.is_some())
-}
-
-/// What a client says that its user did with a question.
-pub(super) fn said(answer: &serde_json::Value) -> Option<Said> {
-    match answer.get("action")?.as_str()? {
-        "accept" => Some(Said::Accepted),
-        "decline" => Some(Said::Declined),
-        "cancel" => Some(Said::Cancelled),
-        _ => None,
-    }
-}
-
-/// W3C Trace Context §3.2, version 00.
-fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str, len: usize| {
-        part.len() == len
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
-    };
-    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let parts: Vec<&str> = text.split('-').collect();
-    matches!(
-        parts.as_slice(),
-        ["00", trace, span, flags]
-            if hex(trace, 32) && set(trace) && hex(span, 16) && set(span) && hex(flags, 2)
-    )
-}
-
-/// Sends progress on until the call has ended; all that was sent before its end goes out before its answer (P44).
-async fn forward(
-    mut steps: mpsc::Receiver<Progress>,
-    peer: &Peer<RoleServer>,
-    token: ProgressToken,
-    ended: &CancellationToken,
-) {
-    let unread = async {
-        ended.cancelled().await;
-        tokio::time::sleep(PROGRESS_DRAIN_MAX).await;
-    };
-    let mut unread = pin!(unread);
-    let mut last = f64::NEG_INFINITY;
-    let mut sent = 0;
-    loop {
-        let step = tokio::select! {
-            biased;
-            step = steps.recv() => step,
-            () = ended.cancelled() => None,
-        };
-        let Some(step) = step else { return };
-        if !(step.progress.is_finite() && step.progress > last) || sent == PROGRESS_MESSAGES_MAX {
-            continue;
-        }
-        last = step.progress;
-        sent += 1;
-        let mut message = ProgressNotificationParam::new(token.clone(), step.progress);
-        message.total = step.total.filter(|total| total.is_finite());
-        message.message = step
-            .message
-            .map(|text| super::content::clean(&text).into_owned());
-        tokio::select! {
-            told = peer.notify_progress(message) => if told.is_err() { return },
-            () = &mut unread => return,
-        }
-    }
-}
-
 /// Runs a future and catches its panic. The SDK would leave the request without any answer.
 async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     let mut future = pin!(future);
@@ -545,23 +448,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn p45_a_traceparent_is_checked() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert!(is_traceparent(good));
-        for bad in [
-            "",
-            "00",
-            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-        ] {
-            assert!(!is_traceparent(bad), "{bad}");
-        }
-    }
 
     #[tokio::test]
     async fn a_panic_of_the_line_is_caught() {

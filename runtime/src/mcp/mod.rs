@@ -4,6 +4,7 @@
 //! request leaves anything behind for the next one once it is answered, but for the sessions that an operator may turn on. Never decides what a caller may do: it asks the [`Line`] and shows the answer.
 
 mod content;
+mod context;
 mod door;
 mod edge;
 mod handler;
@@ -11,6 +12,7 @@ mod line;
 mod listing;
 mod message;
 mod metadata;
+mod progress;
 mod respond;
 mod router;
 mod running;

@@ -42,7 +42,7 @@ impl ClientReply {
             Value::Number(id) => id.to_string(),
             _ => return None,
         };
-        let said = response.result.as_ref().and_then(crate::mcp::handler::said);
+        let said = response.result.as_ref().and_then(crate::mcp::context::said);
         Some((id, said.map_or(Self::Failed, Self::Said)))
     }
 }
