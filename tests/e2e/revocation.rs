@@ -125,9 +125,9 @@ fn after_the_answer_to_a_revocation_64_running_calls_send_nothing_more() {
     });
 }
 
-/// Takes ten minutes: `cargo test -p bailiwick --test e2e -- --ignored a_thousand_rounds`.
+/// Takes twenty minutes: `cargo test -p bailiwick --test e2e -- --ignored a_thousand_rounds`.
 #[test]
-#[ignore = "takes ten minutes"]
+#[ignore = "takes twenty minutes"]
 fn a_thousand_rounds_of_64_running_calls_send_nothing_after_the_answer() {
     run(async {
         let upstream = Upstream::slow(THINKS).await;
