@@ -9,6 +9,7 @@ pub mod clock;
 pub mod ids;
 pub mod limits;
 pub mod problem;
+pub mod protect;
 pub mod stack;
 // ground
 pub mod audit;

@@ -230,3 +230,30 @@ pub const ADMIN_PAGE_MAX: usize = 500;
 pub const ADMIN_REVOKED_MAX: usize = 500;
 /// Problems, warnings and refused files that the state of the server names; the log has all of them.
 pub const ADMIN_PROBLEMS_MAX: usize = 100;
+
+/// Deepest nesting of JSON that is searched for personal data. `serde_json` reads no deeper; arguments end at 64.
+pub const PROTECT_DEPTH_MAX: usize = 128;
+/// Text of one JSON value, keys and strings together, that is searched for personal data, in bytes: eight request bodies.
+pub const PROTECT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Longest single string that is searched to its end, in bytes: a whole request body.
+pub const PROTECT_STRING_BYTES_MAX: usize = 1024 * 1024;
+/// Findings in one JSON value. Who sends more of them sends a data set, and each one is masked and counted.
+pub const PROTECT_FINDINGS_MAX: usize = 1_000;
+/// Largest string that is also read as JSON, or as base64 of text, in bytes: what a reply may have.
+pub const PROTECT_NESTED_BYTES_MAX: usize = 256 * 1024;
+/// Subschemas that are looked at for one place of a JSON value: the branches of `anyOf` and what they refer to.
+pub const PROTECT_SCHEMA_BRANCHES_MAX: usize = 32;
+/// Subschemas that are looked at for one JSON value. A place costs at most 32 of them.
+pub const PROTECT_SCHEMA_STEPS_MAX: usize = 1_000_000;
+/// Rules of the operator's own. Every one is tried at every beginning of a word.
+pub const PROTECT_RULES_MAX: usize = 64;
+/// Longest text that a rule of the operator's own may match, in bytes. So much may be read at every beginning of a word.
+pub const PROTECT_RULE_MATCH_BYTES_MAX: usize = 128;
+/// Longest pattern of a rule, in bytes: a person shall read it.
+pub const PROTECT_RULE_PATTERN_BYTES_MAX: usize = 512;
+/// Memory for the compiled patterns of all rules, in bytes. One of 30 letters and digits needs 10 KiB.
+pub const PROTECT_RULES_COMPILED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Context words of one rule, and the bytes of one of them.
+pub const PROTECT_RULE_WORDS_MAX: usize = 32;
+/// Bytes of one context word of a rule.
+pub const PROTECT_RULE_WORD_BYTES_MAX: usize = 64;
