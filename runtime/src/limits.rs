@@ -257,3 +257,5 @@ pub const PROTECT_RULES_COMPILED_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const PROTECT_RULE_WORDS_MAX: usize = 32;
 /// Bytes of one context word of a rule.
 pub const PROTECT_RULE_WORD_BYTES_MAX: usize = 64;
+/// Rules about what becomes of data: they are gone through for each finding.
+pub const DATA_RULES_MAX: usize = 256;

@@ -136,13 +136,13 @@ impl Standing {
         known.map_or_else(|| Live(Kind::Under(Arc::new([]))), |(_, live)| live.clone())
     }
 
-    /// Whether the call must stop: it holds nothing any more that somebody had to agree to, or it lost folders, whose open
-    /// files cannot be taken from it one by one.
+    /// Whether the call must stop: it holds nothing any more that somebody had to agree to, or it lost what cannot be taken
+    /// from it: open files of a folder, and data that it was given.
     pub fn is_lost(&self) -> bool {
         let (mut agreed, mut left) = (false, false);
         for (capability, live) in self.0.iter() {
             let revoked = live.is_revoked();
-            if revoked && matches!(capability, Capability::Files(_)) {
+            if revoked && matches!(capability, Capability::Files(_) | Capability::Data(_)) {
                 return true;
             }
             if matches!(live.0, Kind::Under(_)) {

@@ -81,6 +81,9 @@ pub enum StartError {
     /// A mount cannot be used.
     #[error(transparent)]
     Mount(#[from] MountError),
+    /// What is looked for in calls cannot be.
+    #[error(transparent)]
+    Data(#[from] crate::protect::RuleError),
     /// The way out cannot be built.
     #[error(transparent)]
     Egress(#[from] EgressSetupError),
@@ -181,11 +184,13 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         ..Pool::default()
     })?);
     let mounts = Mounts::new(&config.mounts, config.issuers.len())?;
+    let safeguard = config.data.safeguard()?;
     let sandbox = Sandbox::new(
         Arc::clone(&engine),
         Services {
             http: Arc::new(Arc::clone(&egress)),
             mounts,
+            safeguard: safeguard.clone(),
         },
     );
 
@@ -254,6 +259,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         consents,
         states: RequestStates::open_key(Arc::clone(&store)).await?,
         sandbox,
+        safeguard,
         rates: Rates::new(config.rates.clone()),
         audit: audit.clone(),
         clock: Arc::clone(&clock),
@@ -388,6 +394,7 @@ pub fn vocabulary(config: &Config) -> Vocabulary {
         config.anonymous_discovery,
     )
     .with_rates(config.rates.keys())
+    .with_data(config.data.names())
 }
 
 /// The way in which a server with this configuration reads keys.

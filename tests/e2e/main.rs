@@ -19,6 +19,7 @@ mod cli;
 mod cli_rules;
 mod cli_state;
 mod crossing;
+mod data;
 mod duties;
 mod egress;
 mod facts;

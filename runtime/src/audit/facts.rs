@@ -116,6 +116,8 @@ pub enum Stage {
     Grant,
     /// The arguments do not fit the schema.
     Arguments,
+    /// The arguments hold data that the tool may not be given.
+    Data,
     /// Too much at once.
     Limits,
     /// The log cannot be written.
@@ -133,6 +135,7 @@ impl Stage {
             Self::Consent => "consent",
             Self::Grant => "grant",
             Self::Arguments => "arguments",
+            Self::Data => "data",
             Self::Limits => "limits",
             Self::Audit => "audit",
         }

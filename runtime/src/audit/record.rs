@@ -276,6 +276,7 @@ impl Record {
                     | Stage::Consent
                     | Stage::Grant
                     | Stage::Arguments
+                    | Stage::Data
                     | Stage::Limits
                     | Stage::Audit => kind_of(&method, true),
                 };

@@ -212,6 +212,14 @@ fn warnings(manifest: &Manifest, contents: &Contents<'_>) -> Vec<String> {
         .collect();
     for need in &manifest.needs {
         let (id, kind) = (&need.id, need.kind);
+        // What is handed in and out needs no import and no parameter.
+        if kind == Kind::Data {
+            let unknown = need.capabilities.classes();
+            for class in unknown.iter().filter(|class| class.built_in().is_none()) {
+                warnings.push(format!("the need `{id}` asks for data of class `{class}`, which no server looks for unless its operator defines it; docs/data.md has the classes"));
+            }
+            continue;
+        }
         if !imported.contains(&kind) {
             warnings.push(format!("the need `{id}` asks for `{kind}`, and the component has no import with which it could use it; remove the need, or use it"));
         } else if !taken.contains(&kind) {

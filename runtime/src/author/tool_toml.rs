@@ -98,6 +98,7 @@ struct RawNeed {
     mount: Option<Spanned<String>>,
     access: Option<Spanned<String>>,
     path: Option<Spanned<String>>,
+    classes: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -265,13 +266,20 @@ impl Reader<'_> {
         let mount = raw.mount.as_ref().map(Spanned::span);
         let access = raw.access.as_ref().map(Spanned::span);
         let path = raw.path.as_ref().map(Spanned::span);
+        let classes = raw.classes.as_ref().map(|_| spanned.span());
         let all: Option<Vec<Capability>> = match kind {
             Kind::Http => {
-                self.absent(raw, [("mount", mount), ("access", access)]);
+                self.absent(
+                    raw,
+                    [("mount", mount), ("access", access), ("classes", classes)],
+                );
                 self.http(spanned)
             }
             Kind::Files => {
-                self.absent(raw, [("hosts", hosts), ("methods", methods)]);
+                self.absent(
+                    raw,
+                    [("hosts", hosts), ("methods", methods), ("classes", classes)],
+                );
                 self.files(spanned).map(|one| vec![one])
             }
             Kind::Clock | Kind::Progress => {
@@ -283,6 +291,7 @@ impl Reader<'_> {
                         ("mount", mount),
                         ("access", access),
                         ("path", path),
+                        ("classes", classes),
                     ],
                 );
                 Some(vec![if kind == Kind::Clock {
@@ -290,6 +299,19 @@ impl Reader<'_> {
                 } else {
                     Capability::Progress
                 }])
+            }
+            Kind::Data => {
+                self.absent(
+                    raw,
+                    [
+                        ("hosts", hosts),
+                        ("methods", methods),
+                        ("mount", mount),
+                        ("access", access),
+                        ("path", path),
+                    ],
+                );
+                self.data(spanned)
             }
         };
         Some(Need {
@@ -349,6 +371,13 @@ impl Reader<'_> {
             access,
             path,
         }))
+    }
+
+    fn data(&mut self, spanned: &Spanned<RawNeed>) -> Option<Vec<Capability>> {
+        let classes = self.there(spanned, "classes", spanned.get_ref().classes.as_ref())?;
+        let all = classes.iter();
+        let all = all.filter_map(|class| self.parsed(class).map(Capability::Data));
+        Some(all.collect())
     }
 
     fn build(&mut self, spanned: &Spanned<RawBuild>) -> Option<BuildCommand> {

@@ -48,13 +48,15 @@ fn each_kind_becomes_its_capabilities() {
         asked("[[needs]]\nid=\"p\"\nkind=\"progress\"\nreason=\"r\"\n"),
         ["progress"]
     );
+    let data = "[[needs]]\nid=\"d\"\nkind=\"data\"\nclasses=[\"email\",\"card\"]\nreason=\"r\"\n";
+    assert_eq!(asked(data), ["data card", "data email"]);
 }
 
 #[test]
 fn a_problem_names_its_line_and_its_mending() {
     assert_eq!(
         problem("[[needs]]\nid=\"c\"\nkind=\"klock\"\nreason=\"r\"\n"),
-        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock` or `progress`"
+        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock`, `progress` or `data`"
     );
     assert_eq!(
         problem("[[needs]]\nid=\"f\"\nkind=\"files\"\nmount=\"notes\"\nreason=\"r\"\n"),
@@ -64,6 +66,16 @@ fn a_problem_names_its_line_and_its_mending() {
         problem("[[needs]]\nid=\"c\"\nkind=\"clock\"\nreason=\"r\"\nmount=\"notes\"\n"),
         "tool.toml:10: `mount` has no meaning in a need of kind `clock`; remove it"
     );
+    assert_eq!(
+        problem("[[needs]]\nid=\"d\"\nkind=\"data\"\nreason=\"r\"\n"),
+        "tool.toml:6: a need of kind `data` has no `classes`; add `classes`"
+    );
+    assert!(
+        problem("[[needs]]\nid=\"c\"\nkind=\"clock\"\nreason=\"r\"\nclasses=[\"email\"]\n")
+            .contains("`classes` has no meaning in a need of kind `clock`")
+    );
+    let classes = "[[needs]]\nid=\"d\"\nkind=\"data\"\nclasses=[\"E mail\"]\nreason=\"r\"\n";
+    assert!(problem(classes).starts_with("tool.toml:9: "));
     assert!(problem("[limits]\nmemory_mib = 100000\n").contains("limits.memory_mib"));
     assert!(problem("[limits]\nmemory = 1\n").starts_with("tool.toml:7: unknown field `memory`"));
     assert!(problem("[[needs]]\nid=\"c\"\nkind=\"clock\"\n").contains("missing field `reason`"));

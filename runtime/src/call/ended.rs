@@ -65,6 +65,9 @@ impl Ended {
             Ending::ReplyInvalid(text) => {
                 Answer::ToolError(format!("the tool's reply is not what it promises: {text}"))
             }
+            Ending::ReplyWithheld(text) => {
+                Answer::ToolError(format!("the tool ran, and its reply is not shown: {text}"))
+            }
             Ending::Cancelled => Answer::Cancelled,
             Ending::Revoked => Answer::ToolError(
                 "the consent under which the tool ran was revoked, so it was stopped; what it had done until then is done"

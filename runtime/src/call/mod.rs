@@ -2,6 +2,7 @@
 //!
 //! The audit entry is opened before the line and closed after it, on every path.
 
+mod data;
 mod ended;
 mod facts;
 mod wire;
@@ -27,9 +28,11 @@ use crate::ids::Digest;
 use crate::limits::UNKNOWN_TOOL_WAIT;
 use crate::mcp::{Answer, Call, NotScoped, Said, WeakSignIn};
 use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
+use crate::protect::Safeguard;
 use crate::rate::{Rates, Throttled};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
 use crate::store::StoreError;
+use data::Guard;
 use ended::Ended;
 use facts::{decision_facts, state_facts, tool_facts};
 
@@ -47,6 +50,8 @@ pub struct Stages {
     pub states: RequestStates,
     /// Where the guest runs.
     pub sandbox: Sandbox,
+    /// Which data may pass.
+    pub safeguard: Safeguard,
     /// How often a user may.
     pub rates: Rates,
     /// What happened.
@@ -109,7 +114,17 @@ impl Stages {
         entry.decision(decision_facts(&permit, &observed, rules.digest()));
         let permit =
             permit.map_err(|refusal| not_permitted(&rules, &caller, &tool, asked, &refusal))?;
-        check_arguments(&tool, &call.arguments)?;
+        let given = check_arguments(&tool, &call.arguments)?;
+        let guard = Guard {
+            safeguard: &self.safeguard,
+            tool: &tool,
+            bound: permit.data().cloned(),
+        };
+        let found = self
+            .safeguard
+            .search(&given, &tool.definition().input_schema);
+        // Before the consent: what no answer could allow is not asked about.
+        guard.admit(&found, &permit.allowed().classes(), entry)?;
         let classes = permit.rates().clone();
         // Before the consent, of which a call that is refused for its haste shall use up nothing.
         self.rates
@@ -140,6 +155,8 @@ impl Stages {
                 Answer::ToolError(missing.to_string()),
             )
         })?;
+        let data = grants.granted().classes();
+        let given = guard.hand_in(given, &found, &data, entry)?;
         if call.cancel.is_cancelled() {
             return Err(Ended::refused(
                 Stage::Request,
@@ -151,7 +168,8 @@ impl Stages {
             .take(caller.tenant(), caller.user(), &classes, Instant::now())
             .map_err(|throttled| throttle(&throttled))?;
         let durable = self.intent(&grants, entry).await?;
-        let outcome = self.run(grants, call, &tool).await;
+        let mut outcome = self.run(grants, call, &given, &tool).await;
+        outcome.ending = guard.hand_out(outcome.ending, &data, entry);
         Ok(Ended::of(outcome, durable, entry.id()))
     }
 
@@ -361,8 +379,8 @@ impl Stages {
         })
     }
 
-    async fn run(&self, grants: GrantSet, call: Call, tool: &Tool) -> Outcome {
-        let arguments = Value::Object(call.arguments).to_string();
+    async fn run(&self, grants: GrantSet, call: Call, given: &Value, tool: &Tool) -> Outcome {
+        let arguments = given.to_string();
         let context = RunContext {
             deadline: call_wall(&tool.package().manifest().limits, self.call_timeout),
             progress: call.progress,
@@ -439,10 +457,12 @@ fn throttle(throttled: &Throttled) -> Box<Ended> {
     )
 }
 
-fn check_arguments(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), Box<Ended>> {
-    tool.check_arguments(&Value::Object(arguments.clone()))
-        .map_err(|mismatch| {
-            let text = format!("the arguments do not fit the tool's schema: {mismatch}");
-            Ended::refused(Stage::Arguments, "schema", Answer::ToolError(text))
-        })
+/// The arguments, once they fit the tool's schema.
+fn check_arguments(tool: &Tool, arguments: &Map<String, Value>) -> Result<Value, Box<Ended>> {
+    let given = Value::Object(arguments.clone());
+    tool.check_arguments(&given).map_err(|mismatch| {
+        let text = format!("the arguments do not fit the tool's schema: {mismatch}");
+        Ended::refused(Stage::Arguments, "schema", Answer::ToolError(text))
+    })?;
+    Ok(given)
 }

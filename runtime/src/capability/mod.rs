@@ -17,12 +17,15 @@ pub use parts::{Access, Methods, PathPrefix, SubPath};
 pub use set::CapabilitySet;
 
 use crate::ids::MountName;
+use crate::protect::{Class, ClassError};
 
 /// A text is not a capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CapabilityError {
     /// The first word names no kind.
-    #[error("`{0}` is not a kind of capability; use `http`, `files`, `clock` or `progress`")]
+    #[error(
+        "`{0}` is not a kind of capability; use `http`, `files`, `clock`, `progress` or `data`"
+    )]
     Kind(String),
     /// A part is missing or there is one too many.
     #[error("a capability of this kind is written `{0}`")]
@@ -44,6 +47,9 @@ pub enum CapabilityError {
     /// A mount has no valid name.
     #[error(transparent)]
     Mount(#[from] crate::ids::NameError),
+    /// A class of data has no valid name.
+    #[error(transparent)]
+    Class(#[from] ClassError),
 }
 
 /// The kinds that this build knows, in the words of the manifest.
@@ -58,11 +64,19 @@ pub enum Kind {
     Clock,
     /// Progress messages to the caller while the call runs.
     Progress,
+    /// Personal data or a secret of one class in arguments and replies.
+    Data,
 }
 
 impl Kind {
     /// Every kind, in the order of [`Capability`].
-    pub const ALL: [Self; 4] = [Self::Http, Self::Files, Self::Clock, Self::Progress];
+    pub const ALL: [Self; 5] = [
+        Self::Http,
+        Self::Files,
+        Self::Clock,
+        Self::Progress,
+        Self::Data,
+    ];
 
     /// The word for it in manifests, rules and logs.
     pub fn as_str(self) -> &'static str {
@@ -71,6 +85,7 @@ impl Kind {
             Self::Files => "files",
             Self::Clock => "clock",
             Self::Progress => "progress",
+            Self::Data => "data",
         }
     }
 }
@@ -141,6 +156,8 @@ pub enum Capability {
     Clock,
     /// Progress messages.
     Progress,
+    /// To be given, and to answer with, data of this class.
+    Data(Class),
 }
 
 impl Capability {
@@ -151,6 +168,7 @@ impl Capability {
             Self::Files(_) => Kind::Files,
             Self::Clock => Kind::Clock,
             Self::Progress => Kind::Progress,
+            Self::Data(_) => Kind::Data,
         }
     }
 
@@ -164,6 +182,9 @@ impl Capability {
                 Access::Write => Tier::T2,
             },
             Self::Clock | Self::Progress => Tier::T0,
+            // Whoever holds a secret can act with it.
+            Self::Data(class) if class.is_secret() => Tier::T2,
+            Self::Data(_) => Tier::T1,
         }
     }
 
@@ -183,7 +204,10 @@ impl Capability {
             })),
             (Self::Clock, Self::Clock) => Some(Self::Clock),
             (Self::Progress, Self::Progress) => Some(Self::Progress),
-            (Self::Http(_) | Self::Files(_) | Self::Clock | Self::Progress, _) => None,
+            (Self::Data(a), Self::Data(b)) => (a == b).then(|| Self::Data(a.clone())),
+            (Self::Http(_) | Self::Files(_) | Self::Clock | Self::Progress | Self::Data(_), _) => {
+                None
+            }
         }
     }
 
@@ -229,6 +253,10 @@ impl Capability {
             }
             Self::Clock => "See the current time".to_owned(),
             Self::Progress => "Report its progress while it works".to_owned(),
+            Self::Data(class) => format!(
+                "Be given {} in what it is asked, and answer with them",
+                class.english()
+            ),
         }
     }
 }
@@ -253,6 +281,7 @@ impl fmt::Display for Capability {
             }
             Self::Clock => out.write_str("clock"),
             Self::Progress => out.write_str("progress"),
+            Self::Data(class) => write!(out, "data {class}"),
         }
     }
 }
@@ -263,6 +292,7 @@ impl FromStr for Capability {
     fn from_str(text: &str) -> Result<Self, CapabilityError> {
         const HTTP: &str = "http METHOD[,METHOD] HOST[:PORT] /PATH";
         const FILES: &str = "files read|write MOUNT [PATH]";
+        const DATA: &str = "data CLASS";
         let mut words = text.split(' ');
         let kind: Kind = words.next().unwrap_or_default().parse()?;
         let capability = match kind {
@@ -291,6 +321,7 @@ impl FromStr for Capability {
             }
             Kind::Clock => Self::Clock,
             Kind::Progress => Self::Progress,
+            Kind::Data => Self::Data(words.next().ok_or(CapabilityError::Shape(DATA))?.parse()?),
         };
         match words.next() {
             None => Ok(capability),

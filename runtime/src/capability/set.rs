@@ -6,6 +6,7 @@ use std::ops::BitAnd;
 use serde::{Deserialize, Serialize};
 
 use super::{Capability, Kind, Tier};
+use crate::protect::Class;
 
 /// A set of capabilities in which none lies within another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +44,18 @@ impl CapabilitySet {
         self.0
             .iter()
             .any(|member| member.meet(capability).is_some())
+    }
+
+    /// The classes of data in the set.
+    pub fn classes(&self) -> BTreeSet<Class> {
+        let class = |capability: &Capability| match capability {
+            Capability::Data(class) => Some(class.clone()),
+            Capability::Http(_)
+            | Capability::Files(_)
+            | Capability::Clock
+            | Capability::Progress => None,
+        };
+        self.0.iter().filter_map(class).collect()
     }
 
     /// The kinds in the set.
@@ -135,7 +148,9 @@ mod tests {
                     path: path.parse().unwrap(),
                 })
             });
-        prop_oneof![4 => http, 3 => files, 1 => Just(Capability::Clock), 1 => Just(Capability::Progress)]
+        let data = proptest::sample::select(vec!["email", "card"])
+            .prop_map(|class| Capability::Data(class.parse().unwrap()));
+        prop_oneof![4 => http, 3 => files, 1 => Just(Capability::Clock), 1 => Just(Capability::Progress), 1 => data]
     }
 
     fn set() -> impl Strategy<Value = CapabilitySet> {

@@ -138,7 +138,8 @@ impl Ground {
                 &tags,
                 self.config.anonymous_discovery,
             )
-            .with_rates(self.config.rates.keys()),
+            .with_rates(self.config.rates.keys())
+            .with_data(self.config.data.names()),
             tools: tools.into_values().collect(),
             expectations,
         })

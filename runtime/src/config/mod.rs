@@ -2,6 +2,7 @@
 //!
 //! Parsed once from TOML; an unknown key is refused and nothing defaults to a grant.
 
+mod data;
 mod issuer;
 mod parse;
 mod rates;
@@ -19,6 +20,7 @@ use crate::capability::HostName;
 use crate::ids::{Issuer, MountName, Tenant};
 use crate::problem::Problem;
 
+pub use data::DataConfig;
 pub use rates::RateClass;
 pub use scopes::ScopeMap;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub egress_hosts: Vec<EgressHost>,
     /// The classes of rate limits that rules name.
     pub rates: BTreeMap<String, RateClass>,
+    /// Which data is looked for in calls, and what becomes of it.
+    pub data: DataConfig,
 }
 
 impl Config {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::{Host, Url};
 
+use super::data::{self, RawData};
 use super::issuer::{self, RawIssuer};
 use super::rates::{self, RawRate};
 use super::{Config, EgressHost, IssuerConfig, Mount, Server, SignIn, Tools};
@@ -40,6 +41,8 @@ struct File {
     egress: RawEgress,
     #[serde(default)]
     rate: BTreeMap<Spanned<String>, RawRate>,
+    #[serde(default)]
+    data: RawData,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +221,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
         egress_hosts.push(host);
     }
     let rates = rates::rates(&mut check, &raw.rate);
+    let data = data::data(&mut check, &raw.data);
     let state_file = state(&mut check, &raw.state.url);
     let tools = Tools {
         dir: check.path(&raw.tools.dir),
@@ -249,6 +253,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             mounts,
             egress_hosts,
             rates,
+            data,
         }),
         _ => Err(check.problems),
     }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
+use crate::protect::Safeguard;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,12 @@ pub enum Source {
 }
 
 /// The log of one call, shared by everything in it that writes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Log(Arc<Mutex<State>>);
 
-#[derive(Debug)]
 struct State {
     tool: String,
+    safeguard: Safeguard,
     lines: u64,
     stdout: Partial,
     stderr: Partial,
@@ -52,10 +53,11 @@ struct Partial {
 }
 
 impl Log {
-    /// The log of a call of this tool.
-    pub fn new(tool: &str) -> Self {
+    /// The log of a call of this tool, in which `safeguard` leaves no personal data readable.
+    pub fn new(tool: &str, safeguard: Safeguard) -> Self {
         Self(Arc::new(Mutex::new(State {
             tool: tool.to_owned(),
+            safeguard,
             lines: 0,
             stdout: Partial::default(),
             stderr: Partial::default(),
@@ -118,7 +120,7 @@ impl State {
         if self.dropped() > 0 {
             return;
         }
-        let message = escape(cut(message));
+        let message = escape(&self.safeguard.silence(cut(message)));
         let tool = &self.tool;
         match level {
             Level::Trace => tracing::trace!(target: "bailiwick::guest", %tool, message),
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_line_cannot_pretend_to_be_two() {
-        let log = Log::new("t");
+        let log = Log::new("t", Safeguard::default());
         log.line(
             Level::Info,
             "a\r\nINFO forged \u{1b}[31m\0\u{2028}b\u{202e}c",
@@ -215,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_written_line_by_line() {
-        let log = Log::new("t");
+        let log = Log::new("t", Safeguard::default());
         log.stream(Source::Stdout, b"one\ntw");
         log.stream(Source::Stderr, b"other\n");
         log.stream(Source::Stdout, b"o\r\n\nrest");
@@ -226,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_and_not_kept() {
-        let log = Log::new("t");
+        let log = Log::new("t", Safeguard::default());
         for _ in 0..10 {
             log.stream(Source::Stdout, &b"x\n".repeat(1_000));
         }
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_line_without_an_end_stays_within_its_bound() {
-        let log = Log::new("t");
+        let log = Log::new("t", Safeguard::default());
         for _ in 0..1_000 {
             log.stream(Source::Stdout, &[b'x'; 4096]);
         }
@@ -253,7 +255,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
-        let log = Log::new("t");
+        let log = Log::new("t", Safeguard::default());
         log.stream(Source::Stdout, b"a\xff\n");
         assert_eq!(log.kept(), ["a\u{fffd}"]);
     }

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::meter::Meter;
 use crate::limits::PROGRESS_MESSAGES_MAX;
+use crate::protect::Safeguard;
 use crate::sandbox::Effect;
 
 /// Longest message of one report, in bytes: a line for people.
@@ -36,10 +37,10 @@ pub enum ProgressError {
 }
 
 /// The reports of one call that has the grant.
-#[derive(Debug)]
 pub struct Reporter {
     listener: Option<mpsc::Sender<Progress>>,
     meter: Meter,
+    safeguard: Safeguard,
     last: Option<f64>,
     reports: usize,
     passed_on: Option<Instant>,
@@ -47,10 +48,16 @@ pub struct Reporter {
 
 impl Reporter {
     /// Reports to `listener`; without one they succeed and go nowhere, so that a tool cannot learn who listens.
-    pub fn new(listener: Option<mpsc::Sender<Progress>>, meter: Meter) -> Self {
+    /// No personal data is readable in what is passed on, whatever the reply may hold: it is a line for whoever watches.
+    pub fn new(
+        listener: Option<mpsc::Sender<Progress>>,
+        meter: Meter,
+        safeguard: Safeguard,
+    ) -> Self {
         Self {
             listener,
             meter,
+            safeguard,
             last: None,
             reports: 0,
             passed_on: None,
@@ -72,6 +79,9 @@ impl Reporter {
             .passed_on
             .is_none_or(|last| now.saturating_duration_since(last) >= PROGRESS_INTERVAL_MIN);
         if let Some(listener) = self.listener.as_ref().filter(|_| due) {
+            let message = report.message;
+            let message = message.map(|text| self.safeguard.silence(&text).into_owned());
+            let report = Progress { message, ..report };
             // A listener that is behind misses a report; the guest never waits for it.
             if listener.try_send(report).is_ok() {
                 self.passed_on = Some(now);
@@ -138,7 +148,7 @@ mod tests {
     #[test]
     fn progress_only_grows() {
         let (listener, mut reports) = mpsc::channel(8);
-        let mut reporter = Reporter::new(Some(listener), Meter::default());
+        let mut reporter = Reporter::new(Some(listener), Meter::default(), Safeguard::default());
         let now = Instant::now();
         reporter.report(at(1.0), now).unwrap();
         for bad in [1.0, 0.5, -1.0, f64::NAN, f64::INFINITY] {
@@ -158,7 +168,7 @@ mod tests {
     fn reports_are_bounded_in_rate_and_number() {
         let (listener, mut reports) = mpsc::channel(1_000);
         let meter = Meter::default();
-        let mut reporter = Reporter::new(Some(listener), meter.clone());
+        let mut reporter = Reporter::new(Some(listener), meter.clone(), Safeguard::default());
         let now = Instant::now();
         for number in 0..PROGRESS_MESSAGES_MAX {
             reporter.report(at(number as f64), now).unwrap();
@@ -171,17 +181,17 @@ mod tests {
 
     #[test]
     fn a_tool_cannot_learn_whether_anyone_listens() {
-        let mut reporter = Reporter::new(None, Meter::default());
+        let mut reporter = Reporter::new(None, Meter::default(), Safeguard::default());
         assert_eq!(reporter.report(at(1.0), Instant::now()), Ok(()));
         let (listener, reports) = mpsc::channel(1);
         drop(reports);
-        let mut reporter = Reporter::new(Some(listener), Meter::default());
+        let mut reporter = Reporter::new(Some(listener), Meter::default(), Safeguard::default());
         assert_eq!(reporter.report(at(1.0), Instant::now()), Ok(()));
     }
 
     #[test]
     fn a_message_is_bounded() {
-        let mut reporter = Reporter::new(None, Meter::default());
+        let mut reporter = Reporter::new(None, Meter::default(), Safeguard::default());
         let long = Progress {
             message: Some("x".repeat(PROGRESS_MESSAGE_BYTES_MAX + 1)),
             ..at(1.0)

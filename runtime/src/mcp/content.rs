@@ -8,11 +8,15 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rmcp::model::{
-    AudioContent, CallToolResult, ContentBlock, ImageContent, Resource, ResourceContents,
+    AudioContent, CallToolResult, ContentBlock, ImageContent, MetaObject, Resource,
+    ResourceContents,
 };
 
 use super::line::Era;
 use crate::sandbox::{Body, Content, Reply};
+
+/// Where a result says how much of which class of data was masked in it: `{"email": 2}`.
+const MASKED_META: &str = "bailiwick/masked";
 
 /// The result of a call that a tool answered.
 pub(super) fn result(reply: Reply, era: Era) -> CallToolResult {
@@ -32,6 +36,11 @@ pub(super) fn result(reply: Reply, era: Era) -> CallToolResult {
     }
     let mut result = CallToolResult::success(content);
     result.structured_content = reply.structured;
+    if !reply.masked.is_empty() {
+        let mut meta = MetaObject::new();
+        meta.insert(MASKED_META.to_owned(), serde_json::json!(reply.masked));
+        result.meta = Some(meta);
+    }
     result
 }
 
@@ -182,6 +191,7 @@ mod tests {
         let reply = |content: Vec<Content>| Reply {
             content,
             structured: Some(json!({"n": 1})),
+            masked: Default::default(),
         };
         let alone = result(reply(vec![]), Era::Modern);
         assert_eq!(alone.content, [ContentBlock::text(r#"{"n":1}"#)]);
@@ -195,6 +205,7 @@ mod tests {
         let reply = Reply {
             content: vec![Content::Text("two".into())],
             structured: Some(json!([1, 2])),
+            masked: Default::default(),
         };
         let shown = result(reply, Era::Legacy);
         assert_eq!(
@@ -235,6 +246,7 @@ mod tests {
                 },
             ],
             structured: None,
+            masked: Default::default(),
         };
         assert_eq!(
             serde_json::to_value(result(reply, Era::Modern).content).unwrap(),

@@ -364,7 +364,9 @@ fn tool_error(text: &str) -> CallToolResult {
 }
 
 fn with_meta(mut result: CallToolResult, meta: Option<MetaObject>) -> CallToolResult {
-    result.meta = meta;
+    if let Some(meta) = meta {
+        result.meta.get_or_insert_default().extend(meta);
+    }
     result
 }
 

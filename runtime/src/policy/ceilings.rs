@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use cedar_policy::{ActionConstraint, Effect, Policy};
+use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy};
 
 use super::schema::action_name;
-use crate::capability::Tier;
+use crate::capability::{Capability, Tier};
+use crate::protect::Class;
 
 /// Longest consent that a rule can name: longer than any tier may last, and short enough to count with.
 const CONSENT_DAYS_MAX: u32 = 3_650;
@@ -22,29 +23,38 @@ pub struct Ceilings {
     pub tier: Option<Tier>,
     /// Classes of rate limits, all of which count.
     pub rates: BTreeSet<String>,
-    /// Classes of data that may be touched, where a rule names them.
-    pub data: Option<BTreeSet<String>>,
+    /// Classes of data that the tool may be given, where a rule names them.
+    pub data: Option<BTreeSet<Class>>,
 }
 
 impl Ceilings {
     /// The strictest of both.
     pub fn meet(&self, other: &Self) -> Self {
-        let both =
-            |a: &BTreeSet<String>, b: &BTreeSet<String>| a.intersection(b).cloned().collect();
         Self {
             consent_days: strictest(self.consent_days, other.consent_days),
             tier: strictest(self.tier, other.tier),
             rates: self.rates.union(&other.rates).cloned().collect(),
             data: match (&self.data, &other.data) {
-                (Some(a), Some(b)) => Some(both(a, b)),
+                (Some(a), Some(b)) => Some(a & b),
                 (one, other) => one.as_ref().or(other.as_ref()).cloned(),
             },
         }
     }
 
-    /// Whether a capability of this tier stays below.
-    pub fn allows(&self, tier: Tier) -> bool {
-        self.tier.is_none_or(|highest| tier <= highest)
+    /// Whether a capability stays within them.
+    pub fn allows(&self, capability: &Capability) -> bool {
+        let tier = self.tier.is_none_or(|highest| capability.tier() <= highest);
+        tier && match (capability, &self.data) {
+            (Capability::Data(class), Some(named)) => named.contains(class),
+            (
+                Capability::Http(_)
+                | Capability::Files(_)
+                | Capability::Clock
+                | Capability::Progress
+                | Capability::Data(_),
+                _,
+            ) => true,
+        }
     }
 }
 
@@ -57,12 +67,13 @@ impl fmt::Display for Ceilings {
             days => format!("consent for {days} days"),
         });
         let tier = self.tier.map(|tier| format!("tier {tier:?}"));
-        let classes = |what: &str, all: &BTreeSet<String>| {
-            let all: Vec<_> = all.iter().map(String::as_str).collect();
-            format!("{what} {}", all.join(", "))
-        };
-        let rates = (!self.rates.is_empty()).then(|| classes("rates", &self.rates));
-        let data = self.data.as_ref().map(|data| classes("data", data));
+        let classes = |what: &str, all: Vec<&str>| format!("{what} {}", all.join(", "));
+        let rates = self.rates.iter().map(String::as_str).collect();
+        let rates = (!self.rates.is_empty()).then(|| classes("rates", rates));
+        let data = self.data.as_ref().map(|data| match data.is_empty() {
+            true => "no data".to_owned(),
+            false => classes("data", data.iter().map(Class::as_str).collect()),
+        });
         let all: Vec<_> = [consent, tier, rates, data].into_iter().flatten().collect();
         match all.is_empty() {
             true => out.write_str("no bound"),
@@ -90,13 +101,10 @@ pub(super) fn read(policy: &Policy) -> (Ceilings, Vec<Wrong>) {
             "max_consent" => consent(value).map(|longest| ceilings.consent_days = Some(longest)),
             "max_tier" => tier(value).map(|highest| ceilings.tier = Some(highest)),
             "rate" => classes(value).map(|all| ceilings.rates = all),
-            "data" => classes(value).and_then(|all| {
-                ceilings.data = Some(all);
-                Err("data classes are not enforced yet, and a bound that nobody keeps is none; remove it")
-            }),
+            "data" => data(value).map(|all| ceilings.data = Some(all)),
             "id" | "description" | "log_only" => continue,
             unknown => {
-                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier`, `@rate` and `@log_only`";
+                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier`, `@rate`, `@data` and `@log_only`";
                 wrong.push((format!("the annotation `@{unknown}` is unknown"), help));
                 continue;
             }
@@ -113,19 +121,26 @@ pub(super) fn read(policy: &Policy) -> (Ceilings, Vec<Wrong>) {
         let message = "a `forbid` allows nothing that could be bounded".to_owned();
         wrong.push((message, "put the bound on the `permit`"));
     }
-    if bounds && is_about_listing(policy) {
+    if bounds && is_only_about(policy, "list") {
         let message = "a rule about listing allows nothing that could be bounded".to_owned();
         wrong.push((message, "put the bound on a rule about `call` or `use`"));
+    }
+    // A capability is used in a call, and what the tool is given is the call's.
+    if ceilings.data.is_some() && is_only_about(policy, "use") {
+        let message =
+            "`@data` bounds what a call is given, and this rule allows no call".to_owned();
+        wrong.push((message, "put it on the `permit` of the `call`"));
     }
     (ceilings, wrong)
 }
 
-/// Whether a rule is about listing and nothing else.
-pub(super) fn is_about_listing(policy: &Policy) -> bool {
+/// Whether a rule is about this action and nothing else.
+pub(super) fn is_only_about(policy: &Policy, action: &str) -> bool {
+    let is = |uid: &EntityUid| action_name(uid) == Some(action);
     match policy.action_constraint() {
         ActionConstraint::Any => false,
-        ActionConstraint::Eq(action) => action_name(&action) == Some("list"),
-        ActionConstraint::In(actions) => actions.iter().all(|one| action_name(one) == Some("list")),
+        ActionConstraint::Eq(uid) => is(&uid),
+        ActionConstraint::In(uids) => uids.iter().all(is),
     }
 }
 
@@ -154,6 +169,16 @@ fn tier(text: &str) -> Result<Tier, &'static str> {
         "T3" => Ok(Tier::T3),
         _ => Err("write `T0`, `T1`, `T2` or `T3`"),
     }
+}
+
+/// `none`, or classes with commas between them. Whether they exist is looked up where the configuration is known.
+fn data(text: &str) -> Result<BTreeSet<Class>, &'static str> {
+    if text == "none" {
+        return Ok(BTreeSet::new());
+    }
+    let all = text.split(',').map(|one| one.trim().parse());
+    all.collect::<Result<_, _>>()
+        .map_err(|_| "write classes of data with commas between them, or `none`")
 }
 
 fn classes(text: &str) -> Result<BTreeSet<String>, &'static str> {
@@ -209,11 +234,12 @@ mod tests {
         for bad in ["", "1", "t1", "T4", "T1 "] {
             assert!(!of(&format!("@max_tier(\"{bad}\")")).1.is_empty(), "{bad}");
         }
-        assert!(
-            of("@data(\"card,iban\")").1[0]
-                .1
-                .contains("not enforced yet")
-        );
+        let data = of("@data(\"card, iban\")").0.data.unwrap();
+        assert!(data.iter().map(Class::as_str).eq(["card", "iban"]));
+        assert_eq!(of("@data(\"none\")").0.data, Some(BTreeSet::new()));
+        for bad in ["", "card,", "Card", "a b"] {
+            assert!(!of(&format!("@data(\"{bad}\")")).1.is_empty(), "{bad}");
+        }
         let rates = of("@rate(\"writes, daily\")").0.rates;
         assert!(rates.iter().eq(["daily", "writes"]));
         assert!(of("@rate(\"a b\")").1[0].1.contains("commas"));
@@ -222,6 +248,7 @@ mod tests {
         for useless in [
             "@max_tier(\"T1\") forbid(principal, action, resource);",
             "@max_tier(\"T1\") permit(principal, action == Action::\"list\", resource);",
+            "@data(\"email\") permit(principal, action == Action::\"use\", resource);",
         ] {
             assert_eq!(read(&useless.parse().unwrap()).1.len(), 1, "{useless}");
         }
@@ -238,24 +265,28 @@ mod tests {
             consent_days: Some(1),
             tier: Some(Tier::T2),
             rates: set(&["a"]),
-            data: Some(set(&["x", "y"])),
+            data: Some(data("x,y").unwrap()),
         };
         let b = Ceilings {
             consent_days: Some(2),
             tier: Some(Tier::T1),
             rates: set(&["b"]),
-            data: Some(set(&["y", "z"])),
+            data: Some(data("y,z").unwrap()),
         };
         let both = Ceilings {
             consent_days: Some(1),
             tier: Some(Tier::T1),
             rates: set(&["a", "b"]),
-            data: Some(set(&["y"])),
+            data: Some(data("y").unwrap()),
         };
         assert_eq!(a.meet(&b), both);
         assert_eq!(b.meet(&a), both);
         assert_eq!(a.meet(&Ceilings::default()), a);
         assert_eq!(a.meet(&a), a);
-        assert!(a.allows(Tier::T2) && !a.allows(Tier::T3) && !both.allows(Tier::T2));
+        let allows =
+            |bounds: &Ceilings, capability: &str| bounds.allows(&capability.parse().unwrap());
+        assert!(allows(&a, "files write notes") && !allows(&both, "files write notes"));
+        assert!(allows(&a, "data x") && !allows(&both, "data x") && allows(&both, "data y"));
+        assert!(allows(&Ceilings::default(), "data x"));
     }
 }

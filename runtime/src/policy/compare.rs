@@ -92,8 +92,9 @@ impl Rules {
         let uses = needs.iter().map(|capability| {
             let step = self.could_use(caller, own, tool, capability);
             let rules: Vec<_> = of_call.iter().chain(&step.rules).cloned().collect();
-            bounds.push((self.bounds(&rules), rules));
-            let could = step.allowed && self.bounds(&step.rules).allows(capability.tier());
+            let bound = self.bounds(&rules);
+            let could = step.allowed && bound.allows(capability);
+            bounds.push((bound, rules));
             let used = |action: &EntityUid| schema::action_name(action) == Some("use");
             (capability.clone(), self.may(could, used))
         });

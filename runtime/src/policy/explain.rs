@@ -32,7 +32,7 @@ impl Rules {
         steps.extend(uses.map(|capability| {
             let mut step = self.use_step(caller, tool, capability, call.now);
             let bounds = of_call.meet(&self.bounds(&step.rules));
-            if step.allowed && !bounds.allows(capability.tier()) {
+            if step.allowed && !bounds.allows(capability) {
                 step.allowed = false;
                 let tier = capability.tier();
                 step.errors = vec![format!(

@@ -203,6 +203,7 @@ fn wanted(tool: &Tool, capability: &Capability) -> Result<Entity, String> {
             ("access", text(files.access.to_string())),
             ("folder", text(files.path.to_string())),
         ]),
+        Capability::Data(class) => fields.push(("class", text(class.as_str()))),
         Capability::Clock | Capability::Progress => {}
     }
     entity(

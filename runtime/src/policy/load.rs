@@ -124,7 +124,7 @@ fn load(
     let shown = loader
         .policies
         .policies()
-        .filter(|policy| ceilings::is_about_listing(policy));
+        .filter(|policy| ceilings::is_only_about(policy, "list"));
     let unreadable = tools
         .iter()
         .flat_map(|tool| unreadable(tool.name(), &tool.definition().input_schema));
@@ -211,6 +211,12 @@ impl Loader<'_> {
                 ),
             };
             self.problems.push(wrong(&message, &help));
+        }
+        let named = bounds.data.iter().flatten();
+        for class in named.filter(|class| !self.vocabulary.data.contains(class)) {
+            let message = format!("there is no class of data `{class}`");
+            let help = "use one of the classes in docs/data.md, or add `[[data.class]]` to the configuration";
+            self.problems.push(wrong(&message, help));
         }
         if let ActionConstraint::Eq(action) = policy.action_constraint()
             && Ok(action) == schema::action(schema::CALL)
@@ -304,7 +310,7 @@ impl Loader<'_> {
         let part = anonymous::part(&policy);
         let own = part == Part::Own;
         if own {
-            if !decides || !ceilings::is_about_listing(&policy) {
+            if !decides || !ceilings::is_only_about(&policy, "list") {
                 let help = "write `action == Action::\"list\"`, and no `@log_only`";
                 self.problems
                     .push(wrong("whoever has no token lists, and nothing else", help));

@@ -18,6 +18,7 @@ use crate::capability::{Capability, CapabilitySet};
 use crate::catalog::Tool;
 use crate::identity::Caller;
 use crate::ids::{Digest, ToolName};
+use crate::protect::Class;
 
 /// Decisions that are kept. About 1 KiB each; one that is forgotten is made again.
 const DECISIONS_MAX: u64 = 10_000;
@@ -34,6 +35,8 @@ pub(super) struct Allowed {
     pub(super) rules: Vec<String>,
     /// The classes of rate limits of all of it.
     pub(super) rates: BTreeSet<String>,
+    /// The classes of data that the tool may be given at most, where a deciding rule names them.
+    pub(super) data: Option<BTreeSet<Class>>,
 }
 
 /// All that a decision is made from, beside the rules, in which the memory lives.

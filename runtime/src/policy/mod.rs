@@ -44,6 +44,7 @@ use crate::clock::Timestamp;
 use crate::identity::Caller;
 use crate::ids::{Digest, ToolName};
 use crate::problem::Problem;
+use crate::protect::Class;
 
 pub use admin::{AdminAction, AdminPermit, AdminResource, compare_admin, own_admin};
 pub use ask::Step;
@@ -117,6 +118,11 @@ impl Permit {
     /// The classes of rate limits under which the call falls.
     pub fn rates(&self) -> &BTreeSet<String> {
         &self.allowed.rates
+    }
+
+    /// The classes of data that the tool may be given at most; none where no rule about the call names any.
+    pub fn data(&self) -> Option<&BTreeSet<Class>> {
+        self.allowed.data.as_ref()
     }
 
     /// The bounds of all that this capability has to do with: the strictest of them.
@@ -315,8 +321,8 @@ impl Rules {
                     });
                 }
                 let bounds = of_call.meet(&self.bounds(&step.rules));
-                // What is above the highest tier is as if no rule had allowed it.
-                let allowed = step.allowed && bounds.allows(capability.tier());
+                // What is beyond a bound is as if no rule had allowed it.
+                let allowed = step.allowed && bounds.allows(capability);
                 match (allowed, need.optional) {
                     (true, _) => {
                         rates.extend(bounds.rates.iter().cloned());
@@ -340,6 +346,7 @@ impl Rules {
             ceilings,
             rules,
             rates,
+            data: of_call.data,
         }))
     }
 

@@ -175,6 +175,7 @@ fn document(tools: &[Tool], vocabulary: &Vocabulary, principals: &[&str]) -> Val
                     "mount": optional("String"),
                     "access": optional("String"),
                     "folder": optional("String"),
+                    "class": optional("String"),
                 }},
             },
         },

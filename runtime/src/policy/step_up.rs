@@ -264,7 +264,7 @@ impl Rules {
                     None => self.could_use(caller, bearing, tool, capability),
                 };
                 let bounds = of_call.meet(&self.bounds(&step.rules));
-                step.allowed && bounds.allows(capability.tier())
+                step.allowed && bounds.allows(capability)
             })
     }
 }

@@ -108,8 +108,8 @@ impl Rules {
             let (now, then) = bounds(&step);
             let bounds = (of_call.0.meet(&now), of_call.1.meet(&then));
             // What is above the highest tier is as if no rule had allowed it.
-            step.0.allowed &= bounds.0.allows(capability.tier());
-            step.1.allowed &= bounds.1.allows(capability.tier());
+            step.0.allowed &= bounds.0.allows(capability);
+            step.1.allowed &= bounds.1.allows(capability);
             seen.extend(compared(trial, step, bounds));
         }
         seen

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::{ClaimType, IssuerConfig};
 use crate::ids::ToolName;
+use crate::protect::Class;
 
 /// The operator's own words, which rules are checked against.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Vocabulary {
     pub(super) shared_roles: bool,
     /// The classes of rate limits that there are.
     pub(super) rates: BTreeSet<String>,
+    /// The classes of data that are looked for.
+    pub(super) data: BTreeSet<Class>,
 }
 
 impl Vocabulary {
@@ -42,6 +45,7 @@ impl Vocabulary {
             anonymous,
             shared_roles: shared_roles(issuers),
             rates: BTreeSet::new(),
+            data: BTreeSet::new(),
         }
     }
 
@@ -50,6 +54,15 @@ impl Vocabulary {
     pub fn with_rates<'a>(self, names: impl IntoIterator<Item = &'a String>) -> Self {
         Self {
             rates: names.into_iter().cloned().collect(),
+            ..self
+        }
+    }
+
+    /// The same, with these classes of data.
+    #[must_use]
+    pub fn with_data(self, classes: impl IntoIterator<Item = Class>) -> Self {
+        Self {
+            data: classes.into_iter().collect(),
             ..self
         }
     }

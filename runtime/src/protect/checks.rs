@@ -19,10 +19,15 @@ pub enum Validator {
     Mod11_2,
 }
 
-impl FromStr for Validator {
-    type Err = ();
+/// There is no check of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no check `{0}`; use {names}", names = Validator::NAMES)]
+pub struct UnknownValidator(String);
 
-    fn from_str(name: &str) -> Result<Self, ()> {
+impl FromStr for Validator {
+    type Err = UnknownValidator;
+
+    fn from_str(name: &str) -> Result<Self, UnknownValidator> {
         Ok(match name {
             "luhn" => Self::Luhn,
             "mod97" => Self::Mod97,
@@ -30,7 +35,7 @@ impl FromStr for Validator {
             "mod11" => Self::Mod11,
             "mod11-10" => Self::Mod11_10,
             "mod11-2" => Self::Mod11_2,
-            _ => return Err(()),
+            _ => return Err(UnknownValidator(name.to_owned())),
         })
     }
 }

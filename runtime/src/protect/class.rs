@@ -27,6 +27,25 @@ impl Class {
         &self.0
     }
 
+    /// Whether it opens something.
+    pub fn is_secret(&self) -> bool {
+        self.built_in().is_some_and(|one| one.secret)
+    }
+
+    /// What it holds, as a plural in English.
+    pub fn english(&self) -> String {
+        self.built_in().map_or_else(
+            || format!("data of the kind “{self}”"),
+            |one| one.en.to_owned(),
+        )
+    }
+
+    /// The same in Japanese.
+    pub fn japanese(&self) -> String {
+        self.built_in()
+            .map_or_else(|| format!("「{self}」の情報"), |one| one.ja.to_owned())
+    }
+
     /// What is shipped under this name.
     pub fn built_in(&self) -> Option<&'static BuiltIn> {
         built_in().iter().find(|one| one.name == self.as_str())

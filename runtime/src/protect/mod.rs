@@ -1,8 +1,10 @@
 //! Finds personal data and secrets in JSON and in text, and masks them.
 //!
 //! Detection is by structure, check digits and the words around a value; names of people in running text are not looked for.
+//! What becomes of a finding is decided by the operator's rules and by what the tool was granted ([`Safeguard`]).
 //! Everything here is a function of its input: no clock, no I/O. What was scanned is in no `Debug` output and no error.
 
+mod actions;
 mod checks;
 mod class;
 mod find;
@@ -10,6 +12,7 @@ mod fold;
 mod forms;
 mod mask;
 mod rules;
+mod safeguard;
 mod secrets;
 mod walk;
 mod words;
@@ -21,10 +24,14 @@ use std::sync::{Arc, LazyLock};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use actions::{
+    Action, DataRule, DataRules, Direction, FieldPattern, PatternError, ToolPattern,
+};
 pub use checks::Validator;
 pub use class::{BuiltIn, Class, ClassError, built_in};
 pub use mask::{mask, mask_text};
 pub use rules::{CustomRule, RuleError};
+pub use safeguard::{Counts, Judged, May, Safeguard, Withheld};
 
 use class::Id;
 use find::{Finder, Forms, Hit};

@@ -47,6 +47,8 @@ fn bit(kind: Kind) -> u8 {
         Kind::Files => 2,
         Kind::Clock => 4,
         Kind::Progress => 8,
+        // No interface: it is kept on the way in and on the way out.
+        Kind::Data => 0,
     }
 }
 

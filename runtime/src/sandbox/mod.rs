@@ -41,6 +41,7 @@ use crate::host::files::Mounts;
 use crate::host::progress::Progress;
 use crate::ids::Digest;
 use crate::limits::CALL_WALL_MAX;
+use crate::protect::Safeguard;
 use bindings::ToolPre;
 use link::Kinds;
 use state::State;
@@ -56,6 +57,8 @@ pub struct Services {
     pub http: Arc<dyn OpenHttp>,
     /// The directories that the operator bound.
     pub mounts: Mounts,
+    /// What is unreadable in all that a guest says beside its reply.
+    pub safeguard: Safeguard,
 }
 
 impl Services {
@@ -64,6 +67,7 @@ impl Services {
         Self {
             http: Arc::new(Closed),
             mounts: Mounts::default(),
+            safeguard: Safeguard::default(),
         }
     }
 }
@@ -93,6 +97,7 @@ pub struct Sandbox {
     engine: Arc<WasmEngine>,
     http: Arc<dyn OpenHttp>,
     mounts: Arc<Mounts>,
+    safeguard: Safeguard,
     places: Semaphore,
     linked: Cache<(Digest, Kinds), Arc<ToolPre<State>>>,
 }
@@ -115,6 +120,7 @@ impl Sandbox {
             engine,
             http: services.http,
             mounts: Arc::new(services.mounts),
+            safeguard: services.safeguard,
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             linked: Cache::builder()
                 .max_capacity(LINKED_MAX)

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::protect::Class;
+
 /// How one call in the sandbox ended and what it took.
 #[derive(Debug)]
 pub struct Outcome {
@@ -37,6 +39,8 @@ pub enum Ending {
     ReplyTooLarge,
     /// The reply is not what the tool's definition says, or not well formed.
     ReplyInvalid(String),
+    /// The reply holds data that may not be shown and cannot be masked.
+    ReplyWithheld(String),
     /// The caller went away.
     Cancelled,
     /// The consents under which it ran were revoked.
@@ -61,6 +65,7 @@ impl Ending {
             Self::OutOfBounds => "out-of-bounds",
             Self::ReplyTooLarge => "reply-too-large",
             Self::ReplyInvalid(_) => "reply-invalid",
+            Self::ReplyWithheld(_) => "reply-withheld",
             Self::Cancelled => "cancelled",
             Self::Revoked => "revoked",
             Self::Overloaded => "overloaded",
@@ -76,6 +81,8 @@ pub struct Reply {
     pub content: Vec<Content>,
     /// Structured output, checked against the tool's output schema.
     pub structured: Option<Value>,
+    /// How much of which class of data was masked in it, after the guest answered.
+    pub masked: BTreeMap<Class, u64>,
 }
 
 /// One block of content.

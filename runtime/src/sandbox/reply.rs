@@ -2,6 +2,8 @@
 //!
 //! The engine itself bounds what is copied out of the guest, in the store's host-call limit; this is about what is left.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::bindings::bailiwick::tool::types;
@@ -63,6 +65,7 @@ fn convert(reply: types::Reply, bytes: usize, structured: bool) -> Ending {
         Ok(content) => Ending::Replied(Reply {
             content,
             structured: value,
+            masked: BTreeMap::new(),
         }),
         Err(why) => Ending::ReplyInvalid(why),
     }

@@ -179,13 +179,13 @@ impl Sandbox {
         };
         let deadline = Instant::now() + DESCRIBE_WALL_MAX;
         let nothing = Standing::free([]);
-        let log = Log::new("describe");
+        let log = Log::new("describe", self.safeguard.clone());
         let state = State::new(
             wasi(&log, CallClock::frozen(Timestamp(0))).build(),
             None,
             Limits::new(&Wishes::default()),
             log,
-            Reporter::new(None, Meter::default()),
+            Reporter::new(None, Meter::default(), self.safeguard.clone()),
             nothing.clone(),
         );
         let mut store = self.store(state, deadline);
@@ -229,7 +229,10 @@ impl Sandbox {
             .iter()
             .filter_map(|capability| match capability {
                 Capability::Files(files) => Some(files.clone()),
-                Capability::Http(_) | Capability::Clock | Capability::Progress => None,
+                Capability::Http(_)
+                | Capability::Clock
+                | Capability::Progress
+                | Capability::Data(_) => None,
             })
             .collect();
         if files.is_empty() {
@@ -267,10 +270,11 @@ impl Sandbox {
                 Capability::Http(http) => scopes.push((http.clone(), standing.of(capability))),
                 Capability::Clock => clock = Some(CallClock::running(context.clock.clone())),
                 Capability::Progress => listener = context.progress.clone(),
-                Capability::Files(_) => {}
+                // What it says of arguments and replies is kept outside of the sandbox.
+                Capability::Files(_) | Capability::Data(_) => {}
             }
         }
-        let log = Log::new(target.tool);
+        let log = Log::new(target.tool, self.safeguard.clone());
         let clock = clock.unwrap_or_else(|| CallClock::frozen(context.clock.now()));
         let mut wasi = wasi(&log, clock);
         for one in bound {
@@ -282,7 +286,7 @@ impl Sandbox {
             hooks,
             Limits::new(target.wishes),
             log,
-            Reporter::new(listener, meter.clone()),
+            Reporter::new(listener, meter.clone(), self.safeguard.clone()),
             standing.clone(),
         ))
     }

@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{Closed, Outcome, RunContext, Sandbox, Services, Target};
+use super::{Outcome, RunContext, Sandbox, Services, Target};
 use crate::capability::CapabilitySet;
 use crate::catalog::manifest::Wishes;
 use crate::clock::{ManualClock, Timestamp};
@@ -122,8 +122,8 @@ pub(crate) fn with_mounts(mounts: Mounts) -> Sandbox {
     Sandbox::new(
         engine::testing::engine(),
         Services {
-            http: Arc::new(Closed),
             mounts,
+            ..Services::none()
         },
     )
 }

@@ -238,6 +238,7 @@ fn meaning(w: &Meanings, capability: &Capability, tier: Tier) -> &'static str {
     match (tier, capability) {
         (Tier::T0, _) => w.nothing,
         (Tier::T1, Capability::Http(_)) => w.reads_web,
+        (Tier::T1 | Tier::T2, Capability::Data(_)) => w.given_data,
         (Tier::T1, Capability::Files(_) | Capability::Clock | Capability::Progress) => {
             w.reads_files
         }

@@ -123,12 +123,14 @@ impl FakeLine {
             Answer::Reply(Reply {
                 content: vec![Content::Text(text.to_owned())],
                 structured: None,
+                masked: Default::default(),
             })
         };
         let structured = |value: Value| {
             Answer::Reply(Reply {
                 content: vec![],
                 structured: Some(value),
+                masked: Default::default(),
             })
         };
         let needed = vec!["tools:call".to_owned(), "late:write".to_owned()];

@@ -107,3 +107,63 @@ fn a_call_falls_under_the_rate_classes_of_all_that_allowed_it() {
     let error = error.unwrap().to_string();
     assert!(error.contains("there is no rate class `ghost`"), "{error}");
 }
+
+#[test]
+fn data_that_the_rule_about_the_call_does_not_name_is_no_part_of_the_permit() {
+    let load = |text: &str, optional: bool| {
+        let needs: &[(&str, &[&str], bool)] = &[("d", &["data email", "data card"], optional)];
+        let crm = tool("crm", needs);
+        let words =
+            Vocabulary::default().with_data(["email", "card"].map(|one| one.parse().unwrap()));
+        let sources = [("a.cedar".to_owned(), text.to_owned())];
+        let rules = Rules::load_with(&sources, std::slice::from_ref(&crm), words);
+        rules.map(|rules| rules.permit(&caller(json!({})), &crm, &Map::new()))
+    };
+    let classes = |text: &str| {
+        let permit = load(text, true).unwrap().unwrap();
+        let bound = permit
+            .data()
+            .map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let allowed: Vec<_> = permit
+            .allowed()
+            .classes()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        (allowed, bound)
+    };
+    let named = |names: &[&str]| {
+        Some(
+            names
+                .iter()
+                .map(|one| (*one).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    };
+    let open = classes("permit(principal, action, resource);");
+    assert_eq!(open, (vec!["card".to_owned(), "email".to_owned()], None));
+    let one = r#"@data("email") permit(principal, action in Action::"call", resource);
+        permit(principal, action == Action::"use", resource);"#;
+    assert_eq!(classes(one), (vec!["email".to_owned()], named(&["email"])));
+    // Two permits of one call: what both name.
+    let both = [
+        one,
+        r#"@data("card") permit(principal, action in Action::"call", resource);"#,
+    ]
+    .join("\n");
+    assert_eq!(classes(&both), (vec![], named(&[])));
+    let none = one.replace("email", "none");
+    assert_eq!(classes(&none), (vec![], named(&[])));
+    // What the tool must have and may not be given refuses the call.
+    let refused = load(one, false).unwrap().err().unwrap();
+    assert!(refused.to_string().contains("`data card`"), "{refused}");
+    let unknown = load(
+        r#"@data("ghost") permit(principal, action, resource);"#,
+        true,
+    );
+    let error = unknown.err().unwrap().to_string();
+    assert!(
+        error.contains("there is no class of data `ghost`"),
+        "{error}"
+    );
+}

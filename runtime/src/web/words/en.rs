@@ -68,6 +68,7 @@ pub(crate) static EN: Words = Words {
             reads_files: "It only reads. Nothing is changed.",
             writes_web: "It can change things there, and it can send there whatever it is given and whatever else it may read.",
             writes_files: "It can overwrite and delete what lies there. This cannot be undone here.",
+            given_data: "Nothing of the kind reaches the tool without this: a call that holds it is refused, and in answers it is masked. What the tool is given it can also use wherever else it may write or send.",
             harms: "It can do lasting harm, so you are asked at every call, and your answer is good for exactly this one.",
         },
         why: "Why, in the author’s words:",

@@ -63,6 +63,7 @@ pub(crate) static JA: Words = Words {
             reads_files: "読み取るだけです。何も変更されません。",
             writes_web: "そのサイトの内容を変更できます。また、ツールに渡された情報や、ほかの許可によって読み取った情報を、すべてそこへ送信できます。",
             writes_files: "そこにあるものを上書きしたり、削除したりできます。ここから元に戻すことはできません。",
+            given_data: "これを許可しない限り、この種の情報がツールに渡ることはありません。含まれる呼び出しは拒否され、回答では伏せ字になります。渡された情報は、ほかに許可された書き込み先や送信先でも使われることがあります。",
             harms: "取り返しのつかない結果を招くおそれがあるため、呼び出しのたびに確認します。あなたの回答は、今回の呼び出しにだけ有効です。",
         },
         why: "理由（作者の説明）:",
@@ -207,6 +208,9 @@ fn sentence(capability: &Capability) -> String {
         Capability::Files(files) => folder(files),
         Capability::Clock => "現在の時刻を見る".to_owned(),
         Capability::Progress => "作業中に進み具合を知らせる".to_owned(),
+        Capability::Data(class) => {
+            format!("依頼に含まれる{}を受け取り、回答に含める", class.japanese())
+        }
     }
 }
 

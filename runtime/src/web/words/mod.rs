@@ -113,6 +113,7 @@ pub(super) struct Meanings {
     pub(super) reads_files: &'static str,
     pub(super) writes_web: &'static str,
     pub(super) writes_files: &'static str,
+    pub(super) given_data: &'static str,
     pub(super) harms: &'static str,
 }
 

@@ -1,0 +1,206 @@
+//! Personal data and secrets on the way to a tool and back: what may pass, what is masked, what ends the call.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::ended::Ended;
+use crate::audit::{Entry, Stage};
+use crate::catalog::Tool;
+use crate::mcp::Answer;
+use crate::protect::{
+    Class, Counts, Direction, Finding, Judged, May, Safeguard, Scan, Withheld, mask, mask_text,
+};
+use crate::sandbox::{Body, Content, Ending, Reply};
+
+/// What one call may hold, apart from what the tool was granted.
+pub(super) struct Guard<'a> {
+    pub safeguard: &'a Safeguard,
+    pub tool: &'a Tool,
+    /// The classes that the rules let through at most.
+    pub bound: Option<BTreeSet<Class>>,
+}
+
+impl Guard<'_> {
+    fn may<'a>(&'a self, granted: &'a BTreeSet<Class>) -> May<'a> {
+        May {
+            tool: self.tool.name(),
+            granted,
+            bound: self.bound.as_ref(),
+        }
+    }
+
+    /// Refuses arguments with what the tool may not be given under these grants; else says what must be masked in them.
+    pub fn admit(
+        &self,
+        found: &Scan,
+        granted: &BTreeSet<Class>,
+        entry: &mut Entry,
+    ) -> Result<Vec<Finding>, Box<Ended>> {
+        let Judged { counts, pass } =
+            self.safeguard
+                .judge(Direction::Arguments, found, self.may(granted));
+        if !counts.is_empty() {
+            entry.fact("data_in", counts.facts());
+        }
+        pass.map_err(|withheld| self.refuse(&withheld))
+    }
+
+    /// The arguments as the tool gets them.
+    pub fn hand_in(
+        &self,
+        mut arguments: Value,
+        found: &Scan,
+        granted: &BTreeSet<Class>,
+        entry: &mut Entry,
+    ) -> Result<Value, Box<Ended>> {
+        let masked = self.admit(found, granted, entry)?;
+        match mask(&mut arguments, &masked).into_iter().next() {
+            None => Ok(arguments),
+            Some(pointer) => Err(self.refuse(&Withheld::Number { pointer })),
+        }
+    }
+
+    fn refuse(&self, withheld: &Withheld) -> Box<Ended> {
+        let name = self.tool.name();
+        let help = match withheld {
+            Withheld::Ungranted { class, .. } => format!(
+                "; leave it out. A tool may be given it where its author asks for it (a need of kind `data`), the rules permit that and the user agrees, or where the operator says that it is no matter (`[[data.rule]]` with class = \"{class}\", tool = \"{name}\", action = \"allow\")"
+            ),
+            Withheld::Rejected { .. } | Withheld::Number { .. } => "; leave it out".to_owned(),
+            Withheld::Shape | Withheld::Unsearched => "; send less at once".to_owned(),
+        };
+        let text = format!("the tool was not called: in the arguments, {withheld}{help}");
+        Ended::refused(Stage::Data, withheld.name(), Answer::ToolError(text))
+    }
+
+    /// What the caller may see of what a guest answered.
+    pub fn hand_out(&self, ending: Ending, granted: &BTreeSet<Class>, entry: &mut Entry) -> Ending {
+        let mut out = Out {
+            guard: self,
+            granted,
+            counts: Counts::default(),
+            withheld: None,
+        };
+        let ending = match ending {
+            Ending::Replied(reply) => Ending::Replied(out.reply(reply)),
+            Ending::InvalidArguments(text) => Ending::InvalidArguments(out.text(text)),
+            Ending::Denied(text) => Ending::Denied(out.text(text)),
+            Ending::Failed(text) => Ending::Failed(out.text(text)),
+            Ending::ReplyInvalid(text) => Ending::ReplyInvalid(out.text(text)),
+            Ending::Trapped
+            | Ending::Exited
+            | Ending::OutOfTime
+            | Ending::OutOfBounds
+            | Ending::ReplyTooLarge
+            | Ending::ReplyWithheld(_)
+            | Ending::Cancelled
+            | Ending::Revoked
+            | Ending::Overloaded
+            | Ending::Fault(_) => ending,
+        };
+        if !out.counts.is_empty() {
+            entry.fact("data_out", out.counts.facts());
+        }
+        match out.withheld {
+            None => ending,
+            // Where it stands may itself be data.
+            Some(withheld) => Ending::ReplyWithheld(withheld.of_reply()),
+        }
+    }
+}
+
+/// One reply on its way out.
+struct Out<'a> {
+    guard: &'a Guard<'a>,
+    granted: &'a BTreeSet<Class>,
+    counts: Counts,
+    withheld: Option<Withheld>,
+}
+
+impl Out<'_> {
+    fn judge(&mut self, found: &Scan) -> Vec<Finding> {
+        let may = self.guard.may(self.granted);
+        let Judged { counts, pass } = self.guard.safeguard.judge(Direction::Reply, found, may);
+        self.counts.add(counts);
+        pass.unwrap_or_else(|withheld| {
+            self.withheld.get_or_insert(withheld);
+            Vec::new()
+        })
+    }
+
+    fn text(&mut self, text: String) -> String {
+        let found = self.guard.safeguard.search_text(&text);
+        let masked = self.judge(&found);
+        match masked.is_empty() {
+            true => text,
+            false => mask_text(&text, &masked),
+        }
+    }
+
+    fn some(&mut self, text: Option<String>) -> Option<String> {
+        text.map(|text| self.text(text))
+    }
+
+    fn reply(&mut self, reply: Reply) -> Reply {
+        let content = reply.content.into_iter().map(|block| self.block(block));
+        let content = content.collect();
+        let structured = reply.structured.map(|value| self.structured(value));
+        Reply {
+            content,
+            structured,
+            masked: self.counts.masked(),
+        }
+    }
+
+    fn structured(&mut self, mut value: Value) -> Value {
+        let schema = self.guard.tool.definition().output_schema.as_ref();
+        let found = self
+            .guard
+            .safeguard
+            .search(&value, schema.unwrap_or(&Value::Null));
+        let masked = self.judge(&found);
+        if let Some(pointer) = mask(&mut value, &masked).into_iter().next() {
+            self.withheld.get_or_insert(Withheld::Number { pointer });
+        }
+        // What is masked must still be what the definition promises (MCP 2026-07-28, tools, output schema).
+        if !masked.is_empty() && self.guard.tool.check_structured(&value).is_err() {
+            self.withheld.get_or_insert(Withheld::Shape);
+        }
+        value
+    }
+
+    fn block(&mut self, block: Content) -> Content {
+        match block {
+            Content::Text(text) => Content::Text(self.text(text)),
+            Content::Image { .. } | Content::Audio { .. } => block,
+            Content::Link {
+                uri,
+                name,
+                title,
+                description,
+                mime_type,
+                size,
+            } => Content::Link {
+                uri: self.text(uri),
+                name: self.text(name),
+                title: self.some(title),
+                description: self.some(description),
+                mime_type,
+                size,
+            },
+            Content::Resource {
+                uri,
+                mime_type,
+                body,
+            } => Content::Resource {
+                uri: self.text(uri),
+                mime_type,
+                body: match body {
+                    Body::Text(text) => Body::Text(self.text(text)),
+                    Body::Blob(bytes) => Body::Blob(bytes),
+                },
+            },
+        }
+    }
+}
