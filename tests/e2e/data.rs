@@ -162,7 +162,7 @@ fn what_no_rule_permits_is_refused_and_its_user_is_not_asked() {
     run(async {
         let rules = r#"
             permit (principal, action in [Action::"list", Action::"call"], resource);
-            permit (principal, action == Action::"use", resource) when { resource.kind == "data" && resource.class == "phone" };
+            permit (principal, action == Action::"use", resource) when { resource has class && resource.class == "phone" };
         "#;
         let setup = setup(&["email", "phone"], true).await.only_rules(rules);
         let server = setup.start().await;
@@ -186,8 +186,7 @@ fn the_annotation_data_on_the_rule_that_permits_the_call_bounds_what_it_is_given
     run(async {
         let rules = |data: &str| {
             format!(
-                r#"permit (principal, action == Action::"list", resource);
-                   @data("{data}") permit (principal, action in Action::"call", resource);
+                r#"@data("{data}") permit (principal, action in [Action::"list", Action::"call"], resource);
                    permit (principal, action == Action::"use", resource);"#
             )
         };
