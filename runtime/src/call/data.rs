@@ -204,3 +204,72 @@ impl Out<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::testing;
+
+    const ADDRESS: &str = "somebody@example.com";
+
+    fn everywhere() -> Reply {
+        let some = || Some(ADDRESS.to_owned());
+        let text = || ADDRESS.to_owned();
+        let resource = |body| Content::Resource {
+            uri: text(),
+            mime_type: None,
+            body,
+        };
+        Reply {
+            content: vec![
+                Content::Text(text()),
+                Content::Link {
+                    uri: format!("mailto:{ADDRESS}"),
+                    name: text(),
+                    title: some(),
+                    description: some(),
+                    mime_type: None,
+                    size: None,
+                },
+                resource(Body::Text(text())),
+                resource(Body::Blob(vec![0])),
+            ],
+            structured: Some(serde_json::json!({"to": ADDRESS, ADDRESS: [ADDRESS]})),
+            masked: Default::default(),
+        }
+    }
+
+    /// What is shown of a reply that holds an address everywhere, to whom these classes were granted.
+    fn shown(granted: &[&str]) -> Reply {
+        let tool = testing::tool("t", &[]);
+        let safeguard = Safeguard::default();
+        let guard = Guard {
+            safeguard: &safeguard,
+            tool: &tool,
+            bound: None,
+        };
+        let granted = granted.iter().map(|one| one.parse().unwrap()).collect();
+        let mut out = Out {
+            guard: &guard,
+            granted: &granted,
+            counts: Counts::default(),
+            withheld: None,
+        };
+        let reply = out.reply(everywhere());
+        assert_eq!(out.withheld, None);
+        reply
+    }
+
+    #[test]
+    fn a_reply_is_masked_in_every_place_where_it_has_text() {
+        let masked = shown(&[]);
+        assert!(!format!("{masked:?}").contains("somebody"), "{masked:?}");
+        let email = "email".parse().unwrap();
+        assert_eq!(masked.masked.get(&email), Some(&11));
+    }
+
+    #[test]
+    fn a_reply_with_what_was_granted_is_shown_as_it_is() {
+        assert_eq!(shown(&["email"]), everywhere());
+    }
+}
