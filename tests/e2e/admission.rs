@@ -157,3 +157,82 @@ fn what_a_component_says_later_changes_nothing() {
         server.stop().await;
     });
 }
+
+/// A package whose manifest section is this text, whatever the packer would say of it.
+fn with_section(package: &[u8], section: &str) -> Vec<u8> {
+    let length = |mut rest: usize| {
+        let mut bytes = Vec::new();
+        loop {
+            let low = u8::try_from(rest & 0x7f).unwrap();
+            rest >>= 7;
+            if rest == 0 {
+                bytes.push(low);
+                return bytes;
+            }
+            bytes.push(low | 0x80);
+        }
+    };
+    let name = b"bailiwick-manifest";
+    let content = [&length(name.len())[..], name, section.as_bytes()].concat();
+    let bare = package::strip(package).unwrap();
+    [&bare[..], &[0], &length(content.len()), &content].concat()
+}
+
+#[test]
+fn the_longest_description_that_is_admitted_is_shown_escaped_and_in_part_and_a_longer_one_is_refused()
+ {
+    run(async {
+        let notes = tool("notes").await;
+        let described = |text: &str| {
+            let text = text.to_owned();
+            with_manifest(&notes, move |manifest| {
+                for tool in &mut manifest.tools {
+                    tool.description.clone_from(&text);
+                }
+            })
+        };
+        let markup = "</q><script>alert(1)</script> & \"so\" on\n";
+        let most: String = markup.chars().cycle().take(3_999).chain(['.']).collect();
+        let setup = Setup::new().package("notes", &described(&most));
+        let mut setup = setup.package("long", &described(&format!("{most}.")));
+        // A megabyte: refused by the size of its manifest, which is read before any text in it.
+        let manifest = package::read(&notes).unwrap().manifest().unwrap();
+        let mut huge = serde_json::to_value(&manifest).unwrap();
+        huge["tools"][0]["description"] = json!("<b>\u{202e}\u{0}".repeat(150_000));
+        let huge = huge.to_string();
+        assert!(huge.len() > 1 << 20);
+        setup = setup.package("huge", &with_section(&notes, &huge));
+        let bidi = described("Reads \u{202e}seton");
+        let server = setup.package("bidi", &bidi).start().await;
+        for (file, says) in [
+            ("long.wasm", "the description of tool `notes_"),
+            ("long.wasm", "has 4001 characters; at most 4000 are allowed"),
+            ("huge.wasm", "bytes; at most 262144 are allowed"),
+            ("bidi.wasm", "holds U+202E, which a reader cannot see"),
+        ] {
+            let reason = server.refusal(file).unwrap();
+            assert!(reason.contains(says), "{file}: {reason}");
+        }
+        let note = json!({"name": "a", "text": "b"});
+        let asked = server.caller("alice").call("notes_write", note).await;
+        let mut browser = crate::harness::Browser::default();
+        let page = browser.open(&asked.link().unwrap(), "alice").await;
+        assert_eq!(page.status, 200, "{page:?}");
+        assert!(!page.html.contains("<script"), "{page:?}");
+        let (_, shown) = page.html.split_once("<q><bdi>").unwrap();
+        let (shown, _) = shown.split_once("</bdi></q>").unwrap();
+        assert!(
+            shown.starts_with("&#60;/q&#62;&#60;script&#62;alert(1)"),
+            "{shown}"
+        );
+        let plain = shown.replace("&#60;", "<").replace("&#62;", ">");
+        let plain = plain.replace("&#34;", "\"").replace("&#38;", "&");
+        assert_eq!(
+            plain.chars().count(),
+            601,
+            "six hundred, and that there is more"
+        );
+        assert!(plain.ends_with('…') && page.html.len() < 20_000, "{shown}");
+        server.stop().await;
+    });
+}

@@ -1,5 +1,6 @@
 //! The commands that work on the state: consents, and the audit log.
 
+use bailiwick::clock::{Clock, SystemClock};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
@@ -245,6 +246,50 @@ fn records_are_shown_by_what_they_are_about() {
             out.contains("recorded calls: 3 permitted, 0 refused"),
             "{out}"
         );
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_consent_of_the_operator_can_begin_later_and_is_none_before() {
+    run(async {
+        let upstream = Upstream::start().await;
+        let setup = Setup::new().guests(&["http_any"]).await;
+        let setup = setup.host("example.com", upstream.port, true);
+        let server = setup.start().await;
+        server.write_config();
+        let pre_consent = |from: &str| {
+            let who = ["--user", "alice", "--client", "dev-client"];
+            let what = ["--tool", "http_any", "--days", "7", "--from", from];
+            let head = ["consent", "pre-consent", "--dir", "."];
+            bailiwick(server.dir(), &[&head[..], &who, &what].concat())
+        };
+        let day = std::time::Duration::from_secs(24 * 3600);
+        let tomorrow = SystemClock.now().plus(day).rfc3339();
+        let tomorrow = &tomorrow[..10];
+        let past = pre_consent("2020-01-01");
+        assert!(past.complaints.contains("begins today at the earliest"));
+        past.ends(1);
+        pre_consent("tomorrow").ends(2);
+        let said = pre_consent(tomorrow).ends(0);
+        assert!(
+            said.contains(&format!("from {tomorrow}T00:00:00")),
+            "{said}"
+        );
+        let list = ["consent", "list", "--dir", "."];
+        let listed = bailiwick(server.dir(), &list).ends(0);
+        assert!(
+            listed.contains("not-yet") && listed.contains("until"),
+            "{listed}"
+        );
+        let page = json!({"url": "http://example.com/"});
+        let alice = server.caller("alice");
+        assert!(alice.call("http_any", page).await.link().is_some());
+        // Her own page says from when on it holds.
+        let mut browser = crate::harness::Browser::default();
+        let address = format!("{}/consents", server.url);
+        let shown = browser.open(&address, "alice").await;
+        assert!(shown.html.contains("Allowed from"), "{shown:?}");
         server.stop().await;
     });
 }

@@ -89,8 +89,7 @@ async fn agrees(server: &Server, one: Identity) {
 }
 
 async fn live(server: &Server, one: Identity) -> Vec<ConsentRow> {
-    let consents = &server.running.stages.consents;
-    let mut rows = consents.list(&one.who(server)).await.unwrap();
+    let mut rows = server.decisions(&one.who(server)).await;
     rows.retain(|row| row.state == ConsentState::Active);
     rows
 }
@@ -263,7 +262,7 @@ fn a_denial_by_one_of_the_eight_quiets_nobody_else() {
             let denied = one.caller(&server).call(WRITE, note()).await;
             assert!(denied.text().contains("did not allow"), "{denied:?}");
             let who = one.who(&server);
-            let rows = server.running.stages.consents.list(&who).await.unwrap();
+            let rows = server.decisions(&who).await;
             let own = |row: &&ConsentRow| row.key.client.as_str() == one.client;
             assert_eq!(rows.iter().filter(own).count(), 1);
             let rest = all().into_iter().skip_while(|other| *other != one).skip(1);

@@ -22,6 +22,7 @@ mod crossing;
 mod data;
 mod duties;
 mod egress;
+mod every_call;
 mod facts;
 mod files;
 mod folder;

@@ -24,7 +24,7 @@ const LONG: Duration = Duration::from_millis(300);
 
 /// The consents of a user that hold, by id.
 async fn live(server: &Server, who: &TenantUser) -> Vec<uuid::Uuid> {
-    let rows = server.running.stages.consents.list(who).await.unwrap();
+    let rows = server.decisions(who).await;
     let live = rows.iter().filter(|row| row.state == ConsentState::Active);
     live.map(|row| row.id).collect()
 }
@@ -284,4 +284,62 @@ fn what_was_revoked_stays_revoked_over_a_restart() {
         assert_eq!(upstream.seen().len(), 2);
         server.stop().await;
     });
+}
+
+#[test]
+fn a_sign_out_stops_the_calls_that_run_until_then_and_no_other() {
+    run(async {
+        let upstream = Upstream::slow(THINKS).await;
+        let server = flood_server(&upstream, 8).await;
+        let (alice, root) = (server.caller("alice"), server.caller("root"));
+        consented(&server, &root, "root", "http_flood", address()).await;
+        let link = alice.call("http_flood", address()).await.link().unwrap();
+        let mut browser = Browser::default();
+        let done = browser.decide(&link, "alice", "allow-session").await;
+        assert!(done.html.contains("until you sign out"), "{done:?}");
+        let before = upstream.count();
+        let stopped = running(&alice, "http_flood", &place(1), 2);
+        let others = running(&root, "http_flood", &place(2), 1);
+        until("every call has begun", async || {
+            let seen = upstream.seen_since(before);
+            let of = |path: &str| seen.iter().filter(|head| head.contains(path)).count();
+            (of("/1") >= 2 && of("/2") >= 1).then_some(())
+        })
+        .await;
+        // A page of another browser of the same user ends nothing here.
+        let mut elsewhere = Browser::default();
+        sign_out(&server, &mut elsewhere).await;
+        assert!(stopped.iter().all(|call| !call.is_finished()));
+        sign_out(&server, &mut browser).await;
+        tokio::time::sleep(DRAINED).await;
+        let after = upstream.seen_since(before);
+        for call in stopped {
+            let answer = call.await.unwrap();
+            assert!(answer.text().contains("revoked"), "{answer:?}");
+        }
+        tokio::time::sleep(LONG).await;
+        let of_alice = |seen: &[String]| seen.iter().filter(|head| head.contains("/1")).count();
+        assert_eq!(of_alice(&upstream.seen_since(before)), of_alice(&after));
+        assert!(alice.call("http_flood", address()).await.link().is_some());
+        for call in others {
+            let answer = call.await.unwrap();
+            assert!(!answer.text().contains("revoked"), "{answer:?}");
+        }
+        let ended = server.records().await.into_iter();
+        let ended = ended.filter(|one| one.record.kind == "consent.revoked");
+        let by: Vec<_> = ended.map(|one| one.record.facts["by"].clone()).collect();
+        assert_eq!(by, ["sign-out"]);
+        server.stop().await;
+    });
+}
+
+/// Signs alice out of this browser, in which she signs in where she is not.
+async fn sign_out(server: &Server, browser: &mut Browser) {
+    let page = browser
+        .open(&format!("{}/consents", server.url), "alice")
+        .await;
+    let forms = page.form_actions();
+    let form = forms.iter().position(|action| action == "/sign-out");
+    let out = browser.fill(&page, form.unwrap(), &[]).await;
+    assert!(out.html.contains("Signed out"), "{out:?}");
 }

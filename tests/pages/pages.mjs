@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 
 const { BAILIWICK, CHROMIUM, DEV, LATER, PICTURES, TOOLS } = process.env;
 const at = process.argv[2];
@@ -17,6 +18,13 @@ const WAIT_MS = 15_000;
 
 const findings = [];
 let looked = 0;
+
+/** Changes the sessions of browsers in the state of the server: what a test cannot wait for, or its provider does not do. */
+function change(sessions) {
+  const state = new DatabaseSync(join(DEV, 'state.db'), { timeout: WAIT_MS });
+  state.exec(`UPDATE browser_session SET ${sessions}`);
+  state.close();
+}
 
 const bailiwick = (...args) =>
   execFileSync(BAILIWICK, [...args, '--dir', DEV], { encoding: 'utf8' }).trim();
@@ -147,6 +155,31 @@ async function walk(browser, language) {
   await look(page, language, 'decided');
   await call(client, 'notes_write', { name: 'a', text: 'b' });
   await show(page, notes, 'decided-before');
+
+  // Until its user signs out.
+  const session = await question(`session-${language}`, 'notes_write', { name: 'a', text: 'b' });
+  await page.goto(session);
+  await choose(page, 'allow-session');
+  await look(page, language, 'decided-session');
+
+  // What rules have asked about at every call, with arguments that hide and are long.
+  const every = await question(`bank-${language}`, 'notes_write', {
+    name: 'transfer',
+    text: `Pay 12 000 € to <b>Ada</b> \u202eecilA\u202c\u200b, 東京都千代田区\nand ${'a very long word'.repeat(4)} ${'x'.repeat(300)}`,
+  });
+  await show(page, every, 'question-every-call');
+  change('auth_time = auth_time - 600000');
+  await show(page, every, 'question-stale');
+  await choose(page, 'allow-once');
+  await look(page, language, 'answer-stale');
+  change('acr = NULL');
+  await show(page, every, 'question-no-acr');
+  await choose(page, 'allow-once');
+  await look(page, language, 'answer-no-acr');
+  change("acr = 'dev', auth_time = auth_time + 600000");
+  await page.goto(every);
+  await choose(page, 'allow-once');
+  await look(page, language, 'decided-every-call');
 
   const pretender = await question(`desk\u200btop-${language}`, 'fetch', { url: 'https://example.com/' });
   await show(page, pretender, 'question-pretender');

@@ -7,8 +7,7 @@ use anyhow::{Context, ensure};
 use bailiwick::audit::{CallerFacts, DecisionFacts, End, ToolFacts, Used};
 use bailiwick::capability::CapabilitySet;
 use bailiwick::catalog::Tool;
-use bailiwick::catalog::manifest::canonical_digest;
-use bailiwick::consent::Consent;
+use bailiwick::consent::{Arguments, Consent};
 use bailiwick::grant::GrantSet;
 use bailiwick::identity::{BearerToken, Caller};
 use bailiwick::mcp::{Answer, Call, Era, Line, RequestFacts};
@@ -92,7 +91,7 @@ impl OneCall {
 
     /// The digest of the arguments.
     pub fn digest(&self) -> bailiwick::ids::Digest {
-        canonical_digest(&self.arguments)
+        Arguments::of(&self.arguments).digest()
     }
 
     /// What the user agreed to: nothing is asked for a tool without needs.
@@ -100,7 +99,7 @@ impl OneCall {
         let stages = &self.running.stages;
         Ok(stages
             .consents
-            .confirm(permit, self.digest(), stages.clock.now())
+            .confirm(permit, &Arguments::of(&self.arguments), stages.clock.now())
             .await?)
     }
 

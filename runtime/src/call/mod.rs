@@ -18,10 +18,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::audit::{Audit, End, Entry, Stage};
-use crate::catalog::manifest::canonical_digest;
 use crate::catalog::{Catalog, Tool};
 use crate::clock::SharedClock;
-use crate::consent::{ConsentError, Consents, Needed, Offer, RequestStates, StateError};
+use crate::consent::{Arguments, ConsentError, Consents, Needed, Offer, RequestStates, StateError};
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
@@ -130,13 +129,14 @@ impl Stages {
         self.rates
             .look(caller.tenant(), caller.user(), &classes, Instant::now())
             .map_err(|throttled| throttle(&throttled))?;
-        let arguments = canonical_digest(&call.arguments);
+        let whole = Arguments::of(&call.arguments);
+        let arguments = whole.digest();
         let offer = self
             .open_state(&call, &caller, &tool, arguments, entry)
             .await?;
         let consent = self
             .consents
-            .confirm_with(permit, arguments, offer, self.clock.now())
+            .confirm_with(permit, &whole, offer, self.clock.now())
             .await;
         let consent = consent
             .map_err(|error| self.not_consented(error, &call, &caller, &tool, arguments, entry))?;
@@ -302,6 +302,7 @@ impl Stages {
                 "no-user",
                 "this token stands for no user who could consent; the operator can record a consent for it".to_owned(),
             ),
+            ConsentError::NotShowable => refused("not-showable", error.to_string()),
             ConsentError::TooManyQuestions | ConsentError::Contended => refused("too-many-questions", error.to_string()),
             ConsentError::Store(_) | ConsentError::Audit(_) => {
                 tracing::error!(error = &error as &dyn std::error::Error, event = %entry.id(), "consent could not be looked up");

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::audit::Audit;
 use crate::capability::{Capability, Tier};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::consent::{
     Consents, PreConsent, Receipts, SEEN_WITHIN, as_json, is_live, is_revocable, standing,
@@ -79,9 +79,10 @@ pub(super) async fn list(args: &ConsentListArgs) -> anyhow::Result<ExitCode> {
     } else {
         for row in &rows {
             println!(
-                "{}  {:<10}  {}  {} through {}: {}",
+                "{}  {:<10}  {:<7}  {}  {} through {}: {}",
                 row.id,
                 standing(row, now),
+                row.scope.as_str(),
                 row.key.tool,
                 row.key.user.subject,
                 row.key.client,
@@ -244,6 +245,11 @@ pub(super) async fn pre_consent(args: &ConsentPreArgs) -> anyhow::Result<ExitCod
         );
     }
     let now = SystemClock.now();
+    let from = args.from.map(|day| {
+        let midnight = day.midnight().assume_utc();
+        Timestamp::from_secs(midnight.unix_timestamp())
+    });
+    let begins = from.map_or(now, |from| from.max(now));
     for capability in capabilities {
         let wish = PreConsent {
             tenant: tenant.clone(),
@@ -254,15 +260,19 @@ pub(super) async fn pre_consent(args: &ConsentPreArgs) -> anyhow::Result<ExitCod
             client: args.client.parse()?,
             tool,
             capability,
-            until: now.plus(Duration::from_secs(u64::from(args.days) * 24 * 3600)),
+            from,
+            until: begins.plus(Duration::from_secs(u64::from(args.days) * 24 * 3600)),
         };
         let row = state.consents.pre_consent(wish, now).await?;
         println!(
-            "recorded {}  {} for {} through {}, until {}: {}",
+            "recorded {}  {} for {} through {}, {}until {}: {}",
             row.id,
             row.key.tool,
             row.key.user.subject,
             row.key.client,
+            row.not_before
+                .map(|from| format!("from {} ", from.rfc3339()))
+                .unwrap_or_default(),
             row.expires_at.rfc3339(),
             row.capability
         );

@@ -95,13 +95,14 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         }
         Ok(permit) => {
             println!("the call is permitted; the user is asked for what is above tier T0:");
+            // As it is consented to, which rules may have raised.
             for capability in permit.allowed().iter() {
                 let bounds = permit.ceilings(capability);
                 let bounds = match bounds == Ceilings::default() {
                     true => String::new(),
                     false => format!("   ({bounds})"),
                 };
-                println!("  {:?}  {capability}{bounds}", capability.tier());
+                println!("  {:?}  {capability}{bounds}", permit.tier(capability));
             }
         }
         Err(refusal) => {

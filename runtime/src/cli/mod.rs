@@ -332,9 +332,17 @@ struct ConsentPreArgs {
     /// What is agreed to, such as `files read notes`; all that the tool asks for when left out
     #[arg(long = "capability", value_name = "CAPABILITY")]
     capabilities: Vec<String>,
-    /// For how many days, 90 at most; it lapses after 30 without use
+    /// The day from which on it holds, as in 2027-01-31, at midnight UTC; at once when left out
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    from: Option<time::Date>,
+    /// For how many days from its beginning, and to 90 from now at most; it lapses after 30 without use
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=90))]
     days: u32,
+}
+
+fn day(text: &str) -> Result<time::Date, time::error::Parse> {
+    let form = time::macros::format_description!("[year]-[month]-[day]");
+    time::Date::parse(text, form)
 }
 
 #[derive(Subcommand)]

@@ -12,6 +12,7 @@ use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::ids::{Digest, TenantUser};
+use crate::limits::SIGN_IN_TTL;
 use crate::store::{
     Applied, Change, Channel, ConsentRow, ConsentState, Decision, Evidence, Scope, TicketRow,
     row_id,
@@ -31,6 +32,13 @@ pub struct Answer {
 pub enum Choice {
     /// Allow one call.
     Once,
+    /// Allow every call until the user signs out in this browser, or until then.
+    Session {
+        /// The sign-in, as the browser's session says.
+        sign_in: Digest,
+        /// When the session ends in any case.
+        end: Timestamp,
+    },
     /// Allow every call until then, or for as long as its tier allows.
     Until(Timestamp),
     /// The same, for so many calls at most.
@@ -48,6 +56,21 @@ pub struct SignInFacts {
     pub amr: Vec<String>,
     /// `auth_time` of the ID token.
     pub auth_time: Option<Timestamp>,
+}
+
+impl SignInFacts {
+    /// Whether what is of tier T3 can be allowed now: the user signed in just now, and the issuer says how.
+    pub fn suffices(&self, now: Timestamp) -> Result<(), TicketError> {
+        if self.acr.is_none() {
+            // Whoever signs in again comes back without it.
+            return Err(TicketError::NoAcr);
+        }
+        let recent = |at: Timestamp| at <= now && now.since(at) <= T3_TTL;
+        match self.auth_time.is_some_and(recent) {
+            true => Ok(()),
+            false => Err(TicketError::FreshSignIn),
+        }
+    }
 }
 
 /// What the user had in front of them.
@@ -81,7 +104,8 @@ impl Consents {
     ) -> Result<Decided, TicketError> {
         let row = self.open_row(id, signed_in, now).await?;
         let refused_before = self.refused_before(&row.key, now).await?;
-        let question = Question::of(row.clone(), refused_before)?;
+        let arguments = self.arguments.of(row.id_hash);
+        let question = Question::of(row.clone(), refused_before, arguments)?;
         let context = Context {
             refused_before,
             row: &row,
@@ -106,6 +130,7 @@ impl Consents {
                 })
             });
         let ids = decided.iter().map(|record| record.id).collect();
+        let in_sign_in = decided.iter().any(|record| record.sign_in.is_some());
         let events = events(&row, &decided, page, sign_in);
         let change = Change::Decide(Decision {
             ticket: row.id_hash,
@@ -116,6 +141,7 @@ impl Consents {
         });
         match self.audit.commit(change, events).await? {
             Applied::Done => {
+                self.arguments.forget(row.id_hash);
                 // What it replaces has ended, also for calls that run on it. The answer counts either way.
                 if let Err(error) = self.recheck(signed_in, now).await {
                     tracing::error!(%error, "what an answer replaced cannot be read; calls that stand on consents are stopped");
@@ -125,10 +151,13 @@ impl Consents {
                     records: ids,
                 })
             }
-            // Somebody was faster, in another window: say what became of the question.
+            // Somebody was faster, in another window: say what became of the question, or of the sign-in.
             Applied::Refused | Applied::Existing(_) => {
                 self.open_row(id, signed_in, now).await?;
-                Err(TicketError::Unknown)
+                Err(match in_sign_in {
+                    true => TicketError::SignedOut,
+                    false => TicketError::Unknown,
+                })
             }
         }
     }
@@ -189,32 +218,33 @@ impl Context<'_> {
                 self.now.plus(asked.waits()),
             ),
             Choice::Until(date) | Choice::Times(_, date) => {
-                let longest = asked.longest.ok_or_else(|| TicketError::OnceOnly {
-                    capability: asked.capability.to_string(),
-                })?;
-                if date <= self.now {
-                    return Err(TicketError::Past);
-                }
-                let latest = self.now.plus(longest);
-                (Scope::Until, ConsentState::Active, date.min(latest))
+                let end = self.end(asked, date)?;
+                (Scope::Until, ConsentState::Active, end)
+            }
+            Choice::Session { end, .. } => {
+                let end = self.end(asked, end.min(self.now.plus(SIGN_IN_TTL)))?;
+                (Scope::Session, ConsentState::Active, end)
             }
         };
-        let uses_max = match choice {
-            Choice::Times(calls, _) => Some(calls.clamp(1, CALLS_MAX)),
-            Choice::Once | Choice::Until(_) | Choice::Deny => None,
+        let (uses_max, sign_in) = match choice {
+            Choice::Times(calls, _) => (Some(calls.clamp(1, CALLS_MAX)), None),
+            Choice::Session { sign_in, .. } => (None, Some(sign_in)),
+            Choice::Once | Choice::Until(_) | Choice::Deny => (None, None),
         };
         let lapses =
             scope == Scope::Until && state == ConsentState::Active && asked.tier <= Tier::T1;
         let bound = asked.tier == Tier::T3;
         if bound && state == ConsentState::Active {
-            self.fresh()?;
+            self.sign_in.suffices(self.now)?;
         }
         Ok(ConsentRow {
             id: row_id(self.now),
             key: self.row.key.clone(),
             pinned: self.row.pinned,
             capability: asked.capability.clone(),
+            tier: asked.tier,
             scope,
+            sign_in,
             state,
             arguments: bound.then_some(self.row.arguments),
             ticket: self.row.id_hash,
@@ -222,6 +252,7 @@ impl Context<'_> {
             acr: self.sign_in.acr.clone(),
             auth_time: self.sign_in.auth_time,
             decided_at: self.now,
+            not_before: None,
             expires_at,
             uses_max,
             uses: 0,
@@ -237,6 +268,17 @@ impl Context<'_> {
         })
     }
 
+    /// When an agreement to more than one call ends that shall end then.
+    fn end(&self, asked: &Asked, wish: Timestamp) -> Result<Timestamp, TicketError> {
+        let longest = asked.longest.ok_or_else(|| TicketError::OnceOnly {
+            capability: asked.capability.to_string(),
+        })?;
+        if wish <= self.now {
+            return Err(TicketError::Past);
+        }
+        Ok(wish.min(self.now.plus(longest)))
+    }
+
     /// How long a denial is not asked about again. The second of a tool within a day makes it quiet for a day.
     fn quiet(&self, asked: &Asked) -> Duration {
         let quiet = asked.quiet();
@@ -244,19 +286,6 @@ impl Context<'_> {
             quiet.max(REFUSED_TWICE_TTL)
         } else {
             quiet
-        }
-    }
-
-    /// Tier T3: the user signed in just now, and the issuer says how.
-    fn fresh(&self) -> Result<(), TicketError> {
-        let recent = self
-            .sign_in
-            .auth_time
-            .is_some_and(|at| at <= self.now && self.now.since(at) <= T3_TTL);
-        if recent && self.sign_in.acr.is_some() {
-            Ok(())
-        } else {
-            Err(TicketError::FreshSignIn)
         }
     }
 }
@@ -386,11 +415,23 @@ mod tests {
             (Some("mfa"), Some(hour_ago)),
             (Some("mfa"), Some(ahead)),
             (Some("mfa"), None),
-            (None, Some(minute_ago)),
         ] {
             let stale = record(Choice::Once, acr, at);
             assert!(matches!(stale, Err(TicketError::FreshSignIn)), "{stale:?}");
         }
+        for at in [Some(minute_ago), Some(hour_ago), None] {
+            let unsaid = record(Choice::Once, None, at);
+            assert!(matches!(unsaid, Err(TicketError::NoAcr)), "{unsaid:?}");
+        }
+        let session = Choice::Session {
+            sign_in: Digest::of(b"sign-in"),
+            end: NOW.plus(T3_TTL),
+        };
+        let longer = record(session, Some("mfa"), Some(minute_ago));
+        assert!(
+            matches!(longer, Err(TicketError::OnceOnly { .. })),
+            "{longer:?}"
+        );
         let always = record(
             Choice::Until(NOW.plus(T3_TTL)),
             Some("mfa"),

@@ -1,12 +1,13 @@
 //! Asking: the same question once, however often it is raised.
 
+use std::sync::Arc;
+
 use super::confirm::{key, pinned};
 use super::plan::Wanted;
 use super::question::Shown;
-use super::{Changed, ConsentError, Consents, Needed, OPEN_QUESTIONS_MAX, TicketId};
+use super::{Arguments, Changed, ConsentError, Consents, Needed, OPEN_QUESTIONS_MAX, TicketId};
 use crate::audit::{Event, EventKind};
 use crate::clock::Timestamp;
-use crate::ids::Digest;
 use crate::policy::Permit;
 use crate::store::{Applied, Change, TicketRow, TicketState, random};
 
@@ -24,15 +25,24 @@ impl Consents {
         &self,
         permit: &Permit,
         wanted: &[Wanted],
-        arguments: Digest,
+        arguments: &Arguments<'_>,
         now: Timestamp,
     ) -> Result<AskedAt, ConsentError> {
         let shown = Shown::of(permit, wanted);
+        let text = match shown.binds() {
+            true => Some(arguments.shown().ok_or(ConsentError::NotShowable)?),
+            false => None,
+        };
         let (key, pinned) = (key(permit), pinned(permit));
-        let question = shown.digest(&key, &pinned, arguments);
-        let known = |row: &TicketRow, is_new: bool| AskedAt {
-            needed: shown.needed(TicketId::derive(&self.tickets, &row.nonce), row.expires_at),
-            is_new,
+        let question = shown.digest(&key, &pinned, arguments.digest());
+        let known = |row: &TicketRow, is_new: bool| {
+            if let Some(text) = &text {
+                self.arguments.keep(row.id_hash, Arc::clone(text));
+            }
+            AskedAt {
+                needed: shown.needed(TicketId::derive(&self.tickets, &row.nonce), row.expires_at),
+                is_new,
+            }
         };
         if let Some(row) = self.store.open_ticket(&key.tenant, question, now).await? {
             return Ok(known(&row, false));
@@ -59,7 +69,7 @@ impl Consents {
             key,
             pinned,
             question,
-            arguments,
+            arguments: arguments.digest(),
             shown: shown.clone().changed(changed).to_json(),
             state: TicketState::Open,
             created_at: now,

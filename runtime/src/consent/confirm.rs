@@ -2,11 +2,11 @@
 
 use super::plan::{self, Agreed, Plan};
 use super::question::DAY;
-use super::{Consent, ConsentError, Consents, IDLE_TTL, UsedRecord};
+use super::{Arguments, Consent, ConsentError, Consents, IDLE_TTL, UsedRecord};
 use crate::audit::{Event, EventKind};
-use crate::capability::CapabilitySet;
+use crate::capability::{Capability, CapabilitySet};
 use crate::clock::Timestamp;
-use crate::ids::{Digest, TenantUser};
+use crate::ids::TenantUser;
 use crate::policy::Permit;
 use crate::revocation::RunningCall;
 use crate::store::{
@@ -29,12 +29,12 @@ pub enum Offer {
 impl Consents {
     /// What the user agreed to of this permit. Consents for one call are used up by exactly one.
     ///
-    /// `arguments` is the digest of the canonical arguments, to which some consents are bound. Where only optional
-    /// capabilities are undecided, the first call asks, and those after it go on without until there is an answer.
+    /// Some consents are bound to the arguments. Where only optional capabilities are undecided, the first call asks, and
+    /// those after it go on without until there is an answer.
     pub async fn confirm(
         &self,
         permit: Permit,
-        arguments: Digest,
+        arguments: &Arguments<'_>,
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
         self.confirm_with(permit, arguments, Offer::GoesOn, now)
@@ -45,7 +45,7 @@ impl Consents {
     pub async fn confirm_with(
         &self,
         permit: Permit,
-        arguments: Digest,
+        arguments: &Arguments<'_>,
         offer: Offer,
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
@@ -66,7 +66,9 @@ impl Consents {
             let mut rows = self.store.live_consents(&key, now).await?;
             rows.retain(|row| has_user || row.channel == Channel::Operator);
             rows.retain(|row| within_bounds(&permit, row, now));
-            let agreed = match plan::plan(&wanted, &rows, &pinned, arguments, now) {
+            let tier = |one: &Capability| permit.tier(one);
+            let bound = arguments.digest();
+            let agreed = match plan::plan(&wanted, &rows, tier, &pinned, bound, now) {
                 // Nobody can be asked; what the operator agreed to is all there is.
                 Plan::Denied { .. } | Plan::Ask(_) if !has_user => {
                     return Err(ConsentError::NoUser);
@@ -86,7 +88,9 @@ impl Consents {
                             return Err(ConsentError::Needed(asked.needed));
                         }
                         // What cannot be asked is not granted; the tool does not need it.
-                        Ok(_) | Err(ConsentError::TooManyQuestions) => without,
+                        Ok(_) | Err(ConsentError::TooManyQuestions | ConsentError::NotShowable) => {
+                            without
+                        }
                         Err(error) => return Err(error),
                     }
                 }
@@ -207,7 +211,11 @@ fn consent(
 
 /// Whether an agreement is as young as the rules want it now, whatever they said when it was given. A denial always holds.
 fn within_bounds(permit: &Permit, row: &ConsentRow, now: Timestamp) -> bool {
-    let agreed = row.state == ConsentState::Active && row.scope == Scope::Until;
+    let lasts = match row.scope {
+        Scope::Session | Scope::Until => true,
+        Scope::Once => false,
+    };
+    let agreed = row.state == ConsentState::Active && lasts;
     let longest = permit.ceilings(&row.capability).consent_days;
     !agreed || longest.is_none_or(|days| row.decided_at.plus(DAY.saturating_mul(days)) > now)
 }

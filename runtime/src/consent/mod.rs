@@ -5,9 +5,11 @@
 //! manifest asks for. Every change is one transaction with its audit record.
 
 mod answer;
+mod arguments;
 mod ask;
 mod changed;
 mod confirm;
+mod held;
 mod history;
 mod operator;
 mod plan;
@@ -16,6 +18,7 @@ mod question;
 mod receipt;
 mod revoke;
 mod shown;
+mod sign_out;
 mod state;
 mod ticket;
 
@@ -35,8 +38,10 @@ use crate::revocation::{RunningCall, RunningCalls};
 use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
 
 pub use answer::{Answer, Choice, Decided, PageFacts, SignInFacts};
+pub use arguments::{ARGUMENTS_SHOWN_CHARS_MAX, Arguments};
 pub use changed::{Changed, Piece, PieceKind, Text, TextChange};
 pub use confirm::Offer;
+pub use held::CONSENTS_PAGE;
 pub use history::HISTORY_PAGE;
 pub use operator::{PreConsent, PreConsentError};
 pub use question::{Asked, Question};
@@ -69,8 +74,6 @@ pub const ONCE_TTL: Duration = Duration::from_secs(10 * 60);
 pub const T3_TTL: Duration = Duration::from_secs(5 * 60);
 /// Questions that one user may have open in a tenant. A model that calls every tool there is opens one for each.
 pub const OPEN_QUESTIONS_MAX: u32 = 100;
-/// Records that one list holds, the newest first.
-pub const LIST_MAX: u32 = 500;
 
 /// Name of the server's key from which tickets are derived.
 const TICKET_KEY: &str = "consent.ticket";
@@ -151,6 +154,11 @@ pub enum ConsentError {
     /// Nobody stands behind the token who could agree.
     #[error("the token has no user who could consent to what the tool needs")]
     NoUser,
+    /// A user cannot be shown the arguments whole, to which an answer would be bound.
+    #[error(
+        "the arguments are too long to be shown to the user, who is asked about each call of this; call with less than {ARGUMENTS_SHOWN_CHARS_MAX} characters"
+    )]
+    NotShowable,
     /// The user has as many open questions as may be.
     #[error(
         "the user has {OPEN_QUESTIONS_MAX} open questions; they must be answered or expire first"
@@ -217,6 +225,12 @@ pub enum TicketError {
         "this needs a sign-in within the last five minutes that states its `acr`; sign in again"
     )]
     FreshSignIn,
+    /// The issuer does not say how the user signed in, which a capability of tier T3 needs.
+    #[error("this needs a sign-in that states its `acr`, and that of the issuer does not")]
+    NoAcr,
+    /// The user signed out of the sign-in with which the consent would end.
+    #[error("the user signed out meanwhile")]
+    SignedOut,
     /// The record of the question is damaged or cannot be read.
     #[error("the question cannot be read")]
     Store(#[from] StoreError),
@@ -232,6 +246,7 @@ pub struct Consents {
     audit: Audit,
     tickets: Arc<hmac::Key>,
     running: RunningCalls,
+    arguments: arguments::Kept,
 }
 
 impl Consents {
@@ -243,6 +258,7 @@ impl Consents {
             audit,
             tickets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key)),
             running: RunningCalls::default(),
+            arguments: arguments::Kept::default(),
         })
     }
 
@@ -271,13 +287,19 @@ impl Consents {
         self.store.consent(who, id).await
     }
 
-    /// What a user decided, the newest first, at most [`LIST_MAX`].
-    pub async fn list(&self, who: &TenantUser) -> Result<Vec<ConsentRow>, StoreError> {
-        self.store.consents_of(who, LIST_MAX).await
+    /// All that a user decided, the newest first.
+    #[cfg(test)]
+    pub(crate) async fn list(&self, who: &TenantUser) -> Result<Vec<ConsentRow>, StoreError> {
+        self.store.consents_before(who, None, u32::MAX).await
     }
 }
 
-/// Whether a record can be used, or its denial holds, at `now`.
+/// Whether the time has come from which on a record holds.
+pub fn has_begun(row: &ConsentRow, now: Timestamp) -> bool {
+    row.not_before.is_none_or(|from| from <= now)
+}
+
+/// Whether a record can be used, from its beginning on, or its denial holds, at `now`.
 pub fn is_live(row: &ConsentRow, now: Timestamp) -> bool {
     match row.state {
         ConsentState::Active | ConsentState::Denied => {

@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::question::DAY;
 use super::{Consents, IDLE_TTL, TicketError};
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
@@ -28,6 +29,8 @@ pub struct PreConsent<'a> {
     pub tool: &'a Tool,
     /// To what.
     pub capability: Capability,
+    /// From when on; at once where nothing is said.
+    pub from: Option<Timestamp>,
     /// Until when; at most as long as a user could.
     pub until: Timestamp,
 }
@@ -63,6 +66,9 @@ pub enum PreConsentError {
     /// The date has passed.
     #[error("a consent cannot end in the past")]
     Past,
+    /// It would begin too late, or in the past.
+    #[error("a consent begins today at the earliest, and before it ends, which is within {} days from now", CONSENT_T1_MAX.as_secs() / 86_400)]
+    Beginning,
     /// It cannot be recorded.
     #[error("the consent cannot be recorded")]
     Failed(#[from] TicketError),
@@ -112,8 +118,11 @@ impl Consents {
             .fact(
                 "capabilities",
                 vec![format!(
-                    "{} (until, to {})",
+                    "{} (until, {}to {})",
                     row.capability,
+                    row.not_before
+                        .map(|from| format!("from {} ", from.rfc3339()))
+                        .unwrap_or_default(),
                     row.expires_at.rfc3339()
                 )],
             )
@@ -140,6 +149,7 @@ fn record(wish: PreConsent<'_>, now: Timestamp) -> Result<ConsentRow, PreConsent
         client,
         tool,
         capability,
+        from,
         until,
     } = wish;
     let tier = capability.tier();
@@ -153,6 +163,13 @@ fn record(wish: PreConsent<'_>, now: Timestamp) -> Result<ConsentRow, PreConsent
     if until <= now {
         return Err(PreConsentError::Past);
     }
+    let expires_at = until.min(now.plus(CONSENT_T1_MAX));
+    // Today began before now.
+    let earliest = Timestamp(now.0.saturating_sub(Timestamp(0).plus(DAY).0));
+    if from.is_some_and(|from| from <= earliest || from >= expires_at) {
+        return Err(PreConsentError::Beginning);
+    }
+    let not_before = from.filter(|from| *from > now);
     let package = tool.package();
     Ok(ConsentRow {
         id: row_id(now),
@@ -169,7 +186,9 @@ fn record(wish: PreConsent<'_>, now: Timestamp) -> Result<ConsentRow, PreConsent
             manifest: package.manifest_digest(),
         },
         capability,
+        tier,
         scope: Scope::Until,
+        sign_in: None,
         state: ConsentState::Active,
         arguments: None,
         // Nobody was asked, and nothing was shown.
@@ -178,11 +197,13 @@ fn record(wish: PreConsent<'_>, now: Timestamp) -> Result<ConsentRow, PreConsent
         acr: None,
         auth_time: None,
         decided_at: now,
-        expires_at: until.min(now.plus(CONSENT_T1_MAX)),
+        not_before,
+        expires_at,
         uses_max: None,
         uses: 0,
         last_used_at: None,
-        idle_expires_at: Some(now.plus(IDLE_TTL)),
+        // What has not begun cannot be used, and does not lapse for it.
+        idle_expires_at: Some(not_before.unwrap_or(now).plus(IDLE_TTL)),
         channel: Channel::Operator,
         ended_at: None,
         evidence: Evidence {

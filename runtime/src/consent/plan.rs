@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::question::longest;
 use super::{DENIAL_TTL, REFUSED_TWICE_TTL, TOUCH_EVERY, UsedRecord};
 use crate::capability::{Capability, CapabilitySet, Tier};
 use crate::clock::Timestamp;
@@ -15,6 +16,8 @@ use crate::store::{Channel, ConsentRow, ConsentState, Pinned, Scope};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) capability: Capability,
+    /// How it is consented to: by what it does, or more strictly by rules.
+    pub(super) tier: Tier,
     pub(super) optional: bool,
     pub(super) reason: String,
 }
@@ -47,9 +50,14 @@ pub(super) fn wanted(permit: &Permit) -> Vec<Wanted> {
     let mut all: BTreeMap<Capability, Wanted> = BTreeMap::new();
     for need in &permit.tool().package().manifest().needs {
         let permitted = &need.capabilities & permit.allowed();
-        for capability in permitted.iter().filter(|one| one.tier() > Tier::T0) {
+        for capability in permitted.iter() {
+            let tier = permit.tier(capability);
+            if tier == Tier::T0 {
+                continue;
+            }
             let wanted = Wanted {
                 capability: capability.clone(),
+                tier,
                 optional: need.optional,
                 reason: need.reason.clone(),
             };
@@ -63,24 +71,36 @@ pub(super) fn wanted(permit: &Permit) -> Vec<Wanted> {
 
 /// The part of a permit that needs no consent.
 pub(super) fn free(permit: &Permit) -> CapabilitySet {
-    let free = |one: &&Capability| one.tier() == Tier::T0;
+    let free = |one: &&Capability| permit.tier(one) == Tier::T0;
     permit.allowed().iter().filter(free).cloned().collect()
 }
 
-/// Whether an agreement serves this tool with these arguments, as it is now.
-fn serves(row: &ConsentRow, pinned: &Pinned, arguments: Digest, now: Timestamp) -> bool {
+/// Whether an agreement serves this tool with these arguments, as it is now. `tier` is how its capability is consented to now,
+/// whatever it was when it was agreed to.
+fn serves(
+    row: &ConsentRow,
+    tier: Tier,
+    pinned: &Pinned,
+    arguments: Digest,
+    now: Timestamp,
+) -> bool {
     // A publisher is a claim until packages are signed, and anybody can copy a definition. So nobody inherits the right
     // to write or to send out but the very build that the user agreed to; reading goes with the tool and its publisher.
     let same_build = row.pinned.component == pinned.component;
-    let tier_allows = match row.capability.tier() {
+    let tier_allows = match tier {
         Tier::T0 | Tier::T1 => true,
         Tier::T2 => same_build,
         Tier::T3 => same_build && row.scope == Scope::Once && row.arguments.is_some(),
     };
     // The operator agrees to no more than reading in somebody's stead, whatever the record says.
-    let may_agree = row.channel == Channel::Page || row.capability.tier() <= Tier::T1;
+    let may_agree = row.channel == Channel::Page || tier <= Tier::T1;
+    // What rules raised since is agreed to for no longer than its tier lets.
+    let short_enough = row.scope == Scope::Once
+        || longest(tier).is_some_and(|longest| row.decided_at.plus(longest) > now);
     row.state == ConsentState::Active
         && may_agree
+        && short_enough
+        && row.not_before.is_none_or(|from| from <= now)
         && row.expires_at > now
         && row.idle_expires_at.is_none_or(|lapses| lapses > now)
         && row.arguments.is_none_or(|bound| bound == arguments)
@@ -103,17 +123,21 @@ fn quiet_until(denial: &ConsentRow, want: &Wanted) -> Timestamp {
     }
 }
 
-/// What these records mean for a call that wants this.
+/// What these records mean for a call that wants this. `tier` says how a capability is consented to.
 pub(super) fn plan(
     wanted: &[Wanted],
     rows: &[ConsentRow],
+    tier: impl Fn(&Capability) -> Tier,
     pinned: &Pinned,
     arguments: Digest,
     now: Timestamp,
 ) -> Plan {
     let serving = |counted: bool| {
-        rows.iter()
-            .filter(move |row| is_counted(row) == counted && serves(row, pinned, arguments, now))
+        let tier = &tier;
+        rows.iter().filter(move |row| {
+            let tier = tier(&row.capability);
+            is_counted(row) == counted && serves(row, tier, pinned, arguments, now)
+        })
     };
     let standing: CapabilitySet = serving(false).map(|row| row.capability.clone()).collect();
     // What is good for a number of calls is used where nothing else serves.
@@ -133,6 +157,8 @@ pub(super) fn plan(
     let denied = |want: &Wanted| {
         rows.iter()
             .filter(|row| row.state == ConsentState::Denied)
+            // What was refused with some arguments may be asked with others.
+            .filter(|row| row.arguments.is_none_or(|bound| bound == arguments))
             .filter(|row| row.capability.meet(&want.capability).is_some())
             .map(|row| quiet_until(row, want))
             .filter(|until| *until > now)
@@ -202,6 +228,7 @@ pub(super) fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CONSENT_T2_MAX;
     use crate::store::{ConsentKey, row_id};
 
     const NOW: Timestamp = Timestamp(1_000);
@@ -230,8 +257,10 @@ mod tests {
                 publisher: "example".parse().unwrap(),
             },
             pinned: pinned(),
+            tier: capability.parse::<Capability>().unwrap().tier(),
             capability: capability.parse().unwrap(),
             scope,
+            sign_in: None,
             state: ConsentState::Active,
             arguments: None,
             ticket: digest,
@@ -239,6 +268,7 @@ mod tests {
             acr: None,
             auth_time: None,
             decided_at: NOW,
+            not_before: None,
             expires_at: Timestamp(2_000),
             uses_max: None,
             uses: 0,
@@ -252,14 +282,73 @@ mod tests {
     }
 
     fn go(rows: &[ConsentRow]) -> bool {
+        go_at(rows, Tier::T2, NOW)
+    }
+
+    /// The same where the rules have what writes consented to as this tier.
+    fn go_at(rows: &[ConsentRow], tier: Tier, now: Timestamp) -> bool {
         let wanted = [Wanted {
             capability: "files write notes".parse().unwrap(),
+            tier,
             optional: false,
             reason: String::new(),
         }];
         let arguments = Digest::of(b"{}");
-        let plan = plan(&wanted, rows, &pinned(), arguments, NOW);
+        let tier = |one: &Capability| one.tier().max(tier);
+        let plan = plan(&wanted, rows, tier, &pinned(), arguments, now);
         matches!(plan, Plan::Go(_))
+    }
+
+    #[test]
+    fn what_rules_raise_to_the_highest_tier_is_served_once_with_its_arguments_alone() {
+        let standing = row("files write notes", Scope::Until);
+        let mut once = row("files write notes", Scope::Once);
+        assert!(go(&[standing.clone()]) && go(&[once.clone()]));
+        assert!(!go_at(&[standing, once.clone()], Tier::T3, NOW));
+        once.arguments = Some(Digest::of(b"{}"));
+        assert!(go_at(&[once.clone()], Tier::T3, NOW));
+        once.pinned.component = Digest::of(b"another build");
+        assert!(!go_at(&[once], Tier::T3, NOW));
+    }
+
+    #[test]
+    fn what_rules_raise_is_agreed_to_no_longer_than_its_tier_lets() {
+        let mut read = row("files write notes", Scope::Until);
+        read.expires_at = Timestamp(0).plus(CONSENT_T2_MAX * 2);
+        let before = Timestamp(NOW.plus(CONSENT_T2_MAX).0 - 1);
+        assert!(go_at(&[read.clone()], Tier::T2, before));
+        assert!(!go_at(&[read], Tier::T2, NOW.plus(CONSENT_T2_MAX)));
+    }
+
+    #[test]
+    fn a_consent_serves_from_its_beginning_on() {
+        let mut later = row("files write notes", Scope::Until);
+        later.not_before = Some(Timestamp(1_500));
+        assert!(!go_at(&[later.clone()], Tier::T2, Timestamp(1_499)));
+        assert!(go_at(&[later], Tier::T2, Timestamp(1_500)));
+    }
+
+    #[test]
+    fn a_denial_of_some_arguments_is_none_of_others() {
+        let mut denied = row("files write notes", Scope::Until);
+        denied.state = ConsentState::Denied;
+        let asks = |row: &ConsentRow| {
+            let wanted = [Wanted {
+                capability: "files write notes".parse().unwrap(),
+                tier: Tier::T3,
+                optional: false,
+                reason: String::new(),
+            }];
+            let rows = std::slice::from_ref(row);
+            let arguments = Digest::of(b"{}");
+            let plan = plan(&wanted, rows, |_| Tier::T3, &pinned(), arguments, NOW);
+            matches!(plan, Plan::Ask(_))
+        };
+        assert!(!asks(&denied), "a denial of all");
+        denied.arguments = Some(Digest::of(b"{}"));
+        assert!(!asks(&denied));
+        denied.arguments = Some(Digest::of(b"{\"all\":true}"));
+        assert!(asks(&denied));
     }
 
     #[test]

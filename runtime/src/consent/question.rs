@@ -1,5 +1,6 @@
 //! A question as its user sees it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ struct ShownCapability {
     capability: Capability,
     reason: String,
     optional: bool,
+    /// As which tier it is asked about, where rules say a higher one than it has by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raised: Option<Tier>,
     /// Days that the rules allow at most; zero is one call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     days_max: Option<u32>,
@@ -72,6 +76,7 @@ impl Shown {
                     capability: want.capability.clone(),
                     reason: want.reason.clone(),
                     optional: want.optional,
+                    raised: (want.tier > want.capability.tier()).then_some(want.tier),
                     days_max: permit.ceilings(&want.capability).consent_days,
                 })
                 .collect(),
@@ -136,10 +141,8 @@ impl Shown {
     }
 
     /// Whether an answer is good for exactly the arguments of the call that raised the question.
-    fn binds(&self) -> bool {
-        self.asked
-            .iter()
-            .any(|one| one.capability.tier() == Tier::T3)
+    pub(super) fn binds(&self) -> bool {
+        self.asked.iter().any(|one| one.tier() == Tier::T3)
     }
 
     /// Whether the tool runs without any of it.
@@ -183,6 +186,14 @@ impl Shown {
     }
 }
 
+impl ShownCapability {
+    /// How it is consented to. Less than what it does by itself it never is.
+    fn tier(&self) -> Tier {
+        let own = self.capability.tier();
+        self.raised.map_or(own, |raised| raised.max(own))
+    }
+}
+
 /// A question to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -210,6 +221,8 @@ pub struct Question {
     pub refused_before: bool,
     /// What is asked.
     pub asked: Vec<Asked>,
+    /// The arguments of the call, as JSON in lines, where the answer is good for them alone.
+    pub arguments: Option<Arc<str>>,
     /// When it was asked.
     pub asked_at: Timestamp,
     /// From when on it cannot be answered.
@@ -217,8 +230,18 @@ pub struct Question {
 }
 
 impl Question {
-    pub(super) fn of(row: TicketRow, refused_before: bool) -> Result<Self, StoreError> {
+    /// `known` are the arguments of its call, where they are still known. Without them a question that binds is over: nobody
+    /// allows what they cannot read.
+    pub(super) fn of(
+        row: TicketRow,
+        refused_before: bool,
+        known: Option<Arc<str>>,
+    ) -> Result<Self, TicketError> {
         let shown = Shown::from_row(&row)?;
+        let arguments = match shown.binds() {
+            true => Some(known.ok_or(TicketError::Expired)?),
+            false => None,
+        };
         Ok(Self {
             user: row.key.user,
             tenant: row.key.tenant,
@@ -232,6 +255,7 @@ impl Question {
             changed: shown.changed,
             refused_before,
             asked: shown.asked.into_iter().map(Asked::from).collect(),
+            arguments,
             asked_at: row.created_at,
             expires_at: row.expires_at,
         })
@@ -249,7 +273,7 @@ pub struct Asked {
     pub reason: String,
     /// Whether the tool runs without it.
     pub optional: bool,
-    /// How much harm it can do.
+    /// How it is consented to: by the harm that it can do, or more strictly by rules.
     pub tier: Tier,
     /// How long it can be allowed at most; nothing when it can be allowed for one call only.
     pub longest: Option<Duration>,
@@ -276,7 +300,7 @@ impl Asked {
 
 impl From<ShownCapability> for Asked {
     fn from(shown: ShownCapability) -> Self {
-        let tier = shown.capability.tier();
+        let tier = shown.tier();
         Self {
             sentence: shown.capability.sentence(),
             reason: shown.reason,
@@ -312,7 +336,8 @@ impl Consents {
     ) -> Result<Question, TicketError> {
         let row = self.open_row(id, signed_in, now).await?;
         let refused_before = self.refused_before(&row.key, now).await?;
-        Ok(Question::of(row, refused_before)?)
+        let arguments = self.arguments.of(row.id_hash);
+        Question::of(row, refused_before, arguments)
     }
 
     /// Whether the user refused this tool within a day. Of two refusals at the same moment both may count as the first;

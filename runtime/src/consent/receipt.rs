@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::is_live;
+use super::{has_begun, is_live};
 use crate::clock::Timestamp;
 use crate::ids::Digest;
 use crate::store::{Channel, ConsentRow, ConsentState, SharedStore, StoreError, random};
@@ -108,7 +108,7 @@ fn content(row: &ConsentRow, log: uuid::Uuid, now: Timestamp) -> Value {
             | ConsentState::Suspended => "given",
         },
         "state": row.state.as_str(),
-        "holds": is_live(row, now) && row.state == ConsentState::Active,
+        "holds": is_live(row, now) && has_begun(row, now) && row.state == ConsentState::Active,
         "tenant": row.key.tenant,
         "user": { "iss": row.key.user.issuer, "sub": row.key.user.subject },
         "client_id": row.key.client,
@@ -123,12 +123,14 @@ fn content(row: &ConsentRow, log: uuid::Uuid, now: Timestamp) -> Value {
         "capability": {
             "text": row.capability.to_string(),
             "sentence": row.capability.sentence(),
-            "tier": format!("{:?}", row.capability.tier()),
+            "tier": row.tier.as_str(),
         },
         "scope": row.scope.as_str(),
+        "sign_in": row.sign_in,
         "bound_to_arguments": row.arguments.is_some(),
         "calls_max": row.uses_max,
         "calls": row.uses,
+        "not_before": time(row.not_before),
         "expires_at": row.expires_at.rfc3339(),
         "lapses_at": time(row.idle_expires_at),
         "decided": {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::is_live;
+use super::{has_begun, is_live};
 use crate::clock::Timestamp;
 use crate::store::{ConsentRow, ConsentState, Ender};
 
@@ -10,6 +10,7 @@ use crate::store::{ConsentRow, ConsentState, Ender};
 pub fn standing(row: &ConsentRow, now: Timestamp) -> &'static str {
     match row.state {
         ConsentState::Active | ConsentState::Denied if !is_live(row, now) => "expired",
+        ConsentState::Active if !has_begun(row, now) => "not-yet",
         state => state.as_str(),
     }
 }
@@ -28,10 +29,12 @@ pub fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
         "tool": row.key.tool,
         "publisher": row.key.publisher,
         "capability": row.capability.to_string(),
-        "tier": format!("{:?}", row.capability.tier()),
+        "tier": row.tier.as_str(),
         "scope": row.scope.as_str(),
+        "sign_in": row.sign_in,
         "decided_by": row.channel.decided_by(),
         "decided_at": row.decided_at.rfc3339(),
+        "not_before": time(row.not_before),
         "expires_at": row.expires_at.rfc3339(),
         "lapses_at": time(row.idle_expires_at),
         "calls_max": row.uses_max,

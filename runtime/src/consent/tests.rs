@@ -6,11 +6,13 @@ mod operator;
 mod questions;
 mod record;
 mod revoke;
+mod sign_ins;
 mod states;
+mod tiers;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::audit::{Filter, Stored, show, verify};
@@ -61,7 +63,9 @@ impl World {
 
     async fn confirm(&self, claims: Value, tool: &Tool) -> Result<Consent, ConsentError> {
         let permit = permit(&caller(claims), tool);
-        self.consents.confirm(permit, arguments(), self.now()).await
+        self.consents
+            .confirm(permit, &arguments(), self.now())
+            .await
     }
 
     async fn ticket(&self, tool: &Tool) -> TicketId {
@@ -124,8 +128,9 @@ fn page() -> PageFacts {
     }
 }
 
-fn arguments() -> Digest {
-    Digest::of(b"{}")
+fn arguments() -> Arguments<'static> {
+    static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+    Arguments::of(&NONE)
 }
 
 fn notes() -> Tool {

@@ -1,4 +1,4 @@
-//! What annotations of deciding rules bound: how long a consent lasts, how high a tier goes, how fast, which data.
+//! What annotations of deciding rules bound: how long a consent lasts, how high a tier goes and how low, how fast, which data.
 //!
 //! Every permit that holds for a call sets its bounds; together the strictest counts. A bound never allows anything.
 
@@ -21,6 +21,8 @@ pub struct Ceilings {
     pub consent_days: Option<u32>,
     /// The highest tier of a capability.
     pub tier: Option<Tier>,
+    /// The tier that a capability has at least, whatever we compute.
+    pub tier_min: Option<Tier>,
     /// Classes of rate limits, all of which count.
     pub rates: BTreeSet<String>,
     /// Classes of data that the tool may be given, where a rule names them.
@@ -33,6 +35,8 @@ impl Ceilings {
         Self {
             consent_days: strictest(self.consent_days, other.consent_days),
             tier: strictest(self.tier, other.tier),
+            // The higher a tier is, the stricter it is asked about.
+            tier_min: self.tier_min.max(other.tier_min),
             rates: self.rates.union(&other.rates).cloned().collect(),
             data: match (&self.data, &other.data) {
                 (Some(a), Some(b)) => Some(a & b),
@@ -43,18 +47,34 @@ impl Ceilings {
 
     /// Whether a capability stays within them.
     pub fn allows(&self, capability: &Capability) -> bool {
-        let tier = self.tier.is_none_or(|highest| capability.tier() <= highest);
-        tier && match (capability, &self.data) {
-            (Capability::Data(class), Some(named)) => named.contains(class),
-            (
-                Capability::Http(_)
-                | Capability::Files(_)
-                | Capability::Clock
-                | Capability::Progress
-                | Capability::Data(_),
-                _,
-            ) => true,
-        }
+        self.allows_tier(capability.tier())
+            && match (capability, &self.data) {
+                (Capability::Data(class), Some(named)) => named.contains(class),
+                (
+                    Capability::Http(_)
+                    | Capability::Files(_)
+                    | Capability::Clock
+                    | Capability::Progress
+                    | Capability::Data(_),
+                    _,
+                ) => true,
+            }
+    }
+
+    /// What a capability of this tier by itself is treated as.
+    pub fn raised(&self, tier: Tier) -> Tier {
+        self.tier_min.map_or(tier, |lowest| tier.max(lowest))
+    }
+
+    /// Whether a capability of this tier by itself stays below, as it is treated.
+    fn allows_tier(&self, tier: Tier) -> bool {
+        self.tier.is_none_or(|highest| self.raised(tier) <= highest)
+    }
+
+    /// Whether nothing can stay below: what is raised to one tier is not within a lower one.
+    pub(super) fn exclude_all(&self) -> bool {
+        self.tier_min
+            .is_some_and(|lowest| !self.allows_tier(lowest))
     }
 }
 
@@ -75,9 +95,12 @@ impl fmt::Display for Ceilings {
             false => classes("data", data.iter().map(Class::as_str).collect()),
         });
         let all: Vec<_> = [consent, tier, rates, data].into_iter().flatten().collect();
-        match all.is_empty() {
-            true => out.write_str("no bound"),
-            false => write!(out, "at most {}", all.join(" and ")),
+        let most = (!all.is_empty()).then(|| format!("at most {}", all.join(" and ")));
+        let least = self.tier_min.map(|tier| format!("at least tier {tier:?}"));
+        match (most, least) {
+            (None, None) => out.write_str("no bound"),
+            (Some(one), None) | (None, Some(one)) => out.write_str(&one),
+            (Some(most), Some(least)) => write!(out, "{most}, {least}"),
         }
     }
 }
@@ -100,11 +123,18 @@ pub(super) fn read(policy: &Policy) -> (Ceilings, Vec<Wrong>) {
         let read = match name {
             "max_consent" => consent(value).map(|longest| ceilings.consent_days = Some(longest)),
             "max_tier" => tier(value).map(|highest| ceilings.tier = Some(highest)),
+            "min_tier" => match tier(value) {
+                Ok(Tier::T0) | Err(_) => Err("write `T1`, `T2` or `T3`"),
+                Ok(lowest) => {
+                    ceilings.tier_min = Some(lowest);
+                    Ok(())
+                }
+            },
             "rate" => classes(value).map(|all| ceilings.rates = all),
             "data" => data(value).map(|all| ceilings.data = Some(all)),
             "id" | "description" | "log_only" => continue,
             unknown => {
-                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier`, `@rate`, `@data` and `@log_only`";
+                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier`, `@min_tier`, `@rate`, `@data` and `@log_only`";
                 wrong.push((format!("the annotation `@{unknown}` is unknown"), help));
                 continue;
             }
@@ -162,13 +192,7 @@ fn consent(text: &str) -> Result<u32, &'static str> {
 }
 
 fn tier(text: &str) -> Result<Tier, &'static str> {
-    match text {
-        "T0" => Ok(Tier::T0),
-        "T1" => Ok(Tier::T1),
-        "T2" => Ok(Tier::T2),
-        "T3" => Ok(Tier::T3),
-        _ => Err("write `T0`, `T1`, `T2` or `T3`"),
-    }
+    text.parse().map_err(|_| "write `T0`, `T1`, `T2` or `T3`")
 }
 
 /// `none`, or classes with commas between them. Whether they exist is looked up where the configuration is known.
@@ -233,6 +257,7 @@ mod tests {
         assert_eq!(of("@max_tier(\"T1\")").0.tier, Some(Tier::T1));
         for bad in ["", "1", "t1", "T4", "T1 "] {
             assert!(!of(&format!("@max_tier(\"{bad}\")")).1.is_empty(), "{bad}");
+            assert!(!of(&format!("@min_tier(\"{bad}\")")).1.is_empty(), "{bad}");
         }
         let data = of("@data(\"card, iban\")").0.data.unwrap();
         assert!(data.iter().map(Class::as_str).eq(["card", "iban"]));
@@ -240,6 +265,8 @@ mod tests {
         for bad in ["", "card,", "Card", "a b"] {
             assert!(!of(&format!("@data(\"{bad}\")")).1.is_empty(), "{bad}");
         }
+        assert_eq!(of("@min_tier(\"T3\")").0.tier_min, Some(Tier::T3));
+        assert!(!of("@min_tier(\"T0\")").1.is_empty(), "it raises nothing");
         let rates = of("@rate(\"writes, daily\")").0.rates;
         assert!(rates.iter().eq(["daily", "writes"]));
         assert!(of("@rate(\"a b\")").1[0].1.contains("commas"));
@@ -247,6 +274,8 @@ mod tests {
         assert!(of("@id(\"a\") @description(\"b\")").1.is_empty());
         for useless in [
             "@max_tier(\"T1\") forbid(principal, action, resource);",
+            "@min_tier(\"T3\") forbid(principal, action, resource);",
+            "@min_tier(\"T3\") permit(principal, action == Action::\"list\", resource);",
             "@max_tier(\"T1\") permit(principal, action == Action::\"list\", resource);",
             "@data(\"email\") permit(principal, action == Action::\"use\", resource);",
         ] {
@@ -264,18 +293,21 @@ mod tests {
         let a = Ceilings {
             consent_days: Some(1),
             tier: Some(Tier::T2),
+            tier_min: Some(Tier::T1),
             rates: set(&["a"]),
             data: Some(data("x,y").unwrap()),
         };
         let b = Ceilings {
             consent_days: Some(2),
             tier: Some(Tier::T1),
+            tier_min: None,
             rates: set(&["b"]),
             data: Some(data("y,z").unwrap()),
         };
         let both = Ceilings {
             consent_days: Some(1),
             tier: Some(Tier::T1),
+            tier_min: Some(Tier::T1),
             rates: set(&["a", "b"]),
             data: Some(data("y").unwrap()),
         };
@@ -288,5 +320,21 @@ mod tests {
         assert!(allows(&a, "files write notes") && !allows(&both, "files write notes"));
         assert!(allows(&a, "data x") && !allows(&both, "data x") && allows(&both, "data y"));
         assert!(allows(&Ceilings::default(), "data x"));
+    }
+
+    #[test]
+    fn a_raised_tier_only_rises_and_counts_against_the_highest() {
+        let raised = |text: &str| of(text).0;
+        let two = raised("@min_tier(\"T2\")");
+        assert_eq!(two.raised(Tier::T0), Tier::T2);
+        assert_eq!(two.raised(Tier::T3), Tier::T3);
+        assert_eq!(
+            two.meet(&raised("@min_tier(\"T3\")")).raised(Tier::T1),
+            Tier::T3
+        );
+        assert!(two.allows_tier(Tier::T1) && !two.exclude_all());
+        let none = two.meet(&raised("@max_tier(\"T1\")"));
+        assert!(!none.allows_tier(Tier::T0) && none.exclude_all());
+        assert_eq!(none.to_string(), "at most tier T1, at least tier T2");
     }
 }

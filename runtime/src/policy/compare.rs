@@ -231,6 +231,7 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
         all.extend(bounded(
             (old, old_bounds, old_by),
             (new, new_bounds, new_by),
+            capability.tier(),
             &through,
         ));
     }
@@ -240,8 +241,8 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
 /// The bounds of one set of rules, and the rules that may have set them.
 type Bounded<'a> = (&'a Rules, &'a Ceilings, &'a [String]);
 
-/// In which bounds two sets differ.
-fn bounded(old: Bounded<'_>, new: Bounded<'_>, through: &str) -> Vec<Difference> {
+/// In which bounds of a capability, which has this tier by itself, two sets differ.
+fn bounded(old: Bounded<'_>, new: Bounded<'_>, own: Tier, through: &str) -> Vec<Difference> {
     let mut all = Vec::new();
     let mut differ = |grows: bool, what: String, same: &dyn Fn(&Ceilings, &Ceilings) -> bool| {
         let (rules, bounds, by) = if grows { old } else { new };
@@ -286,6 +287,14 @@ fn bounded(old: Bounded<'_>, new: Bounded<'_>, through: &str) -> Vec<Difference>
             );
             differ(grows, what, &|a, b| a.tier == b.tier);
         }
+    }
+    let (was, is) = (old.1.raised(own), new.1.raised(own));
+    if was != is {
+        // What is asked about less strictly is more authority. The rules that raise it stand where it is the stricter.
+        let grows = is < was;
+        let (wide, narrow) = if grows { (is, was) } else { (was, is) };
+        let what = format!("use {through} asked about as tier {wide:?} instead of {narrow:?}");
+        differ(grows, what, &|a, b| a.tier_min == b.tier_min);
     }
     all
 }
@@ -334,6 +343,7 @@ pub fn compare_call(
                 bounded(
                     (old, &was, before.rules()),
                     (new, &is, after.rules()),
+                    capability.tier(),
                     &through,
                 )
             });
@@ -440,6 +450,17 @@ mod tests {
         );
         assert_eq!(said(&tier("T3"), ALL, &tool), [""; 0]);
         assert_eq!(said(&week, &week, &tool), [""; 0]);
+        let asked = |tier: &str| bounded(&format!("@min_tier(\"{tier}\")"));
+        let stricter =
+            "use `files read notes` through `notes` asked about as tier T1 instead of T3 by all";
+        assert_eq!(said(ALL, &asked("T3"), &tool), [format!("- {stricter}")]);
+        assert_eq!(said(&asked("T3"), ALL, &tool), [format!("+ {stricter}")]);
+        assert_eq!(said(&asked("T1"), ALL, &tool), [""; 0], "it reads already");
+        let excluded = bounded("@min_tier(\"T3\") @max_tier(\"T2\")");
+        assert_eq!(
+            said(ALL, &excluded, &tool),
+            ["- use `files read notes` through `notes` by all"]
+        );
         // What is not allowed at all is bounded by nobody.
         let lost = ["- use `files read notes` through `notes` by all"];
         assert_eq!(said(&tier("T1"), &tier("T0"), &tool), lost);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{AdminAction, AdminResource, Circumstances, Refusal, Rules};
-use crate::capability::Capability;
+use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
 use crate::catalog::manifest::Manifest;
 use crate::clock::Timestamp;
@@ -69,6 +69,8 @@ pub struct Case {
     pub capability: Option<Capability>,
     /// What should come out.
     pub expect: Expect,
+    /// How what is allowed should be consented to: the capability, or the highest of all that the call may use.
+    pub tier: Option<Tier>,
     /// When; the time of the run when left out.
     pub now: Option<Timestamp>,
 }
@@ -157,10 +159,38 @@ pub fn judge(
     let arguments = &case.arguments;
     let call = Circumstances { arguments, now };
     match came(rules, caller, tool, case, call) {
-        Ok((came, _)) if came == case.expect => Verdict::Pass,
+        Ok((came, by)) if came == case.expect => {
+            match other_tier(rules, caller, tool, case, call) {
+                None => Verdict::Pass,
+                Some(tier) => Verdict::Fail {
+                    came,
+                    by: format!("consented to as tier {tier:?}, {by}"),
+                },
+            }
+        }
         Ok((came, by)) => Verdict::Fail { came, by },
         Err(why) => Verdict::Void(why),
     }
+}
+
+/// The tier as which the case is consented to, where it expects another.
+fn other_tier(
+    rules: &Rules,
+    caller: &Arc<Caller>,
+    tool: &Tool,
+    case: &Case,
+    call: Circumstances<'_>,
+) -> Option<Tier> {
+    let expected = case.tier?;
+    let permit = rules.permit(caller, tool, call).ok()?;
+    let came = match &case.capability {
+        Some(capability) => permit.tier(capability),
+        None => {
+            let all = permit.allowed().iter().map(|one| permit.tier(one));
+            all.max().unwrap_or(Tier::T0)
+        }
+    };
+    (came != expected).then_some(came)
 }
 
 /// What the rules make of a case about administrators, at this time.

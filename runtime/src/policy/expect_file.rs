@@ -11,7 +11,7 @@ use toml::value::Datetime;
 
 use super::AdminAction;
 use super::expect::{AdminCase, CallerText, Case, Described, Expect, Expectations};
-use crate::capability::Capability;
+use crate::capability::{Capability, Tier};
 use crate::catalog::manifest::{Definition, Manifest, Need, Requires, Wishes};
 use crate::clock::Timestamp;
 use crate::ids::{Publisher, Tenant, ToolName};
@@ -68,6 +68,7 @@ struct RawCase {
     arguments: Option<Spanned<toml::Table>>,
     capability: Option<Spanned<String>>,
     expect: Expect,
+    tier: Option<Spanned<Tier>>,
     now: Option<Spanned<Datetime>>,
 }
 
@@ -341,6 +342,10 @@ impl Reader<'_> {
             let message = "a capability is allowed or denied, never listed or hidden".to_owned();
             self.wrong(&raw.name, message, "take `capability` away");
         }
+        if let Some(tier) = raw.tier.as_ref().filter(|_| raw.expect != Expect::Allow) {
+            let message = "only what is allowed is consented to".to_owned();
+            self.wrong(tier, message, "take `tier` away, or expect `allow`");
+        }
         let own = raw.now.as_ref().and_then(|now| self.time(now));
         Case {
             line: self.line(&raw.name),
@@ -353,6 +358,7 @@ impl Reader<'_> {
                 .as_ref()
                 .and_then(|text| self.capability(text)),
             expect: raw.expect,
+            tier: raw.tier.as_ref().map(|tier| *tier.get_ref()),
             now: own.or(now),
         }
     }
@@ -416,6 +422,14 @@ mod tests {
             (
                 format!("{GOOD}caller = \"bob\"\n"),
                 "e.toml:6: there is no `[caller.bob]`",
+            ),
+            (
+                format!("{GOOD}tier = \"T4\"\n"),
+                "e.toml:6: unknown variant `T4`",
+            ),
+            (
+                GOOD.replace("allow", "deny") + "tier = \"T3\"\n",
+                "e.toml:6: only what is allowed is consented to",
             ),
             (
                 format!("{GOOD}capability = \"fly\"\n"),

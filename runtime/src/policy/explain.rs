@@ -34,9 +34,10 @@ impl Rules {
             let bounds = of_call.meet(&self.bounds(&step.rules));
             if step.allowed && !bounds.allows(capability) {
                 step.allowed = false;
-                let tier = capability.tier();
+                let (own, tier) = (capability.tier(), bounds.raised(capability.tier()));
+                let raised = if own == tier { "" } else { " by the rules" };
                 step.errors = vec![format!(
-                    "it is of tier {tier:?}, and the rules bound it: {bounds}"
+                    "it is of tier {tier:?}{raised}, and the rules bound it: {bounds}"
                 )];
             }
             step

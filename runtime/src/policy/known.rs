@@ -74,6 +74,42 @@ pub(super) fn left(policy: &Policy, tools: &[Tool]) -> (Left, Vec<String>) {
     (left, names)
 }
 
+/// Admitted tools that ask for nothing, among those that a rule names in its head: by their calls, themselves, or their package.
+pub(super) fn without_needs(policy: &Policy, tools: &[Tool]) -> Vec<String> {
+    let actions: Vec<String> = match policy.action_constraint() {
+        ActionConstraint::Any => Vec::new(),
+        ActionConstraint::Eq(action) => action_name(&action)
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
+        ActionConstraint::In(actions) => {
+            let names = actions.iter().filter_map(action_name);
+            names.map(str::to_owned).collect()
+        }
+    };
+    let resource = match policy.resource_constraint() {
+        ResourceConstraint::Eq(uid)
+        | ResourceConstraint::In(uid)
+        | ResourceConstraint::IsIn(_, uid) => Some(uid),
+        ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+    };
+    let named = |tool: &&Tool| {
+        let call = format!("call:{}", tool.name());
+        let by_resource = resource.as_ref().is_some_and(|uid| {
+            let id: &str = uid.id().as_ref();
+            match uid.type_name().to_string().as_str() {
+                "Tool" => id == tool.name().as_str(),
+                "Package" => id == tool.package().manifest().name.as_str(),
+                _ => false,
+            }
+        });
+        by_resource || actions.contains(&call)
+    };
+    let nothing = |tool: &&Tool| tool.package().manifest().needs().is_empty();
+    let found = tools.iter().filter(named).filter(nothing);
+    found.map(|tool| format!("`{}`", tool.name())).collect()
+}
+
 /// The same rule about these actions alone.
 fn with_actions(policy: &Policy, actions: &[&EntityUid]) -> Option<Policy> {
     let mut json = policy.to_json().ok()?;

@@ -245,6 +245,25 @@ impl Loader<'_> {
             self.problems
                 .push(wrong(message, "take the annotation away"));
         }
+        if bounds.exclude_all() {
+            let message = format!(
+                "the rule `{name}` raises every tier above the highest that it allows ({bounds}), so it allows the use of nothing"
+            );
+            self.warnings
+                .push(wrong(&message, "mend `@min_tier` or `@max_tier`"));
+        }
+        let nothing = match bounds.tier_min {
+            Some(_) => known::without_needs(policy, self.tools),
+            None => Vec::new(),
+        };
+        if !nothing.is_empty() {
+            let message = format!(
+                "the rule `{name}` raises the tier of what a call may use, and these tools use nothing that could be asked about: {}",
+                nothing.join(", ")
+            );
+            let help = "`@min_tier` stops none of their calls; forbid what must not be";
+            self.warnings.push(wrong(&message, help));
+        }
         if bounds != Ceilings::default() {
             self.ceilings.insert(name.clone(), bounds);
         }

@@ -29,7 +29,9 @@ pub(super) type Decided = Result<Arc<Allowed>, Refusal>;
 /// What is allowed, how far, and by which rules.
 pub(super) struct Allowed {
     pub(super) capabilities: CapabilitySet,
-    /// The bounds of each capability.
+    /// What the rules about the call bound, whatever it may use.
+    pub(super) of_call: Ceilings,
+    /// The bounds of each capability, with those of the call.
     pub(super) ceilings: BTreeMap<Capability, Ceilings>,
     /// The rules that decided, by id.
     pub(super) rules: Vec<String>,

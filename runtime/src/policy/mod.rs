@@ -38,7 +38,7 @@ use std::sync::Arc;
 #[cfg(test)]
 use serde_json::Map;
 
-use crate::capability::{Capability, CapabilitySet};
+use crate::capability::{Capability, CapabilitySet, Tier};
 use crate::catalog::Tool;
 use crate::clock::Timestamp;
 use crate::identity::Caller;
@@ -123,6 +123,21 @@ impl Permit {
     /// The classes of data that the tool may be given at most; none where no rule about the call names any.
     pub fn data(&self) -> Option<&BTreeSet<Class>> {
         self.allowed.data.as_ref()
+    }
+
+    /// How this capability is consented to: the tier that it has by itself, or the higher one that rules say.
+    ///
+    /// Where capabilities overlap, what rules say of one counts for another that can do as much harm by what both have in
+    /// common, and not for one that only reads where the other writes.
+    pub fn tier(&self, capability: &Capability) -> Tier {
+        let own = self.allowed.of_call.raised(capability.tier());
+        let bounds = self.allowed.ceilings.iter();
+        let concerns = |(one, _): &(&Capability, &Ceilings)| {
+            let common = one.meet(capability);
+            common.is_some_and(|common| common.tier() == one.tier())
+        };
+        let raised = bounds.filter(concerns).filter_map(|(_, one)| one.tier_min);
+        raised.fold(own, Ord::max)
     }
 
     /// The bounds of all that this capability has to do with: the strictest of them.
@@ -321,7 +336,7 @@ impl Rules {
                     });
                 }
                 let bounds = of_call.meet(&self.bounds(&step.rules));
-                // What is beyond a bound is as if no rule had allowed it.
+                // What is beyond a bound, by itself or because rules raise its tier, is as if no rule had allowed it.
                 let allowed = step.allowed && bounds.allows(capability);
                 match (allowed, need.optional) {
                     (true, _) => {
@@ -344,9 +359,10 @@ impl Rules {
         Ok(Arc::new(memo::Allowed {
             capabilities: ceilings.keys().cloned().collect(),
             ceilings,
+            data: of_call.data.clone(),
+            of_call,
             rules,
             rates,
-            data: of_call.data,
         }))
     }
 

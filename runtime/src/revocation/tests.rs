@@ -16,10 +16,18 @@ fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
+/// What nobody had to agree to.
+const FREE: u128 = 0;
+
 fn running(calls: &RunningCalls, on: &[(Capability, u128)]) -> (RunningCall, Standing) {
     let call = calls.enter();
-    assert!(call.hold(call.look(), on.iter().map(|(_, number)| id(*number))));
-    let with = |(capability, number): &(Capability, u128)| (capability.clone(), vec![id(*number)]);
+    let behind = |number: u128| (number != FREE).then(|| id(number));
+    let all = on.iter().filter_map(|(_, number)| behind(*number));
+    assert!(call.hold(call.look(), all));
+    let with = |(capability, number): &(Capability, u128)| {
+        let behind: Vec<_> = behind(*number).into_iter().collect();
+        (capability.clone(), behind)
+    };
     let standing = call.stand(on.iter().map(with));
     (call, standing)
 }
@@ -47,7 +55,7 @@ fn http_b() -> Capability {
 #[tokio::test]
 async fn a_call_that_holds_nothing_more_is_lost_and_one_that_needs_no_consent_never_is() {
     let calls = RunningCalls::default();
-    let (call, standing) = running(&calls, &[(http(), 1), (Capability::Clock, 9)]);
+    let (call, standing) = running(&calls, &[(http(), 1), (Capability::Clock, FREE)]);
     let waits = tokio::spawn({
         let standing = standing.clone();
         async move { standing.lost().await }
@@ -68,10 +76,15 @@ async fn a_call_that_holds_nothing_more_is_lost_and_one_that_needs_no_consent_ne
     ends.await.unwrap();
     waits.await.unwrap();
 
-    let (_free, standing) = running(&calls, &[(Capability::Clock, 9)]);
-    calls.revoke(&[id(9)]).await;
+    let (_free, standing) = running(&calls, &[(Capability::Clock, FREE)]);
+    calls.revoke(&[id(FREE)]).await;
     assert!(!standing.is_lost());
     assert_eq!(standing.of(&Capability::Clock).pass(|| ()), Ok(()));
+    // What rules have asked about stands on its consent, of whatever effect it is.
+    let (_asked, standing) = running(&calls, &[(Capability::Clock, 9)]);
+    calls.revoke(&[id(9)]).await;
+    assert!(standing.is_lost());
+    assert_eq!(standing.of(&Capability::Clock).pass(|| ()), Err(Revoked));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod records;
 mod sqlite;
+mod words;
 
 use std::sync::Arc;
 
@@ -17,10 +18,11 @@ use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
 
 pub use records::{
     Applied, AuditRow, Chained, Change, Channel, ConsentFilter, ConsentKey, ConsentRow,
-    ConsentState, Decision, Draft, Ender, Evidence, ForeignVisit, Head, Linked, Pinned, Scope,
-    Seen, Session, TicketRow, TicketState, UnknownWord,
+    ConsentState, Decision, Draft, Ender, Evidence, ForeignVisit, Head, Holding, Linked, Pinned,
+    Scope, Seen, Session, TicketRow, TicketState,
 };
 pub use sqlite::SqliteStore;
+pub use words::UnknownWord;
 
 /// A store that every stage can share.
 pub type SharedStore = Arc<dyn Store>;
@@ -84,15 +86,48 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<ConsentRow>, StoreError>;
 
-    /// Every consent record of a user, the newest first, at most `max`.
-    async fn consents_of(&self, who: &TenantUser, max: u32) -> Result<Vec<ConsentRow>, StoreError>;
-
     /// At most `max` consent records of a user that were made before this one, or lately; the newest first.
     async fn consents_before(
         &self,
         who: &TenantUser,
         before: Option<Uuid>,
         max: u32,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// At most `max` consent records of a user that could be taken back at `now` and were made before this one, or lately; the
+    /// newest first.
+    async fn held_before(
+        &self,
+        who: &TenantUser,
+        before: Option<Uuid>,
+        max: u32,
+        now: Timestamp,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// The last `max` of a user that could not be taken back at `now`, the newest first.
+    async fn ended_of(
+        &self,
+        who: &TenantUser,
+        max: u32,
+        now: Timestamp,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// How many consents of a user could be taken back at `now`, by tool and client.
+    async fn holdings(&self, who: &TenantUser, now: Timestamp) -> Result<Vec<Holding>, StoreError>;
+
+    /// What this user decided about one question.
+    async fn decided(
+        &self,
+        who: &TenantUser,
+        ticket: Digest,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// What of this user holds, or could again, for as long as this sign-in, or any, goes on.
+    async fn consents_of_sign_in(
+        &self,
+        who: &TenantUser,
+        sign_in: Option<Digest>,
+        now: Timestamp,
     ) -> Result<Vec<ConsentRow>, StoreError>;
 
     /// Notes for its user that somebody else opened a question.
@@ -186,10 +221,7 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that a session is used.
     async fn see_session(&self, id_hash: Digest, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Ends every session of a user. How many there were.
-    async fn delete_sessions_of(&self, who: &TenantUser) -> Result<u64, StoreError>;
-
-    /// Ends a session. Whether there was one.
+    /// Ends a session in whose place another stands. Whether there was one.
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError>;
 
     /// Marks a nonce as used. `false` when it was used before.

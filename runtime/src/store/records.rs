@@ -1,11 +1,9 @@
 //! The rows that the store keeps, and the changes that go with an audit record.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::capability::Capability;
+use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, TenantUser, ToolName, User};
 
@@ -72,6 +70,18 @@ pub enum Change {
     },
     /// Answers a question, once.
     Decide(Decision),
+    /// Ends a sign-in, or all of a user: its sessions, and with them the consents that hold for as long as it does. All of
+    /// them, or nothing.
+    SignOut {
+        /// Whose.
+        who: TenantUser,
+        /// Which; none for all.
+        sign_in: Option<Digest>,
+        /// The consents that end with it.
+        consents: Vec<Uuid>,
+        /// When.
+        at: Timestamp,
+    },
     /// Ends a consent or a denial of this user.
     Revoke {
         /// Whose.
@@ -222,6 +232,8 @@ pub struct Pinned {
 pub enum Scope {
     /// Exactly one call.
     Once,
+    /// Every call until its user signs out in the browser in which it was given, or until it expires.
+    Session,
     /// Every call until it expires.
     Until,
 }
@@ -254,6 +266,9 @@ pub enum Ender {
     Operator,
     /// Nobody: the tool has another publisher.
     Publisher,
+    /// Its user, who signed out of the sign-in with which it ends.
+    #[serde(rename = "sign-out")]
+    SignOut,
 }
 
 /// Where a consent was given.
@@ -287,8 +302,12 @@ pub struct ConsentRow {
     pub pinned: Pinned,
     /// What was decided about.
     pub capability: Capability,
+    /// As which tier it was asked about: that of the capability, or a higher one by rules.
+    pub tier: Tier,
     /// How far it reaches.
     pub scope: Scope,
+    /// The sign-in with which it ends, where it does.
+    pub sign_in: Option<Digest>,
     /// Where it stands.
     pub state: ConsentState,
     /// The only arguments that it is good for, where it is bound to some.
@@ -303,6 +322,8 @@ pub struct ConsentRow {
     pub auth_time: Option<Timestamp>,
     /// When it was decided.
     pub decided_at: Timestamp,
+    /// From when on it holds, where that is not at once.
+    pub not_before: Option<Timestamp>,
     /// From when on it does not hold.
     pub expires_at: Timestamp,
     /// How many calls it is good for, where that is bounded.
@@ -366,6 +387,19 @@ pub struct Seen {
     pub version: String,
 }
 
+/// How many consents of a user hold to one tool through one client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The client.
+    pub client: ClientId,
+    /// The tool.
+    pub tool: ToolName,
+    /// Who publishes it.
+    pub publisher: Publisher,
+    /// How many, denials aside.
+    pub given: u32,
+}
+
 /// A question that somebody opened who was signed in as another user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignVisit {
@@ -422,6 +456,9 @@ pub struct TicketRow {
 pub struct Session {
     /// Hash of the 256 random bits that the cookie holds.
     pub id_hash: Digest,
+    /// Hash of 256 further bits, of which nothing else is kept: the sign-in of this user at this browser, until they sign out.
+    /// A session that takes the place of another of the same user at the same browser has the same.
+    pub sign_in: Digest,
     /// Who signed in.
     pub who: TenantUser,
     /// When, as the issuer says.
@@ -437,50 +474,3 @@ pub struct Session {
     /// From when on it is over.
     pub expires_at: Timestamp,
 }
-
-/// A word is none of those that stand for a state.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no state of a consent or a question")]
-pub struct UnknownWord(String);
-
-macro_rules! words {
-    ($type:ty { $($value:ident = $word:literal),+ }) => {
-        impl $type {
-            /// The word for it in the state and in the audit log.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$value => $word),+
-                }
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = UnknownWord;
-
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text {
-                    $($word => Ok(Self::$value),)+
-                    _ => Err(UnknownWord(text.to_owned())),
-                }
-            }
-        }
-    };
-}
-
-words!(Scope { Once = "once", Until = "until" });
-words!(Channel { Page = "page", Operator = "operator" });
-words!(ConsentState {
-    Active = "active",
-    Denied = "denied",
-    Consumed = "consumed",
-    Revoked = "revoked",
-    Superseded = "superseded",
-    Suspended = "suspended"
-});
-words!(Ender { User = "user", Operator = "operator", Publisher = "publisher" });
-words!(TicketState {
-    Open = "open",
-    Allowed = "allowed",
-    Denied = "denied",
-    Expired = "expired"
-});

@@ -21,7 +21,7 @@ use super::words::{Notices, Words};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
 use crate::consent::{
-    Answer, Asked, CALLS_MAX, Choice, PageFacts, Question, SignInFacts, TicketError, TicketId,
+    Answer, Asked, CALLS_MAX, Choice, PageFacts, Question, TicketError, TicketId,
 };
 use crate::ids::Digest;
 use crate::store::Session;
@@ -84,7 +84,7 @@ pub(super) async fn decide(
         let text = w.notices.page_changed;
         return Ok(again(&web, w, &session, &id, StatusCode::FORBIDDEN, text));
     };
-    let answers = match answers(&question, &fields) {
+    let answers = match answers(&question, &session, &fields) {
         Ok(answers) => answers,
         Err(error) => {
             let text = format!("{}{}", error.told(w), w.notices.nothing_decided);
@@ -98,11 +98,7 @@ pub(super) async fn decide(
             ));
         }
     };
-    let facts = SignInFacts {
-        acr: session.acr.clone(),
-        amr: session.amr.clone(),
-        auth_time: session.auth_time,
-    };
+    let facts = session::facts(&session);
     let decided = web
         .consents
         .decide(&id, &session.who, &answers, shown, &facts, now)
@@ -139,14 +135,22 @@ impl Incomplete<'_> {
 }
 
 /// What the user chose, for each capability that is asked.
-fn answers<'a>(question: &'a Question, fields: &Fields) -> Result<Vec<Answer>, Incomplete<'a>> {
+fn answers<'a>(
+    question: &'a Question,
+    session: &Session,
+    fields: &Fields,
+) -> Result<Vec<Answer>, Incomplete<'a>> {
     let one = |(n, asked): (usize, &'a Asked)| {
         let choice = match fields.one(&format!("decision-{n}")) {
             Some("deny") => Choice::Deny,
             Some("allow-once") => Choice::Once,
-            Some("allow-until") if asked.longest.is_none() => {
+            Some("allow-session" | "allow-until") if asked.longest.is_none() => {
                 return Err(Incomplete::OnceOnly(asked));
             }
+            Some("allow-session") => Choice::Session {
+                sign_in: session.sign_in,
+                end: session.expires_at,
+            },
             Some("allow-until") => {
                 let day = fields.one(&format!("until-{n}")).and_then(end_of_day);
                 let day = day.ok_or(Incomplete::NoDay(asked))?;
@@ -223,8 +227,7 @@ async fn answered(
     again: bool,
 ) -> Result<Response, Fault> {
     let now = web.clock.now();
-    let mut rows = web.consents.list(&session.who).await?;
-    rows.retain(|row| row.ticket == id.hash());
+    let mut rows = web.consents.decided(&session.who, id).await?;
     rows.sort_by(|a, b| a.capability.cmp(&b.capability));
     let page = DecidedPage {
         w,
@@ -266,6 +269,16 @@ fn not_shown(
             let path = next::sign_in(&Next::Question(id.clone()), true);
             let message = Message::of(w, &w.notices.question_fresh).link(&path, w.ways.fresh);
             Ok(page::show(StatusCode::FORBIDDEN, &message.viewer(viewer)))
+        }
+        TicketError::NoAcr => {
+            let message = Message::of(w, &w.notices.question_no_acr).viewer(viewer);
+            Ok(page::show(StatusCode::FORBIDDEN, &message))
+        }
+        TicketError::SignedOut => {
+            let path = id.path();
+            let message =
+                Message::of(w, &w.notices.question_signed_out).link(&path, w.ways.question);
+            Ok(page::show(StatusCode::FORBIDDEN, &message))
         }
         TicketError::Past => {
             let text = w.notices.past;

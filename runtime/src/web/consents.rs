@@ -23,11 +23,10 @@ use super::text::plain;
 use super::words::{Notice, Words};
 use super::{WebState, session, sign_in};
 use crate::clock::Timestamp;
-use crate::consent::{TicketError, is_revocable};
-use crate::store::{Channel, ConsentFilter, ConsentRow, ConsentState, Session};
+use crate::store::{Channel, ConsentRow, ConsentState, Holding, Session};
 
 /// Decisions that have ended and are still shown, the newest. The history has all of them.
-const ENDED_MAX: usize = 5;
+const ENDED_MAX: u32 = 5;
 
 #[derive(Template)]
 #[template(path = "consents.html")]
@@ -37,9 +36,13 @@ struct ConsentsPage {
     token: String,
     by_client: bool,
     groups: Vec<GroupView>,
-    /// How many of them are consents and no denials.
+    /// How many consents there are, also on other pages; denials aside.
     given: u32,
     take_back_all: String,
+    /// The last one that is shown, if there are earlier ones.
+    before: Option<Uuid>,
+    /// Whether these are the newest.
+    newest: bool,
     ended: Vec<EndedView>,
 }
 
@@ -50,6 +53,7 @@ struct GroupView {
     /// Of a tool.
     publisher: Option<String>,
     records: Vec<RecordView>,
+    /// How many consents there are of it, also on other pages; denials aside.
     given: u32,
     /// Where the form leads that takes all of it back, what it says, and the names that it sends.
     action: &'static str,
@@ -78,13 +82,14 @@ struct EndedView {
     standing: String,
 }
 
-/// In which order the list is.
-#[derive(Deserialize)]
+/// In which order the list is, and where it begins.
+#[derive(Default, Deserialize)]
 pub(super) struct Order {
     by: Option<String>,
+    before: Option<Uuid>,
 }
 
-/// `GET /consents`, and `GET /consents?by=client`.
+/// `GET /consents`, and `GET /consents?by=client`; with `before=ID`, what was decided before that.
 pub(super) async fn show(
     State(web): State<WebState>,
     headers: HeaderMap,
@@ -95,18 +100,24 @@ pub(super) async fn show(
         return Ok(sign_in::redirect(&Next::Consents));
     };
     let w = language.words();
-    let by_client = query.is_ok_and(|Query(order)| order.by.as_deref() == Some("client"));
+    // What cannot be read is as good as none: by tool, and the newest.
+    let order = query.map(|Query(order)| order).unwrap_or_default();
+    let by_client = order.by.as_deref() == Some("client");
     let now = web.clock.now();
-    let rows = web.consents.list(&session.who).await?;
-    let (live, ended): (Vec<_>, Vec<_>) = rows.iter().partition(|row| is_revocable(row, now));
+    let (live, more) = web.consents.held(&session.who, order.before, now).await?;
+    let holdings = web.consents.holdings(&session.who, now).await?;
+    let ended = match order.before {
+        None => web.consents.ended(&session.who, ENDED_MAX, now).await?,
+        Some(_) => Vec::new(),
+    };
     let mut changes = HashMap::new();
     for row in &live {
         if let Some(changed) = web.consents.changed(row).await? {
             changes.insert(row.id, ChangedView::new(w, &changed));
         }
     }
-    let groups = grouped(w, &live, by_client, changes, now);
-    let given = groups.iter().map(|group| group.given).sum();
+    let groups = grouped(w, &live, &holdings, by_client, changes, now);
+    let given = holdings.iter().map(|one| one.given).sum();
     let page = ConsentsPage {
         w,
         viewer: session::viewer(&web, &session),
@@ -115,9 +126,10 @@ pub(super) async fn show(
         groups,
         given,
         take_back_all: (w.consents.take_back_all)(given),
+        before: live.last().map(|row| row.id).filter(|_| more),
+        newest: order.before.is_none(),
         ended: ended
-            .into_iter()
-            .take(ENDED_MAX)
+            .iter()
             .map(|row| EndedView {
                 id: row.id,
                 tool: row.key.tool.to_string(),
@@ -216,38 +228,26 @@ async fn revoke_those(
     session: &Session,
     meant: impl Fn(&ConsentRow) -> bool,
 ) -> Result<(), Fault> {
-    let now = web.clock.now();
-    // All of them, and not only those that the page has room for.
-    let own = ConsentFilter {
-        subject: Some(session.who.user.subject.clone()),
-        ..ConsentFilter::default()
-    };
-    for row in web.consents.find(&own).await? {
-        if !row.key.is_of(&session.who) {
-            // The same name by another issuer, or in another tenant, is another user.
-            continue;
+    let mut before = None;
+    // All of them, and not only those that a page has room for.
+    loop {
+        let now = web.clock.now();
+        let (rows, more) = web.consents.held(&session.who, before, now).await?;
+        for row in rows.iter().filter(|row| row.state != ConsentState::Denied) {
+            if meant(row) {
+                take_back(web, session, row.id).await?;
+            }
         }
-        if meant(&row) && row.state != ConsentState::Denied && is_revocable(&row, now) {
-            take_back(web, session, row.id).await?;
+        before = rows.last().map(|row| row.id);
+        if !more {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 async fn take_back(web: &WebState, session: &Session, id: Uuid) -> Result<bool, Fault> {
     let taken = web.consents.revoke(&session.who, id, web.clock.now()).await;
-    taken.map_err(|error| match error {
-        TicketError::Audit(error) => error.into(),
-        TicketError::Store(error) => error.into(),
-        other => {
-            tracing::error!(error = %other, "a consent could not be taken back");
-            crate::store::StoreError::Corrupt {
-                table: "consent",
-                column: "state",
-            }
-            .into()
-        }
-    })
+    taken.map_err(Fault::of)
 }
 
 /// The session of whoever sent this form from our page, with its fields, or the page that says why it does not count.
@@ -287,7 +287,8 @@ fn not_done(
 /// By tool or by client, in the order in which each was last decided about.
 fn grouped(
     w: &Words,
-    rows: &[&ConsentRow],
+    rows: &[ConsentRow],
+    holdings: &[Holding],
     by_client: bool,
     mut changes: HashMap<Uuid, ChangedView>,
     now: Timestamp,
@@ -295,14 +296,13 @@ fn grouped(
     let mut groups: Vec<GroupView> = Vec::new();
     for row in rows {
         let record = RecordView::new(w, row, by_client, changes.remove(&row.id), now);
-        let group = GroupView::of(w, row, by_client);
+        let group = GroupView::of(w, row, holdings, by_client);
         let place = groups.iter().position(|one| one.fields == group.fields);
         let place = place.unwrap_or_else(|| {
             groups.push(group);
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(place) {
-            group.given += u32::from(record.allowed);
             group.records.push(record);
         }
     }
@@ -314,13 +314,18 @@ fn grouped(
 
 impl GroupView {
     /// The one to which a record belongs, without it.
-    fn of(w: &Words, row: &ConsentRow, by_client: bool) -> Self {
+    fn of(w: &Words, row: &ConsentRow, holdings: &[Holding], by_client: bool) -> Self {
         let key = &row.key;
+        let same = |one: &&Holding| match by_client {
+            true => one.client == key.client,
+            false => one.tool == key.tool && one.publisher == key.publisher,
+        };
+        let given = holdings.iter().filter(same).map(|one| one.given).sum();
         let empty = |name, publisher, action, take_back, fields| Self {
             name,
             publisher,
             records: Vec::new(),
-            given: 0,
+            given,
             action,
             take_back,
             fields,

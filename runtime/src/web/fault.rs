@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::language::Language;
 use super::page::{self, Message};
 use crate::audit::AuditError;
-use crate::consent::ReceiptError;
+use crate::consent::{ReceiptError, TicketError};
 use crate::store::StoreError;
 
 /// A page cannot be made for a reason of ours.
@@ -26,6 +26,23 @@ pub(super) enum Fault {
     /// A page cannot be rendered.
     #[error("a page cannot be rendered")]
     Page(#[from] askama::Error),
+}
+
+impl Fault {
+    /// What stopped an end of consents that nobody can be blamed for but us.
+    pub(super) fn of(error: TicketError) -> Self {
+        match error {
+            TicketError::Audit(error) => error.into(),
+            TicketError::Store(error) => error.into(),
+            other => {
+                tracing::error!(error = %other, "consents could not be ended");
+                Self::Store(StoreError::Corrupt {
+                    table: "consent",
+                    column: "state",
+                })
+            }
+        }
+    }
 }
 
 /// What is to be said where the browser's language is not known: `speak` makes a page of it.

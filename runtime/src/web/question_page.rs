@@ -10,15 +10,16 @@ use super::dates::iso_day;
 use super::fault::Fault;
 use super::form::Purpose;
 use super::language::Language;
+use super::next::{self, Next};
 use super::page::{NAME_CHARS_MAX, VERSION_CHARS_MAX, Viewer};
-use super::text::{deceptive, plain};
+use super::text::{deceptive, marked, plain};
 use super::words::{Meanings, Name, QuestionWords, Words};
 use super::{WebState, session};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::consent::{
     Asked, CALLS_MAX, IDLE_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL, Question, REFUSED_TWICE_TTL, T3_TTL,
-    TicketId,
+    TicketError, TicketId,
 };
 use crate::store::Session;
 
@@ -47,7 +48,7 @@ impl Shown {
         at: Timestamp,
     ) -> Result<Self, Fault> {
         let viewer = session::viewer(web, session);
-        let mut page = QuestionPage::new(language.words(), viewer, id, question, at);
+        let mut page = QuestionPage::new(language.words(), viewer, session, id, question, at);
         let bare = page.render()?;
         let purpose = Purpose::Decide {
             ticket: id.hash(),
@@ -80,10 +81,20 @@ struct QuestionPage {
     deceptive: Vec<&'static str>,
     /// The worst of it.
     beware: Option<&'static str>,
+    /// What stands in the way of allowing what is asked at every call.
+    hindrance: Option<Hindrance>,
+    /// The arguments of the call, a line each, where the answer is good for them alone.
+    arguments: Option<Vec<String>>,
     /// What a refusal leads to.
     refusal: Option<&'static str>,
     afterwards: String,
     asked: Vec<AskedView>,
+}
+
+/// Why something could not be allowed as its user is signed in now, and the way on, if there is one.
+struct Hindrance {
+    text: &'static str,
+    way: Option<(String, &'static str)>,
 }
 
 /// One capability as the page shows it.
@@ -100,9 +111,19 @@ struct AskedView {
     /// What stands above it where it can do harm.
     warning: Option<&'static str>,
     meaning: &'static str,
+    /// What more there is to say where rules have it asked about more strictly than what it does.
+    stricter: Option<&'static str>,
     deny: &'static str,
     once: &'static str,
-    until: Option<UntilView>,
+    longer: Option<LongerView>,
+}
+
+/// What can be chosen beside one call.
+struct LongerView {
+    session: String,
+    /// Whether that is what we propose.
+    session_proposed: bool,
+    until: UntilView,
 }
 
 /// The days that can be chosen.
@@ -117,12 +138,16 @@ impl QuestionPage {
     fn new(
         w: &'static Words,
         viewer: Viewer,
+        session: &Session,
         id: &TicketId,
         question: &Question,
         at: Timestamp,
     ) -> Self {
         let all = question.asked.iter().enumerate();
-        let mut asked: Vec<_> = all.map(|(n, one)| AskedView::new(w, n, one, at)).collect();
+        let end = session.expires_at;
+        let mut asked: Vec<_> = all
+            .map(|(n, one)| AskedView::new(w, n, one, at, end))
+            .collect();
         asked.sort_by_key(|one| one.optional);
         let closes = (w.moment)(question.expires_at);
         Self {
@@ -144,7 +169,9 @@ impl QuestionPage {
                 .as_ref()
                 .map(|changed| ChangedView::new(w, changed)),
             deceptive: deceptive_names(w, question),
-            beware: match question.asked.iter().map(|one| one.tier).max() {
+            hindrance: hindrance(w, session, id, question, at),
+            arguments: question.arguments.as_deref().map(lines),
+            beware: match question.asked.iter().map(harm).max() {
                 Some(Tier::T3) => Some(w.question.beware_t3),
                 Some(Tier::T2) => Some(w.question.beware_t2),
                 Some(Tier::T0 | Tier::T1) | None => None,
@@ -182,14 +209,14 @@ fn refusal(w: &QuestionWords, question: &Question) -> Option<&'static str> {
 }
 
 impl AskedView {
-    fn new(w: &'static Words, n: usize, asked: &Asked, at: Timestamp) -> Self {
+    fn new(w: &'static Words, n: usize, asked: &Asked, at: Timestamp, end: Timestamp) -> Self {
         // The texts say these numbers.
         const _: () = assert!(ONCE_TTL.as_secs() == 600 && T3_TTL.as_secs() == 300);
         const _: () = assert!(CALLS_MAX == 1_000 && IDLE_TTL.as_secs() == 30 * 24 * 3600);
         const _: () = assert!(OPTIONAL_DENIAL_TTL.as_secs() == 30 * 24 * 3600);
         let words = &w.question;
         let [t0, t1, t2, t3] = words.tags;
-        let (tier, tag, warning, once) = match asked.tier {
+        let (tier, tag, warning, once) = match harm(asked) {
             Tier::T0 => ("t0", t0, None, words.once_10_minutes),
             Tier::T1 => ("t1", t1, None, words.once_10_minutes),
             Tier::T2 => ("t2", t2, Some(words.caution), words.once_10_minutes),
@@ -204,26 +231,75 @@ impl AskedView {
             tier,
             tag,
             warning,
-            meaning: meaning(&words.meaning, &asked.capability, asked.tier),
+            meaning: meaning(&words.meaning, &asked.capability),
+            stricter: match asked.tier {
+                Tier::T3 => Some(words.meaning.harms),
+                tier if tier > asked.capability.tier() => Some(words.meaning.raised),
+                Tier::T0 | Tier::T1 | Tier::T2 => None,
+            },
             deny: if asked.quiet() == OPTIONAL_DENIAL_TTL {
                 words.deny_30_days
             } else {
                 words.deny
             },
             once,
-            until: asked.longest.map(|longest| {
+            longer: asked.longest.map(|longest| {
                 let proposed = match asked.tier {
                     Tier::T0 | Tier::T1 => PROPOSED_T1,
                     Tier::T2 | Tier::T3 => PROPOSED_T2,
                 };
                 let last = (w.day)(at.plus(longest));
-                UntilView {
-                    first: iso_day(at),
-                    last: iso_day(at.plus(longest)),
-                    proposed: iso_day(at.plus(proposed.min(longest))),
-                    at_most: (words.at_most)(&last, asked.tier <= Tier::T1),
+                LongerView {
+                    session: (words.session)(&(w.moment)(end.min(at.plus(longest)))),
+                    session_proposed: asked.tier >= Tier::T2,
+                    until: UntilView {
+                        first: iso_day(at),
+                        last: iso_day(at.plus(longest)),
+                        proposed: iso_day(at.plus(proposed.min(longest))),
+                        at_most: (words.at_most)(&last, asked.tier <= Tier::T1),
+                    },
                 }
             }),
+        }
+    }
+}
+
+/// What it is marked as: by what it does, or as asked about at every call.
+fn harm(asked: &Asked) -> Tier {
+    match asked.tier {
+        Tier::T3 => Tier::T3,
+        Tier::T0 | Tier::T1 | Tier::T2 => asked.capability.tier(),
+    }
+}
+
+/// JSON in lines, with what hides in it named.
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(marked).collect()
+}
+
+/// What stands in the way of allowing what is asked at every call, as its user is signed in.
+fn hindrance(
+    w: &'static Words,
+    session: &Session,
+    id: &TicketId,
+    question: &Question,
+    at: Timestamp,
+) -> Option<Hindrance> {
+    if question.asked.iter().all(|one| one.tier < Tier::T3) {
+        return None;
+    }
+    match session::facts(session).suffices(at) {
+        Ok(()) => None,
+        Err(TicketError::NoAcr) => Some(Hindrance {
+            text: w.question.no_acr,
+            way: None,
+        }),
+        Err(_) => {
+            let way = next::sign_in(&Next::Question(id.clone()), true);
+            Some(Hindrance {
+                text: w.question.sign_in_first,
+                way: Some((way, w.ways.fresh)),
+            })
         }
     }
 }
@@ -233,9 +309,9 @@ pub(super) fn sentence(w: &Words, capability: &Capability) -> String {
     plain(&(w.sentence)(capability), TEXT_CHARS_MAX)
 }
 
-/// What it means to allow this.
-fn meaning(w: &Meanings, capability: &Capability, tier: Tier) -> &'static str {
-    match (tier, capability) {
+/// What it means to allow this, by what it does.
+fn meaning(w: &Meanings, capability: &Capability) -> &'static str {
+    match (capability.tier(), capability) {
         (Tier::T0, _) => w.nothing,
         (Tier::T1, Capability::Http(_)) => w.reads_web,
         (Tier::T1 | Tier::T2, Capability::Data(_)) => w.given_data,

@@ -8,27 +8,30 @@ use super::secret::Secret;
 use super::{WebState, page::Viewer};
 use crate::audit::{Event, EventKind};
 use crate::clock::Timestamp;
+use crate::consent::SignInFacts;
 use crate::identity::SignedIn;
 use crate::ids::TenantUser;
 use crate::limits::{SIGN_IN_IDLE_TTL, SIGN_IN_SEEN_EVERY, SIGN_IN_TTL};
 use crate::store::{Session, StoreError};
+
+/// When a session was used last that is over for want of use.
+const OVER: Timestamp = Timestamp(0);
 
 /// Who signed in at this browser, if somebody did.
 pub(super) async fn current(
     web: &WebState,
     headers: &HeaderMap,
 ) -> Result<Option<Session>, StoreError> {
-    let Some(secret) = shown(headers) else {
-        return Ok(None);
-    };
     let now = web.clock.now();
-    let Some(session) = web.store.session(secret.hash(), now).await? else {
+    let Some(session) = known(web, headers, now).await? else {
         return Ok(None);
     };
     let unseen = now.since(session.seen_at);
     if unseen >= SIGN_IN_IDLE_TTL {
-        // It cannot come back to life by being asked for again.
-        web.store.delete_session(session.id_hash).await?;
+        if session.seen_at != OVER {
+            // It cannot come back to life by being asked for again. Its sign-in goes on, and what was agreed to for as long.
+            web.store.see_session(session.id_hash, OVER).await?;
+        }
         return Ok(None);
     }
     if unseen >= SIGN_IN_SEEN_EVERY {
@@ -37,7 +40,23 @@ pub(super) async fn current(
     Ok(Some(session))
 }
 
+/// The session of this browser, also where it was not used for too long: nobody sees or does anything by it then but sign out,
+/// or in again.
+pub(super) async fn known(
+    web: &WebState,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    match shown(headers) {
+        Some(secret) => web.store.session(secret.hash(), now).await,
+        None => Ok(None),
+    }
+}
+
 /// Begins a session, and ends the one that the browser had: a session is never older than its sign-in. The cookie for it.
+///
+/// Whoever signs in again goes on with the sign-in that they had here, so that signing out ends all that was agreed to until
+/// then. Where somebody else was signed in, they are signed out.
 pub(super) async fn begin(
     web: &WebState,
     headers: &HeaderMap,
@@ -45,12 +64,19 @@ pub(super) async fn begin(
     now: Timestamp,
 ) -> Result<String, Fault> {
     let secret = Secret::make()?;
+    let user = TenantUser {
+        tenant: who.tenant().clone(),
+        user: who.user().clone(),
+    };
+    let before = known(web, headers, now).await?;
+    let own = before.as_ref().filter(|before| before.who == user);
     let session = Session {
         id_hash: secret.hash(),
-        who: TenantUser {
-            tenant: who.tenant().clone(),
-            user: who.user().clone(),
+        sign_in: match own {
+            Some(before) => before.sign_in,
+            None => Secret::make()?.hash(),
         },
+        who: user,
         auth_time: who.auth_time(),
         acr: who.acr().map(str::to_owned),
         amr: who.amr().to_vec(),
@@ -58,35 +84,40 @@ pub(super) async fn begin(
         seen_at: now,
         expires_at: now.plus(SIGN_IN_TTL),
     };
-    end(web, headers).await?;
+    if let Some(before) = before.as_ref().filter(|before| before.who != session.who) {
+        end(web, before, false).await?;
+    }
     let event = Event::new(EventKind::SignedIn)
         .user(who.tenant(), who.user())
         .fact("session", session.id_hash.to_string());
     web.audit.event(event).await?;
     web.store.insert_session(&session).await?;
+    if let Some(before) = before.filter(|before| before.who == session.who)
+        && web.store.delete_session(before.id_hash).await?
+    {
+        let event = Event::new(EventKind::SignedOut)
+            .user(&session.who.tenant, &session.who.user)
+            .fact("session", before.id_hash.to_string())
+            .fact("again_as", session.id_hash.to_string());
+        web.audit.event_soon(event).await?;
+    }
     Ok(cookie::set(cookie::SESSION, secret.as_str(), SIGN_IN_TTL))
 }
 
-/// Ends the session of this browser on our side, if there is one.
-pub(super) async fn end(web: &WebState, headers: &HeaderMap) -> Result<(), Fault> {
-    let Some(secret) = shown(headers) else {
-        return Ok(());
-    };
-    if web.store.delete_session(secret.hash()).await? {
-        let event = Event::new(EventKind::SignedOut).fact("session", secret.hash().to_string());
-        web.audit.event_soon(event).await?;
-    }
-    Ok(())
+/// Ends the sign-in of this session on our side, or every one of its user, and what was agreed to for as long.
+pub(super) async fn end(web: &WebState, session: &Session, everywhere: bool) -> Result<(), Fault> {
+    let now = web.clock.now();
+    let ended = web.consents.sign_out(session, everywhere, now).await;
+    ended.map(drop).map_err(Fault::of)
 }
 
-/// Ends every session of the user who signed in at this browser, wherever they are.
-pub(super) async fn end_all(web: &WebState, session: &Session) -> Result<(), Fault> {
-    let ended = web.store.delete_sessions_of(&session.who).await?;
-    let event = Event::new(EventKind::SignedOut)
-        .fact("session", session.id_hash.to_string())
-        .fact("sessions_ended", ended);
-    web.audit.event_soon(event).await?;
-    Ok(())
+/// How its user signed in.
+pub(super) fn facts(session: &Session) -> SignInFacts {
+    SignInFacts {
+        acr: session.acr.clone(),
+        amr: session.amr.clone(),
+        auth_time: session.auth_time,
+    }
 }
 
 /// What a page shows of whoever looks at it.

@@ -188,8 +188,9 @@ pub(super) async fn end(
 ) -> Result<Response, Fault> {
     let w = language.words();
     let fields = Fields(form.map(|Form(fields)| fields).unwrap_or_default());
-    let mut everywhere = false;
-    if let Some(open) = session::current(&web, &headers).await? {
+    let mut notice = &w.notices.signed_out;
+    // Also of a session that was not used for too long: what was agreed to until its user signs out ends with it.
+    if let Some(open) = session::known(&web, &headers, web.clock.now()).await? {
         if !web
             .forms
             .holds(fields.one("token"), open.id_hash, &Purpose::SignOut)
@@ -197,18 +198,13 @@ pub(super) async fn end(
             let message = Message::of(w, &w.notices.page_too_old);
             return Ok(page::show(StatusCode::FORBIDDEN, &message));
         }
-        everywhere = fields.one("everywhere").is_some();
-        if everywhere {
-            session::end_all(&web, &open).await?;
-        } else {
-            session::end(&web, &headers).await?;
-        }
+        let everywhere = fields.one("everywhere").is_some();
+        notice = match everywhere {
+            true => &w.notices.signed_out_everywhere,
+            false => &w.notices.signed_out_here,
+        };
+        session::end(&web, &open, everywhere).await?;
     }
-    let notice = if everywhere {
-        &w.notices.signed_out_everywhere
-    } else {
-        &w.notices.signed_out
-    };
     let message = Message::of(w, notice).link("/consents", w.ways.sign_in);
     let cookies =
         [cookie::SESSION, cookie::FLOW].map(|name| (header::SET_COOKIE, cookie::clear(name)));

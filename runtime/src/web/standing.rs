@@ -1,7 +1,7 @@
 //! Where a decision stands, and what became of it: facts, which each language puts into words.
 
 use crate::clock::Timestamp;
-use crate::consent::{self, is_live, is_revocable};
+use crate::consent::{self, has_begun, is_live, is_revocable};
 use crate::store::{Channel, ConsentRow, ConsentState, Ender, Scope};
 
 /// Where a decision stands.
@@ -9,6 +9,10 @@ use crate::store::{Channel, ConsentRow, ConsentState, Ender, Scope};
 pub(super) enum Standing {
     /// Allowed for one call before then.
     Once(Timestamp),
+    /// Allowed until its user signs out in the browser in which it was given, and until then at most.
+    Session(Timestamp),
+    /// Allowed from then on until the other.
+    Later(Timestamp, Timestamp),
     /// Allowed until then.
     Until {
         end: Timestamp,
@@ -35,6 +39,8 @@ pub(super) enum Standing {
     CallMade,
     /// Taken back.
     TakenBack,
+    /// Ended when its user signed out.
+    SignedOut,
     /// A later decision stands in its place.
     Replaced,
     /// A tool of another publisher took the name.
@@ -47,6 +53,10 @@ impl Standing {
         let end = row.expires_at;
         match (row.state, row.scope) {
             (ConsentState::Active, Scope::Once) if live => Self::Once(end),
+            (ConsentState::Active, Scope::Session) if live => Self::Session(end),
+            (ConsentState::Active, Scope::Until) if live && !has_begun(row, now) => {
+                Self::Later(row.not_before.unwrap_or(now), end)
+            }
             (ConsentState::Active, Scope::Until) if live => Self::Until {
                 end,
                 left: row.uses_max.map(|max| max.saturating_sub(row.uses)),
@@ -61,9 +71,12 @@ impl Standing {
             }
             (ConsentState::Denied, _) if live => Self::Refused(end),
             (ConsentState::Denied, _) => Self::RefusedOnce,
-            (ConsentState::Consumed, Scope::Until) => Self::CallsMade(row.uses),
+            (ConsentState::Consumed, Scope::Session | Scope::Until) => Self::CallsMade(row.uses),
             (ConsentState::Consumed, Scope::Once) if is_revocable(row, now) => Self::CallRuns,
             (ConsentState::Consumed, Scope::Once) => Self::CallMade,
+            (ConsentState::Revoked, _) if row.evidence.ended_by == Some(Ender::SignOut) => {
+                Self::SignedOut
+            }
             (ConsentState::Revoked, _) => Self::TakenBack,
             (ConsentState::Superseded, _) => Self::Replaced,
             (ConsentState::Suspended, _) => Self::Suspended,
@@ -77,7 +90,9 @@ pub(super) enum Happened<'a> {
     /// It was allowed.
     Allowed {
         by_operator: bool,
-        once: bool,
+        scope: Scope,
+        /// From when on, where that was not at once.
+        from: Option<Timestamp>,
         end: Timestamp,
         /// Calls at most, where they are counted.
         calls: Option<u32>,
@@ -96,6 +111,8 @@ pub(super) enum Happened<'a> {
     TakenBack,
     /// The operator took it back.
     TakenBackByOperator,
+    /// Its user signed out in the browser in which it was given.
+    SignedOut,
     /// A tool of another publisher took the name.
     Suspended,
     /// A later decision stands in its place.
@@ -116,7 +133,8 @@ impl<'a> Happened<'a> {
         } else {
             Self::Allowed {
                 by_operator: row.channel == Channel::Operator,
-                once: row.scope == Scope::Once,
+                scope: row.scope,
+                from: row.not_before,
                 end: row.expires_at,
                 calls: row.uses_max,
             }
@@ -152,6 +170,9 @@ impl<'a> Happened<'a> {
             ConsentState::Consumed => Self::CallsMade(row.uses),
             ConsentState::Revoked if row.evidence.ended_by == Some(Ender::Operator) => {
                 Self::TakenBackByOperator
+            }
+            ConsentState::Revoked if row.evidence.ended_by == Some(Ender::SignOut) => {
+                Self::SignedOut
             }
             ConsentState::Revoked => Self::TakenBack,
             ConsentState::Superseded => Self::Replaced,

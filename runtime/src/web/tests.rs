@@ -3,9 +3,11 @@
 mod browser;
 mod consent;
 mod consents;
+mod every_call;
 mod history;
 mod languages;
 mod receipts;
 mod sessions;
 mod sign_in;
+mod until_sign_out;
 mod world;

@@ -12,6 +12,7 @@ use bailiwick::consent::{Answer as Decision, Choice, PageFacts, Question, SignIn
 use bailiwick::egress::Resolve;
 use bailiwick::ids::{Digest, TenantUser, User};
 use bailiwick::server::{Options, Running, StartError};
+use bailiwick::store::ConsentRow;
 use bailiwick::{dev, idp, server};
 use serde_json::json;
 use tempfile::TempDir;
@@ -357,6 +358,12 @@ impl Server {
         };
         let decided = consents.decide(&ticket, &user, &answers, page, &signed_in, now);
         decided.await.unwrap().allowed
+    }
+
+    /// All that a user decided, the newest first.
+    pub async fn decisions(&self, who: &TenantUser) -> Vec<ConsentRow> {
+        let store = &self.running.store;
+        store.consents_before(who, None, u32::MAX).await.unwrap()
     }
 
     /// Every record of the log, in order.

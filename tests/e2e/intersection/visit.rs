@@ -176,6 +176,7 @@ async fn pre_consented(world: &World, number: usize, case: &Case) -> Result<Vec<
             client: client(number, case).parse().unwrap(),
             tool: &tool,
             capability: atom.text().parse().unwrap(),
+            from: None,
             until,
         };
         let made = stages.consents.pre_consent(wish, SystemClock.now()).await;

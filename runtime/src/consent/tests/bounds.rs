@@ -4,7 +4,7 @@ async fn confirm(world: &World, bounds: &str) -> Result<Consent, ConsentError> {
     let permit = bounded_permit(bounds, &caller(json!({})), &notes());
     world
         .consents
-        .confirm(permit, arguments(), world.now())
+        .confirm(permit, &arguments(), world.now())
         .await
 }
 

@@ -14,6 +14,16 @@ impl World {
         tool: &Tool,
         capability: &str,
     ) -> Result<ConsentRow, PreConsentError> {
+        self.pre_consent_from(who, tool, capability, None).await
+    }
+
+    async fn pre_consent_from(
+        &self,
+        who: &TenantUser,
+        tool: &Tool,
+        capability: &str,
+        from: Option<Timestamp>,
+    ) -> Result<ConsentRow, PreConsentError> {
         let caller = caller(json!({}));
         let wish = PreConsent {
             tenant: who.tenant.clone(),
@@ -21,6 +31,7 @@ impl World {
             client: caller.client().clone(),
             tool,
             capability: capability.parse().unwrap(),
+            from,
             until: self.now().plus(Duration::from_secs(365 * 24 * 3600)),
         };
         self.consents.pre_consent(wish, self.now()).await
@@ -164,4 +175,71 @@ async fn the_operator_finds_the_records_of_all_users_and_of_some() {
         world.log("consent.revoked").await[0].record.facts["by"],
         "operator"
     );
+}
+
+#[tokio::test]
+async fn what_begins_later_holds_from_then_on_and_can_be_taken_back_before() {
+    let world = World::new().await;
+    let day = Duration::from_secs(24 * 3600);
+    let from = Some(NOW.plus(40 * day));
+    let row = world
+        .pre_consent_from(&alice(), &reads(), READ, from)
+        .await
+        .unwrap();
+    assert_eq!(row.not_before, from);
+    let kept = world
+        .store
+        .consent(&alice(), row.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        kept,
+        ConsentRow {
+            evidence: kept.evidence.clone(),
+            ..row
+        }
+    );
+    assert_eq!(standing(&kept, world.now()), "not-yet");
+    // Nobody is asked less for it until then, and it does not lapse unused before it began.
+    asked(world.confirm(json!({}), &reads()).await);
+    world.clock.advance(40 * day - Duration::from_millis(1));
+    asked(world.confirm(json!({}), &reads()).await);
+    world.clock.advance(Duration::from_millis(1));
+    let consent = world.confirm(json!({}), &reads()).await.unwrap();
+    assert_eq!(ids(&consent), [kept.id]);
+
+    let world = World::new().await;
+    let row = world
+        .pre_consent_from(&alice(), &reads(), READ, from)
+        .await
+        .unwrap();
+    assert!(is_revocable(&row, world.now()));
+    let now = world.now();
+    assert!(world.consents.revoke(&alice(), row.id, now).await.unwrap());
+    world.clock.advance(41 * day);
+    asked(world.confirm(json!({}), &reads()).await);
+}
+
+#[tokio::test]
+async fn no_consent_begins_in_the_past_or_after_its_end() {
+    let world = World::new().await;
+    let day = Duration::from_secs(24 * 3600);
+    for from in [Timestamp(NOW.0 - 86_400_000), NOW.plus(90 * day)] {
+        let refused = world
+            .pre_consent_from(&alice(), &reads(), READ, Some(from))
+            .await;
+        assert!(
+            matches!(refused, Err(PreConsentError::Beginning)),
+            "{refused:?}"
+        );
+    }
+    // Today has begun, and so does what begins today.
+    let today = Some(Timestamp(NOW.0 - 86_399_999));
+    let row = world
+        .pre_consent_from(&alice(), &reads(), READ, today)
+        .await
+        .unwrap();
+    assert_eq!(row.not_before, None);
+    assert!(world.confirm(json!({}), &reads()).await.is_ok());
 }

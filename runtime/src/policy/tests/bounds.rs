@@ -167,3 +167,95 @@ fn data_that_the_rule_about_the_call_does_not_name_is_no_part_of_the_permit() {
         "{error}"
     );
 }
+
+#[test]
+fn the_tier_is_the_highest_of_ours_and_what_deciding_rules_say() {
+    let tool = tool(
+        "notes",
+        &[
+            ("r", &["http GET a.example /"], true),
+            ("w", &["files write notes"], true),
+            ("c", &["clock"], true),
+        ],
+    );
+    let tiers = |text: &str| {
+        let permit = permitted(text, &tool).unwrap();
+        let tier = |one: &str| permit.tier(&one.parse().unwrap());
+        [
+            tier("clock"),
+            tier("http GET a.example /"),
+            tier("files write notes"),
+        ]
+    };
+    use Tier::{T0, T1, T2, T3};
+    let all = "@id(\"all\") permit(principal, action, resource);";
+    assert_eq!(tiers(all), [T0, T1, T2]);
+    assert_eq!(tiers(&format!("@min_tier(\"T2\") {all}")), [T2, T2, T2]);
+    // About the call, about one use, and of a rule that does not hold.
+    let call = r#"@min_tier("T3") permit(principal, action in Action::"call", resource);"#;
+    assert_eq!(tiers(&format!("{all} {call}")), [T3, T3, T3]);
+    let writes = r#"@min_tier("T3") permit(principal, action == Action::"use", resource) when { resource.kind == "files" };"#;
+    assert_eq!(tiers(&format!("{all} {writes}")), [T0, T1, T3]);
+    let others = r#"@min_tier("T3") permit(principal in Role::"other", action, resource);"#;
+    assert_eq!(tiers(&format!("{all} {others}")), [T0, T1, T2]);
+    // A part of what is raised is raised, and reading is not with writing.
+    let permit = permitted(&format!("{all} {writes}"), &tool).unwrap();
+    let tier = |one: &str| permit.tier(&one.parse().unwrap());
+    assert_eq!(tier("files write notes sub"), T3);
+    assert_eq!(tier("files write mail"), T2);
+    assert_eq!(tier("files read notes"), T1);
+}
+
+#[test]
+fn a_tier_that_is_raised_above_the_highest_is_as_if_no_rule_had_allowed_it() {
+    let optional = tool(
+        "notes",
+        &[
+            ("r", &["http GET a.example /"], true),
+            ("w", &["files write notes"], true),
+        ],
+    );
+    let all = "@id(\"all\") @max_tier(\"T2\") permit(principal, action, resource);";
+    let writes = r#"@min_tier("T3") permit(principal, action == Action::"use", resource) when { resource.kind == "files" };"#;
+    assert_eq!(
+        allowed(all, &optional),
+        ["http GET a.example /", "files write notes"]
+    );
+    assert_eq!(
+        allowed(&format!("{all} {writes}"), &optional),
+        ["http GET a.example /"]
+    );
+    let required = tool("notes", &[("w", &["files write notes"], false)]);
+    let refused = permitted(&format!("{all} {writes}"), &required).err();
+    assert!(matches!(refused, Some(Refusal::CapabilityDenied { .. })));
+}
+
+#[test]
+fn a_rule_that_raises_in_vain_is_told() {
+    let tools = [
+        tool("notes", &[("w", &["files write notes"], true)]),
+        tool("hello", &[]),
+    ];
+    let warned = |text: &str| {
+        let rules = rules(text, &tools).unwrap();
+        let all = rules.warnings().iter().map(ToString::to_string);
+        all.collect::<Vec<_>>().join("; ")
+    };
+    let both = warned("@min_tier(\"T3\") @max_tier(\"T2\") permit(principal, action, resource);");
+    assert!(both.contains("allows the use of nothing"), "{both}");
+    let fits = "@min_tier(\"T2\") @max_tier(\"T2\") permit(principal, action, resource);";
+    assert_eq!(warned(fits), "");
+    for named in [
+        r#"@min_tier("T3") permit(principal, action == Action::"call:hello", resource);"#,
+        r#"@min_tier("T3") permit(principal, action in Action::"call", resource == Tool::"hello");"#,
+        r#"@min_tier("T3") permit(principal, action, resource in Package::"hello");"#,
+    ] {
+        let warning = warned(named);
+        assert!(
+            warning.contains("use nothing that could be asked about: `hello`"),
+            "{warning}"
+        );
+    }
+    let other = r#"@min_tier("T3") permit(principal, action == Action::"call:notes", resource);"#;
+    assert_eq!(warned(other), "");
+}

@@ -52,10 +52,11 @@ pub(super) async fn insert_session(
     session: &Session,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO browser_session (id_hash, tenant, iss, sub, auth_time, acr, amr, created_at, seen_at, expires_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO browser_session (id_hash, sign_in, tenant, iss, sub, auth_time, acr, amr, created_at, seen_at, \
+         expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(session.id_hash.to_string())
+    .bind(session.sign_in.to_string())
     .bind(session.who.tenant.as_str())
     .bind(session.who.user.issuer.as_str())
     .bind(session.who.user.subject.as_str())
@@ -83,6 +84,7 @@ pub(super) async fn session(
         .map(|row| {
             Ok(Session {
                 id_hash,
+                sign_in: rows::parsed(&row, "browser_session", "sign_in")?,
                 who: TenantUser {
                     tenant: rows::parsed(&row, "browser_session", "tenant")?,
                     user: rows::user(&row, "browser_session")?,
@@ -109,20 +111,6 @@ pub(super) async fn see_session(
         .execute(writer)
         .await?;
     Ok(())
-}
-
-pub(super) async fn delete_sessions_of(
-    writer: &SqlitePool,
-    who: &TenantUser,
-) -> Result<u64, StoreError> {
-    let gone = sqlx::query("DELETE FROM browser_session WHERE tenant = ? AND iss = ? AND sub = ?")
-        .bind(who.tenant.as_str())
-        .bind(who.user.issuer.as_str())
-        .bind(who.user.subject.as_str())
-        .execute(writer)
-        .await?
-        .rows_affected();
-    Ok(gone)
 }
 
 pub(super) async fn delete_session(

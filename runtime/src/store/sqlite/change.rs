@@ -6,7 +6,7 @@ use sqlx::{Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::super::{Applied, Change, ConsentRow, Decision, Ender, Seen, StoreError, TicketRow};
-use super::{consents, rows};
+use super::{consents, rows, sign_out};
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, TenantUser};
 use crate::limits::CALL_WALL_MAX;
@@ -24,6 +24,12 @@ pub(super) async fn apply(
             open_max,
         } => open(&mut inner, ticket, definition, *open_max).await,
         Change::Decide(decision) => decide(&mut inner, decision).await,
+        Change::SignOut {
+            who,
+            sign_in,
+            consents,
+            at,
+        } => sign_out::sign_out(&mut inner, who, *sign_in, consents, *at).await,
         Change::Revoke {
             who,
             id,
@@ -80,7 +86,7 @@ pub(super) async fn place(
         Change::Decide(_) | Change::PreConsent { .. } => {
             "UPDATE consent SET audit_seq = ? WHERE id = ?"
         }
-        Change::Revoke { .. } | Change::Suspend { .. } => {
+        Change::Revoke { .. } | Change::Suspend { .. } | Change::SignOut { .. } => {
             "UPDATE consent SET ended_seq = ? WHERE id = ?"
         }
         Change::OpenTicket { .. }
@@ -209,6 +215,12 @@ async fn decide(
         return Ok(Applied::Refused);
     }
     for record in &decision.records {
+        if let Some(sign_in) = record.sign_in
+            && !sign_out::goes_on(connection, &decision.who, sign_in, decision.at).await?
+        {
+            // Its user signed out meanwhile. What holds until then would hold without an end.
+            return Ok(Applied::Refused);
+        }
         let before = supersede(connection, record, decision.at).await?;
         insert(connection, record, before).await?;
     }
@@ -288,9 +300,10 @@ async fn insert(
     let (key, evidence) = (&record.key, &record.evidence);
     sqlx::query(
         "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
-         capability, scope, state, arguments, ticket, ui, acr, auth_time, decided_at, expires_at, uses_max, \
-         idle_expires_at, channel, by_iss, by_sub, amr, locale, version, actors, policy, rules, supersedes, refused) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         capability, tier, scope, sign_in, state, arguments, ticket, ui, acr, auth_time, decided_at, not_before, \
+         expires_at, uses_max, idle_expires_at, channel, by_iss, by_sub, amr, locale, version, actors, policy, rules, \
+         supersedes, refused) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.id.to_string())
     .bind(key.tenant.as_str())
@@ -303,7 +316,9 @@ async fn insert(
     .bind(record.pinned.definition.to_string())
     .bind(record.pinned.manifest.to_string())
     .bind(record.capability.to_string())
+    .bind(record.tier.as_str())
     .bind(record.scope.as_str())
+    .bind(record.sign_in.map(|digest| digest.to_string()))
     .bind(record.state.as_str())
     .bind(bound(record))
     .bind(record.ticket.to_string())
@@ -311,6 +326,7 @@ async fn insert(
     .bind(record.acr.as_deref())
     .bind(record.auth_time.map(|at| at.0))
     .bind(record.decided_at.0)
+    .bind(record.not_before.map(|at| at.0))
     .bind(record.expires_at.0)
     .bind(record.uses_max)
     .bind(record.idle_expires_at.map(|at| at.0))
@@ -452,7 +468,8 @@ async fn consume(
              state = CASE WHEN scope = 'once' OR uses + 1 >= uses_max THEN 'consumed' ELSE state END, \
              ended_at = CASE WHEN scope = 'once' OR uses + 1 >= uses_max THEN ?1 ELSE ended_at END \
              WHERE id = ?2 AND tenant = ?3 AND (scope = 'once' OR uses < uses_max) AND state = 'active' \
-             AND expires_at > ?1 AND (idle_expires_at IS NULL OR idle_expires_at > ?1)",
+             AND expires_at > ?1 AND (idle_expires_at IS NULL OR idle_expires_at > ?1) \
+             AND (not_before IS NULL OR not_before <= ?1)",
         )
         .bind(at.0)
         .bind(id.to_string())
@@ -468,7 +485,7 @@ async fn consume(
     Ok(Applied::Done)
 }
 
-fn done_if(made: bool) -> Applied {
+pub(super) fn done_if(made: bool) -> Applied {
     if made {
         Applied::Done
     } else {

@@ -36,25 +36,6 @@ pub(super) async fn live(
     .collect()
 }
 
-pub(super) async fn of_user(
-    readers: &SqlitePool,
-    who: &TenantUser,
-    max: u32,
-) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE tenant = ? AND iss = ? AND sub = ? ORDER BY id DESC LIMIT ?",
-    )
-    .bind(who.tenant.as_str())
-    .bind(who.user.issuer.as_str())
-    .bind(who.user.subject.as_str())
-    .bind(max)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
-}
-
 pub(super) async fn fitting(
     readers: &SqlitePool,
     filter: &ConsentFilter,

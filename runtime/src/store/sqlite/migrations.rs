@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("0003_sessions.sql")),
     (4, include_str!("0004_evidence.sql")),
     (5, include_str!("0005_history.sql")),
+    (6, include_str!("0006_sign_ins.sql")),
 ];
 
 /// Brings the state to the newest format, in one transaction.
@@ -115,7 +116,7 @@ mod tests {
                 subject: "alice".parse().unwrap(),
             },
         };
-        let rows: Vec<ConsentRow> = store.consents_of(&alice, 10).await.unwrap();
+        let rows: Vec<ConsentRow> = store.consents_before(&alice, None, 10).await.unwrap();
         assert_eq!(rows.len(), 2);
         let kept = &rows[0];
         assert_eq!(
@@ -137,6 +138,9 @@ mod tests {
             (None, None)
         );
         assert!(kept.seen.is_none());
+        // As which tier it was asked about was not recorded; it holds from the start, and with no sign-in.
+        assert_eq!(kept.tier, kept.capability.tier());
+        assert_eq!((kept.not_before, kept.sign_in), (None, None));
         assert_eq!(rows[1].evidence.by, None);
         let live = store.live_consents(&kept.key, Timestamp(10)).await.unwrap();
         assert_eq!(live, std::slice::from_ref(kept));
@@ -149,8 +153,9 @@ mod tests {
         // Still one decision at a time about the same.
         let second = sqlx::query(
             "INSERT INTO consent SELECT 'another', tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
-             version, capability, scope, state, arguments, ticket, ui, locale, channel, by_iss, by_sub, acr, amr, auth_time, \
-             actors, policy, rules, supersedes, audit_seq, decided_at, expires_at, idle_expires_at, uses_max, uses, \
+             version, capability, tier, scope, sign_in, state, arguments, ticket, ui, locale, channel, by_iss, by_sub, acr, \
+             amr, auth_time, actors, policy, rules, supersedes, audit_seq, decided_at, not_before, expires_at, \
+             idle_expires_at, uses_max, uses, \
              last_used_at, ended_at, ended_by, end_reason, ended_seq, seen_at, seen_component, seen_definition, \
              seen_manifest, seen_version, refused FROM consent WHERE state = 'active'",
         )

@@ -7,9 +7,11 @@ mod append;
 mod browser;
 mod change;
 mod consents;
+mod held;
 mod history;
 mod migrations;
 mod rows;
+mod sign_out;
 
 use std::fs;
 use std::path::Path;
@@ -22,8 +24,8 @@ use sqlx::sqlite::{
 use uuid::Uuid;
 
 use super::{
-    Applied, AuditRow, ConsentFilter, ConsentKey, ConsentRow, Draft, ForeignVisit, Head, Session,
-    Store, StoreError, TicketRow, row_id,
+    Applied, AuditRow, ConsentFilter, ConsentKey, ConsentRow, Draft, ForeignVisit, Head, Holding,
+    Session, Store, StoreError, TicketRow, row_id,
 };
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
@@ -155,10 +157,6 @@ impl Store for SqliteStore {
         consents::live(&self.readers, key, now).await
     }
 
-    async fn consents_of(&self, who: &TenantUser, max: u32) -> Result<Vec<ConsentRow>, StoreError> {
-        consents::of_user(&self.readers, who, max).await
-    }
-
     async fn consents_before(
         &self,
         who: &TenantUser,
@@ -166,6 +164,46 @@ impl Store for SqliteStore {
         max: u32,
     ) -> Result<Vec<ConsentRow>, StoreError> {
         history::before(&self.readers, who, before, max).await
+    }
+
+    async fn held_before(
+        &self,
+        who: &TenantUser,
+        before: Option<Uuid>,
+        max: u32,
+        now: Timestamp,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        held::before(&self.readers, who, before, max, now).await
+    }
+
+    async fn ended_of(
+        &self,
+        who: &TenantUser,
+        max: u32,
+        now: Timestamp,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        held::ended(&self.readers, who, max, now).await
+    }
+
+    async fn holdings(&self, who: &TenantUser, now: Timestamp) -> Result<Vec<Holding>, StoreError> {
+        held::counted(&self.readers, who, now).await
+    }
+
+    async fn decided(
+        &self,
+        who: &TenantUser,
+        ticket: Digest,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        held::decided(&self.readers, who, ticket).await
+    }
+
+    async fn consents_of_sign_in(
+        &self,
+        who: &TenantUser,
+        sign_in: Option<Digest>,
+        now: Timestamp,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        held::of_sign_in(&self.readers, who, sign_in, now).await
     }
 
     async fn note_foreign_visit(
@@ -276,10 +314,6 @@ impl Store for SqliteStore {
 
     async fn see_session(&self, id_hash: Digest, now: Timestamp) -> Result<(), StoreError> {
         browser::see_session(&self.writer, id_hash, now).await
-    }
-
-    async fn delete_sessions_of(&self, who: &TenantUser) -> Result<u64, StoreError> {
-        browser::delete_sessions_of(&self.writer, who).await
     }
 
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError> {

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
 
 use super::super::{ConsentKey, ConsentRow, Evidence, Pinned, Seen, StoreError, TicketRow};
+use crate::capability::Capability;
 use crate::clock::Timestamp;
 use crate::ids::User;
 
@@ -140,12 +141,15 @@ pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
         "" => None,
         _ => Some(parsed(row, TABLE, "arguments")?),
     };
+    let capability: Capability = parsed(row, TABLE, "capability")?;
     Ok(ConsentRow {
         id: parsed(row, TABLE, "id")?,
         key: key(row, TABLE)?,
         pinned: pinned(row, TABLE)?,
-        capability: parsed(row, TABLE, "capability")?,
+        tier: parsed_if_any(row, TABLE, "tier")?.unwrap_or(capability.tier()),
+        capability,
         scope: parsed(row, TABLE, "scope")?,
+        sign_in: parsed_if_any(row, TABLE, "sign_in")?,
         state: parsed(row, TABLE, "state")?,
         arguments: bound,
         ticket: parsed(row, TABLE, "ticket")?,
@@ -153,6 +157,7 @@ pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
         acr: row.try_get("acr")?,
         auth_time: time_if_any(row, "auth_time")?,
         decided_at: time(row, "decided_at")?,
+        not_before: time_if_any(row, "not_before")?,
         expires_at: time(row, "expires_at")?,
         uses_max: row.try_get("uses_max")?,
         uses: row.try_get("uses")?,

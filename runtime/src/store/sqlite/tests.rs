@@ -7,6 +7,7 @@ use super::super::{
     testing::store,
 };
 use super::*;
+use crate::capability::Tier;
 use crate::ids::User;
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -72,7 +73,9 @@ fn consent(scope: Scope) -> ConsentRow {
         key: key(),
         pinned: pinned(),
         capability: "files write notes".parse().unwrap(),
+        tier: Tier::T2,
         scope,
+        sign_in: None,
         state: ConsentState::Active,
         arguments: None,
         ticket: Digest::of(b"ticket"),
@@ -80,6 +83,7 @@ fn consent(scope: Scope) -> ConsentRow {
         acr: Some("pwd".to_owned()),
         auth_time: Some(NOW),
         decided_at: NOW,
+        not_before: None,
         expires_at: LATER,
         uses_max: None,
         uses: 0,
@@ -230,9 +234,18 @@ async fn a_later_decision_takes_the_place_of_an_earlier_one() {
     decide(&store, b"u", vec![denial.clone()]).await;
     denial.evidence.supersedes = Some(first.id);
     assert_eq!(store.live_consents(&key(), NOW).await.unwrap(), [denial]);
-    let all = store.consents_of(&who("alice"), 10).await.unwrap();
+    let all = store
+        .consents_before(&who("alice"), None, 10)
+        .await
+        .unwrap();
     assert!(all.iter().any(|one| one.state == ConsentState::Superseded));
-    assert!(store.consents_of(&who("bob"), 10).await.unwrap().is_empty());
+    assert!(
+        store
+            .consents_before(&who("bob"), None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -307,6 +320,7 @@ async fn a_session_lives_until_it_expires_or_ends() {
     let store = store().await;
     let session = Session {
         id_hash: Digest::of(b"cookie"),
+        sign_in: Digest::of(b"sign-in"),
         who: who("alice"),
         auth_time: Some(NOW),
         acr: None,
@@ -322,7 +336,6 @@ async fn a_session_lives_until_it_expires_or_ends() {
     store.see_session(hash, LATER).await.unwrap();
     let seen = store.session(hash, NOW).await.unwrap().unwrap();
     assert_eq!(seen.seen_at, LATER);
-    assert_eq!(store.delete_sessions_of(&who("nobody")).await.unwrap(), 0);
     assert!(store.delete_session(hash).await.unwrap());
     assert!(!store.delete_session(hash).await.unwrap());
     assert_eq!(store.session(hash, NOW).await.unwrap(), None);

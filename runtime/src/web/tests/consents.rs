@@ -3,7 +3,7 @@ use axum::http::StatusCode;
 use super::browser::{Browser, From};
 use super::consent::{ALLOW_ONCE, CLIENT, asked, chosen, records};
 use super::world::World;
-use crate::consent::{ConsentError, DENIAL_TTL};
+use crate::consent::{CONSENTS_PAGE, ConsentError, DENIAL_TTL};
 use crate::store::{ConsentRow, ConsentState};
 
 #[tokio::test]
@@ -168,4 +168,90 @@ async fn what_is_bounded_or_lapses_or_was_refused_says_so() {
     assert!(list.body.contains("Ask me again"), "{}", list.body);
     let rows = records(&world, "alice").await;
     assert!(rows.iter().any(|row| row.uses_max == Some(2)));
+}
+
+/// Lets alice allow both capabilities through so many clients, by the page.
+async fn allowed_through(world: &World, browser: &Browser, clients: usize) {
+    for n in 0..clients {
+        let client = format!("client-{n}");
+        let Err(ConsentError::Needed(needed)) = world.call("alice", &client).await else {
+            panic!("it is asked about");
+        };
+        let page = browser.get(&world.at(&needed.path)).await;
+        let session = [
+            ("decision-0", "allow-session"),
+            ("decision-1", "allow-session"),
+        ];
+        let form = chosen(&page, &session);
+        let done = browser.post(page.url.as_str(), &form, From::OurPage).await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.body);
+    }
+}
+
+/// The address behind a link of this page.
+fn link(page: &super::browser::Page, text: &str) -> Option<String> {
+    let (before, _) = page.body.split_once(&format!(">{text}</a>"))?;
+    let (_, address) = before.rsplit_once("href=\"")?;
+    Some(address.trim_end_matches('"').replace("&amp;", "&"))
+}
+
+#[tokio::test]
+async fn whatever_holds_is_in_reach_and_taken_back_with_the_rest_however_much_it_is() {
+    let world = World::start().await;
+    let browser = Browser::new();
+    let first = browser.visit_as(&world.at("/consents"), "alice").await;
+    assert_eq!(link(&first, "Earlier decisions"), None);
+    let clients = CONSENTS_PAGE / 2 + 5;
+    allowed_through(&world, &browser, clients).await;
+
+    // Page after page, every one of them has its button, once.
+    let (mut seen, mut pages) = (std::collections::BTreeSet::new(), 0);
+    let mut next = Some("/consents?by=client".to_owned());
+    while let Some(address) = next {
+        let page = browser.get(&world.at(&address)).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(
+            page.body
+                .contains(&format!("Take back all {} consents", 2 * clients))
+        );
+        for rest in page.body.split("action=\"/consents/").skip(1) {
+            if let Some((id, _)) = rest.split_once("/revoke\"") {
+                assert!(seen.insert(id.to_owned()), "twice: {id}");
+            }
+        }
+        pages += 1;
+        next = link(&page, "Earlier decisions");
+        assert_eq!(link(&page, "Newest decisions").is_some(), pages > 1);
+    }
+    assert_eq!((seen.len(), pages), (2 * clients, 2));
+
+    // The button under a tool says how many there are of it in all, and takes all of them back.
+    let page = browser.get(&world.at("/consents")).await;
+    assert!(
+        page.body
+            .contains(&format!("Take back all {} of this tool", 2 * clients))
+    );
+    let mut fields = page.hidden()[..1].to_vec();
+    let last = [("client".to_owned(), "client-0".to_owned())];
+    fields.extend(last);
+    let one = world.at("/consents/revoke-client");
+    browser.post(&one, &fields, From::OurPage).await;
+    let live = async || {
+        let rows = records(&world, "alice").await.into_iter();
+        rows.filter(|row| row.state == ConsentState::Active).count()
+    };
+    assert_eq!(
+        live().await,
+        2 * clients - 2,
+        "what only the last page shows"
+    );
+    let tool = [
+        fields[0].clone(),
+        ("tool".to_owned(), "notes".to_owned()),
+        ("publisher".to_owned(), "example.test".to_owned()),
+    ];
+    browser
+        .post(&world.at("/consents/revoke-tool"), &tool, From::OurPage)
+        .await;
+    assert_eq!(live().await, 0);
 }

@@ -58,7 +58,7 @@ async fn signing_out_ends_the_session_on_our_side() {
 }
 
 /// The token of the form that signs out.
-fn sign_out_token(page: &Page) -> (String, String) {
+pub(super) fn sign_out_token(page: &Page) -> (String, String) {
     let foot = page.body.split("<footer>").nth(1).unwrap();
     let token = foot.split("name=\"token\" value=\"").nth(1).unwrap();
     (

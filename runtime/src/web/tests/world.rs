@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
@@ -14,11 +14,11 @@ use crate::audit::{self, Audit, Filter};
 use crate::catalog;
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::{ClaimMap, IssuerConfig, KeySource, SignIn};
-use crate::consent::{Consent, ConsentError, Consents};
+use crate::consent::{Arguments, Consent, ConsentError, Consents};
 use crate::egress::{Egress, NoNames};
 use crate::identity::{BearerToken, FetchError, FetchKeys, Identity};
 use crate::idp::{self, DevIdp, SigningKey};
-use crate::ids::{Digest, Tenant, TenantUser, User};
+use crate::ids::{Tenant, TenantUser, User};
 use crate::limits::JWKS_BYTES_MAX;
 use crate::policy::Rules;
 use crate::store::{SharedStore, SqliteStore, Store};
@@ -186,6 +186,18 @@ impl World {
 
     /// A call of `user` through `client`, as far as consent: what it comes to.
     pub(super) async fn call(&self, user: &str, client: &str) -> Result<Consent, ConsentError> {
+        let rules = "permit(principal, action, resource);";
+        self.call_under(rules, user, client, json!({})).await
+    }
+
+    /// The same under these rules and with these arguments.
+    pub(super) async fn call_under(
+        &self,
+        rules: &str,
+        user: &str,
+        client: &str,
+        values: Value,
+    ) -> Result<Consent, ConsentError> {
         let user = DevIdp::user(user).unwrap();
         let token = self
             .idp
@@ -206,14 +218,12 @@ impl World {
         manifest.title = "Notes <b>& more</b>".to_owned();
         manifest.needs[0].reason = "</q><script>alert(1)</script>\u{202e}evil".to_owned();
         let tool = catalog::testing::tool_of(manifest);
-        let rules = [(
-            "all.cedar".to_owned(),
-            "permit(principal, action, resource);".to_owned(),
-        )];
+        let rules = [("all.cedar".to_owned(), rules.to_owned())];
         let rules = Rules::load(&rules, std::slice::from_ref(&tool)).unwrap();
         let permit = rules.permit(&caller, &tool, &Map::new()).unwrap();
+        let values = values.as_object().unwrap();
         self.consents
-            .confirm(permit, Digest::of(b"{}"), self.now())
+            .confirm(permit, &Arguments::of(values), self.now())
             .await
     }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::capability::Capability;
 use crate::clock::Timestamp;
+use crate::store::Scope;
 
 const DAY: StaticFormatDescription =
     format_description!("[day padding:none] [month repr:long] [year]");
@@ -69,7 +70,8 @@ pub(crate) static EN: Words = Words {
             writes_web: "It can change things there, and it can send there whatever it is given and whatever else it may read.",
             writes_files: "It can overwrite and delete what lies there. This cannot be undone here.",
             given_data: "Nothing of the kind reaches the tool without this: a call that holds it is refused, and in answers it is masked. What the tool is given it can also use wherever else it may write or send.",
-            harms: "It can do lasting harm, so you are asked at every call, and your answer is good for exactly this one.",
+            harms: "The operator of this server says that it can do lasting harm. So you are asked at every call, and your answer is good for exactly this one.",
+            raised: "The operator of this server has you asked about it more strictly than what it does calls for.",
         },
         why: "Why, in the author’s words:",
         exactly: "Exactly:",
@@ -77,6 +79,12 @@ pub(crate) static EN: Words = Words {
         deny_30_days: "Do not allow, and do not ask again for 30 days",
         once_10_minutes: "Allow once, for one call within ten minutes",
         once_5_minutes: "Allow once, for one call within five minutes",
+        session: |end| {
+            format!(
+                "Allow until I sign out in this browser, at the latest {end}. It goes on when I close the browser or leave it alone"
+            )
+        },
+        proposed: "suggested",
         until: "Allow until the end of",
         last_day: "Last day on which this is allowed",
         at_most: |day, lapses| {
@@ -90,6 +98,10 @@ pub(crate) static EN: Words = Words {
         calls: ("for at most", "calls"),
         any_number: "any number",
         once_only: "Single use: this cannot be allowed for longer.",
+        arguments: "The call, exactly as it will be made",
+        arguments_note: "Your answer is good for this call with this content, once. Characters that show nothing are named, as in ⟨U+200B⟩.",
+        sign_in_first: "To allow what is marked as single use, you must have signed in within the last five minutes. You can refuse it as you are.",
+        no_acr: "What is marked as single use cannot be allowed here: your identity provider does not say how you signed in (“acr”), and signing in again does not change that. Tell the operator of this server. You can refuse it as you are.",
         refusal_first: "If you refuse what a tool needs twice within 24 hours, it is not asked about for 24 hours. You can change that under “My consents”.",
         refusal_second: "You refused this tool within the last 24 hours. If you refuse again what it needs, it is not asked about for 24 hours, and its calls fail until then. You can change that under “My consents”.",
         afterwards: |closes| {
@@ -155,6 +167,8 @@ pub(crate) static EN: Words = Words {
         take_back_tool: |n| format!("Take back all {n} of this tool"),
         take_back_client: |n| format!("Take back all {n} of this client"),
         take_back_all: |n| format!("Take back all {n} consents"),
+        earlier: "Earlier decisions",
+        newest: "Newest decisions",
         ended: "Ended",
         see_history: "Everything that was decided, used and ended is in your history.",
     },
@@ -245,6 +259,13 @@ fn standing(standing: Standing) -> String {
         Standing::Once(end) => {
             format!("Allowed for one call, to be made before {}", moment(end))
         }
+        Standing::Session(end) => format!(
+            "Allowed until you sign out in the browser in which you allowed it, at the latest {}",
+            moment(end)
+        ),
+        Standing::Later(from, end) => {
+            format!("Allowed from {} until {}", moment(from), moment(end))
+        }
         Standing::Until { end, left, lapses } => {
             let mut text = format!("Allowed until {}", moment(end));
             if let Some(left) = left {
@@ -272,6 +293,7 @@ fn standing(standing: Standing) -> String {
         }
         Standing::CallMade => "Allowed for one call, which was made".to_owned(),
         Standing::TakenBack => "Taken back".to_owned(),
+        Standing::SignedOut => "Ended when you signed out".to_owned(),
         Standing::Replaced => "Replaced by a later decision".to_owned(),
         Standing::Suspended => {
             "Suspended: a tool of another publisher took its name. You are asked anew".to_owned()
@@ -283,7 +305,8 @@ fn happened(what: Happened) -> String {
     match what {
         Happened::Allowed {
             by_operator,
-            once,
+            scope,
+            from,
             end,
             calls: most,
         } => {
@@ -292,12 +315,22 @@ fn happened(what: Happened) -> String {
             } else {
                 "You allowed it"
             };
-            match (once, most) {
-                (true, _) => format!("{who}, for one call"),
-                (false, Some(most)) => {
-                    format!("{who} until {}, for at most {}", moment(end), calls(most))
+            let from = from.map(|from| format!(" from {}", moment(from)));
+            let from = from.unwrap_or_default();
+            match (scope, most) {
+                (Scope::Once, _) => format!("{who}, for one call"),
+                (Scope::Session, _) => format!(
+                    "{who} until you sign out in that browser, at the latest {}",
+                    moment(end)
+                ),
+                (Scope::Until, Some(most)) => {
+                    format!(
+                        "{who}{from} until {}, for at most {}",
+                        moment(end),
+                        calls(most)
+                    )
                 }
-                (false, None) => format!("{who} until {}", moment(end)),
+                (Scope::Until, None) => format!("{who}{from} until {}", moment(end)),
             }
         }
         Happened::Refused { again } => {
@@ -317,6 +350,7 @@ fn happened(what: Happened) -> String {
         Happened::CallsMade(n) => format!("Used up: {} made", calls(n)),
         Happened::TakenBack => "You took it back".to_owned(),
         Happened::TakenBackByOperator => "The operator of this server took it back".to_owned(),
+        Happened::SignedOut => "Ended, because you signed out".to_owned(),
         Happened::Suspended => "Suspended: a tool of another publisher took the name".to_owned(),
         Happened::Replaced => "Replaced by a later decision".to_owned(),
         Happened::Lapsed => "Ended, because it was not used for 30 days".to_owned(),

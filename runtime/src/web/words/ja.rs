@@ -13,6 +13,7 @@ use super::{
 };
 use crate::capability::{Access, Capability, Files, HostSelector, Http};
 use crate::clock::Timestamp;
+use crate::store::Scope;
 
 const DAY: StaticFormatDescription =
     format_description!("[year]年[month padding:none]月[day padding:none]日");
@@ -64,7 +65,8 @@ pub(crate) static JA: Words = Words {
             writes_web: "そのサイトの内容を変更できます。また、ツールに渡された情報や、ほかの許可によって読み取った情報を、すべてそこへ送信できます。",
             writes_files: "そこにあるものを上書きしたり、削除したりできます。ここから元に戻すことはできません。",
             given_data: "これを許可しない限り、この種の情報がツールに渡ることはありません。含まれる呼び出しは拒否され、回答では伏せ字になります。渡された情報は、ほかに許可された書き込み先や送信先でも使われることがあります。",
-            harms: "取り返しのつかない結果を招くおそれがあるため、呼び出しのたびに確認します。あなたの回答は、今回の呼び出しにだけ有効です。",
+            harms: "このサーバーの管理者が、取り返しのつかない結果を招くおそれがあるとしているため、呼び出しのたびに確認します。あなたの回答は、今回の呼び出しにだけ有効です。",
+            raised: "このサーバーの管理者の設定により、通常よりも厳しく確認しています。",
         },
         why: "理由（作者の説明）:",
         exactly: "正確な範囲:",
@@ -72,6 +74,12 @@ pub(crate) static JA: Words = Words {
         deny_30_days: "許可せず、今後30日間は確認しない",
         once_10_minutes: "1回だけ許可する（10分以内の呼び出し1回）",
         once_5_minutes: "1回だけ許可する（5分以内の呼び出し1回）",
+        session: |end| {
+            format!(
+                "このブラウザーでサインアウトするまで許可する（最長で{end}まで。ブラウザーを閉じても、しばらく使わなくても続きます）"
+            )
+        },
+        proposed: "おすすめ",
         until: "次の日の終わりまで許可する",
         last_day: "許可する最後の日",
         at_most: |day, lapses| {
@@ -85,6 +93,10 @@ pub(crate) static JA: Words = Words {
         calls: ("呼び出しの上限", "回"),
         any_number: "上限なし",
         once_only: "1回限りです。これより長く許可することはできません。",
+        arguments: "実行される呼び出しの正確な内容",
+        arguments_note: "あなたの回答は、この内容の呼び出し1回にだけ有効です。目に見えない文字は ⟨U+200B⟩ のように表示しています。",
+        sign_in_first: "「1回限り」の項目を許可するには、過去5分以内にサインインしている必要があります。断る場合は、このままで回答できます。",
+        no_acr: "「1回限り」の項目は、ここでは許可できません。ID プロバイダーがサインインの方法（acr）を示していないためで、もう一度サインインしても変わりません。このサーバーの管理者に知らせてください。断る場合は、このままで回答できます。",
         refusal_first: "ツールに必須のことを24時間以内に2回断ると、そのツールについては24時間確認しません。これは「許可の一覧」で変更できます。",
         refusal_second: "あなたは過去24時間以内にこのツールを断っています。必須のことをもう一度断ると、このツールについては24時間確認せず、その間の呼び出しは失敗します。これは「許可の一覧」で変更できます。",
         afterwards: |closes| {
@@ -150,6 +162,8 @@ pub(crate) static JA: Words = Words {
         take_back_tool: |n| format!("このツールの許可{n}件をすべて取り消す"),
         take_back_client: |n| format!("このクライアントの許可{n}件をすべて取り消す"),
         take_back_all: |n| format!("すべての許可{n}件を取り消す"),
+        earlier: "これより前の決定",
+        newest: "最新の決定",
         ended: "終了したもの",
         see_history: "決定、使用、終了の記録は、すべて「履歴」で確認できます。",
     },
@@ -283,6 +297,13 @@ fn deceptive(name: Name, why: Deceptive) -> &'static str {
 fn standing(standing: Standing) -> String {
     match standing {
         Standing::Once(end) => format!("{}までの呼び出し1回に限り許可しています", moment(end)),
+        Standing::Session(end) => format!(
+            "許可したブラウザーでサインアウトするまで許可しています（最長で{}まで）",
+            moment(end)
+        ),
+        Standing::Later(from, end) => {
+            format!("{}から{}まで許可しています", moment(from), moment(end))
+        }
         Standing::Until { end, left, lapses } => {
             let mut text = format!("{}まで許可しています", moment(end));
             if let Some(left) = left {
@@ -316,6 +337,7 @@ fn standing(standing: Standing) -> String {
         }
         Standing::CallMade => "呼び出し1回に限り許可し、使われました".to_owned(),
         Standing::TakenBack => "取り消し済みです".to_owned(),
+        Standing::SignedOut => "サインアウトしたため終了しました".to_owned(),
         Standing::Replaced => "後の決定に置き換えられました".to_owned(),
         Standing::Suspended => {
             "停止中です。別の発行元のツールが同じ名前を使うようになったため、改めて確認します"
@@ -328,7 +350,8 @@ fn happened(what: Happened) -> String {
     match what {
         Happened::Allowed {
             by_operator,
-            once,
+            scope,
+            from,
             end,
             calls,
         } => {
@@ -337,12 +360,18 @@ fn happened(what: Happened) -> String {
             } else {
                 "許可しました"
             };
-            match (once, calls) {
-                (true, _) => format!("{who}（呼び出し1回）"),
-                (false, Some(calls)) => {
-                    format!("{who}（{}まで、{calls}回以内）", moment(end))
+            let from = from.map(|from| format!("{}から", moment(from)));
+            let from = from.unwrap_or_default();
+            match (scope, calls) {
+                (Scope::Once, _) => format!("{who}（呼び出し1回）"),
+                (Scope::Session, _) => format!(
+                    "{who}（そのブラウザーでサインアウトするまで、最長で{}まで）",
+                    moment(end)
+                ),
+                (Scope::Until, Some(calls)) => {
+                    format!("{who}（{from}{}まで、{calls}回以内）", moment(end))
                 }
-                (false, None) => format!("{who}（{}まで）", moment(end)),
+                (Scope::Until, None) => format!("{who}（{from}{}まで）", moment(end)),
             }
         }
         Happened::Refused { again } => {
@@ -359,6 +388,7 @@ fn happened(what: Happened) -> String {
         Happened::CallsMade(n) => format!("許可された{n}回の呼び出しがすべて使われました"),
         Happened::TakenBack => "あなたが取り消しました".to_owned(),
         Happened::TakenBackByOperator => "このサーバーの管理者が取り消しました".to_owned(),
+        Happened::SignedOut => "サインアウトしたため、終了しました".to_owned(),
         Happened::Suspended => {
             "停止しました。別の発行元のツールが同じ名前を使うようになったためです".to_owned()
         }

@@ -85,6 +85,9 @@ pub(super) struct QuestionWords {
     pub(super) deny_30_days: &'static str,
     pub(super) once_10_minutes: &'static str,
     pub(super) once_5_minutes: &'static str,
+    /// Until its user signs out, and until then at most.
+    pub(super) session: fn(end: &str) -> String,
+    pub(super) proposed: &'static str,
     pub(super) until: &'static str,
     pub(super) last_day: &'static str,
     pub(super) at_most: fn(day: &str, lapses: bool) -> String,
@@ -92,6 +95,11 @@ pub(super) struct QuestionWords {
     pub(super) calls: Around,
     pub(super) any_number: &'static str,
     pub(super) once_only: &'static str,
+    /// Above the arguments to which the answer is bound.
+    pub(super) arguments: &'static str,
+    pub(super) arguments_note: &'static str,
+    pub(super) sign_in_first: &'static str,
+    pub(super) no_acr: &'static str,
     pub(super) refusal_first: &'static str,
     pub(super) refusal_second: &'static str,
     pub(super) afterwards: fn(closes: &str) -> String,
@@ -115,6 +123,7 @@ pub(super) struct Meanings {
     pub(super) writes_files: &'static str,
     pub(super) given_data: &'static str,
     pub(super) harms: &'static str,
+    pub(super) raised: &'static str,
 }
 
 /// The page after an answer.
@@ -169,6 +178,8 @@ pub(super) struct ConsentsWords {
     pub(super) take_back_tool: fn(u32) -> String,
     pub(super) take_back_client: fn(u32) -> String,
     pub(super) take_back_all: fn(u32) -> String,
+    pub(super) earlier: &'static str,
+    pub(super) newest: &'static str,
     pub(super) ended: &'static str,
     pub(super) see_history: &'static str,
 }
@@ -202,6 +213,7 @@ pub(super) struct Notices {
     pub(super) question_signed_out: Notice,
     pub(super) question_expired: Notice,
     pub(super) question_fresh: Notice,
+    pub(super) question_no_acr: Notice,
     pub(super) question_unknown: Notice,
     /// The title above the texts that follow.
     pub(super) not_taken: &'static str,
@@ -223,7 +235,9 @@ pub(super) struct Notices {
     pub(super) issuer_unavailable: Notice,
     pub(super) no_sign_in: Notice,
     pub(super) page_too_old: Notice,
+    /// Nobody was signed in.
     pub(super) signed_out: Notice,
+    pub(super) signed_out_here: Notice,
     pub(super) signed_out_everywhere: Notice,
     pub(super) sign_in: SignInFailed,
 }

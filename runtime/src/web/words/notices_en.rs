@@ -29,6 +29,10 @@ pub(super) const NOTICES: Notices = Notices {
         title: "Sign in once more",
         text: "What you want to allow needs a sign-in within the last five minutes. Nothing was decided.",
     },
+    question_no_acr: Notice {
+        title: "This cannot be allowed here",
+        text: "What you want to allow needs a sign-in that says how it was done (“acr”), and your identity provider does not say it. Signing in again does not change that; tell the operator of this server. Nothing was decided.",
+    },
     question_unknown: Notice {
         title: "This question is not for you, or no longer open",
         text: "Only the user for whom a tool was called can see and answer its question. If that is you, check that the link is complete and that you are signed in under the right name. If somebody sent you this link, close it.",
@@ -80,11 +84,15 @@ pub(super) const NOTICES: Notices = Notices {
     },
     signed_out: Notice {
         title: "Signed out",
-        text: "You are signed out here. Your identity provider may still know you: sign out there as well if others use this browser.",
+        text: "Nobody is signed in here. What was allowed in a browser until sign-out, and is not listed under “My consents” as ended, goes on until the moment that it says; take it back there, or sign out everywhere. Your identity provider may still know you: sign out there as well if others use this browser.",
+    },
+    signed_out_here: Notice {
+        title: "Signed out",
+        text: "You are signed out here, and what you allowed in this browser until you sign out has ended. Your identity provider may still know you: sign out there as well if others use this browser.",
     },
     signed_out_everywhere: Notice {
         title: "Signed out",
-        text: "You are signed out here and in every other browser. Consents stay as they are: take them back under “My consents”. Your identity provider may still know you: sign out there as well if others use your browsers.",
+        text: "You are signed out here and in every other browser. What you allowed until you sign out has ended. Other consents stay as they are: take them back under “My consents”. Your identity provider may still know you: sign out there as well if others use your browsers.",
     },
     sign_in: SignInFailed {
         title: "You are not signed in",
