@@ -6,6 +6,7 @@
 // words
 pub mod capability;
 pub mod clock;
+pub mod dialogue;
 pub mod ids;
 pub mod limits;
 pub mod problem;

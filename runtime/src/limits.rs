@@ -148,6 +148,23 @@ pub const LOG_LINES_MAX: usize = 200;
 pub const LOG_LINE_BYTES_MAX: usize = 1024;
 /// Progress messages of one call; MCP asks that they be rate limited.
 pub const PROGRESS_MESSAGES_MAX: usize = 100;
+/// Questions that one call may ask its user: each costs a person's attention, and its answer travels with the next.
+pub const ASK_QUESTIONS_MAX: usize = 4;
+/// Longest message of a question, in bytes: a paragraph.
+pub const ASK_MESSAGE_BYTES_MAX: usize = 2 * 1024;
+/// Largest schema of a question, in bytes.
+pub const ASK_SCHEMA_BYTES_MAX: usize = 8 * 1024;
+/// Fields of one form: what a person fills in at once.
+pub const ASK_FIELDS_MAX: usize = 16;
+/// Largest answer to a question, in bytes as JSON. Those of one call travel sealed with its client.
+pub const ASK_ANSWER_BYTES_MAX: usize = 4 * 1024;
+/// Runs of one call that asks: each question takes one, and so does each answer that does not fit.
+pub const ASK_RUNS_MAX: u32 = 12;
+/// From the first run of a call that asks to the beginning of its last: for so long a consent to one call stays its own, and
+/// can be taken back.
+pub const ASK_CALL_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long the last call may go on for which a consent was used up: it may ask its user, and then run again.
+pub const LAST_CALL_MAX: Duration = ASK_CALL_MAX.saturating_add(CALL_WALL_MAX);
 /// Steps of real time that a guest with `clock` sees: coarse, against timing channels.
 pub const CLOCK_STEP: Duration = Duration::from_millis(1);
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::ask::AskError;
 use crate::files::FilesError;
 use crate::http::HttpError;
 use crate::progress::ProgressError;
@@ -78,6 +79,18 @@ impl From<ProgressError> for ToolError {
             ProgressError::Invalid(_) | ProgressError::TooMany | ProgressError::Other(_) => {
                 Self::failed(error)
             }
+        }
+    }
+}
+
+impl From<AskError> for ToolError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Denied => Self::denied(error),
+            AskError::Unavailable
+            | AskError::Invalid(_)
+            | AskError::TooMany
+            | AskError::Other(_) => Self::failed(error),
         }
     }
 }

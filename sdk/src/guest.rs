@@ -1,12 +1,15 @@
 //! The border between the types of this crate and those of the WIT package. Exists only in a component.
 
+use crate::ask::{Answer, AskError};
 use crate::content::{Content, Media, ResourceBody};
 use crate::error::ToolError;
 use crate::log::Level;
 use crate::progress::ProgressError;
 use crate::tools::Tools;
 
-use bindings::bailiwick::tool::{log as host_log, progress as host_progress, types};
+use bindings::bailiwick::tool::{
+    ask as host_ask, log as host_log, progress as host_progress, types,
+};
 
 pub use bindings::exports::bailiwick::tool::handler::{Definition, Description, Guest};
 pub use types::{Error, Reply};
@@ -73,6 +76,23 @@ pub fn report(
         Host::TooMany => ProgressError::TooMany,
         Host::Other(what) => ProgressError::Other(what),
     })
+}
+
+pub fn ask(message: &str, schema: &str) -> Result<Answer<String>, AskError> {
+    use host_ask::{Answer as Said, AskError as Host};
+
+    match host_ask::form(message, schema) {
+        Ok(Said::Submitted(text)) => Ok(Answer::Submitted(text)),
+        Ok(Said::Declined) => Ok(Answer::Declined),
+        Ok(Said::Cancelled) => Ok(Answer::Cancelled),
+        Err(error) => Err(match error {
+            Host::Denied => AskError::Denied,
+            Host::Unavailable => AskError::Unavailable,
+            Host::Invalid(what) => AskError::Invalid(what),
+            Host::TooMany => AskError::TooMany,
+            Host::Other(what) => AskError::Other(what),
+        }),
+    }
 }
 
 fn block(content: Content) -> types::Content {

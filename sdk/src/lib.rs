@@ -7,7 +7,7 @@
 //! (The derives come from the crates `serde` and `schemars`, which the tool depends on beside this one.)
 //!
 //! The doc comment is what the model reads, the struct becomes the JSON Schema of the arguments, and the signature is
-//! the tool's request: [`Http`], [`Files`], [`Clock`] and [`Progress`] arrive as parameters, and a function that takes
+//! the tool's request: [`Http`], [`Files`], [`Clock`], [`Progress`] and [`Ask`] arrive as parameters, and a function that takes
 //! none of them can reach nothing. See [`tool`] for all of the form, and [`tools`] for several tools in one component.
 //!
 //! # What a tool runs in
@@ -31,13 +31,15 @@
 //!
 //! A tool is an ordinary function, and the crate builds for the author's own machine as well. [`Tools::call`] runs the
 //! whole path from JSON text to [`Reply`] there. Outside a sandbox [`Http`] always fails, [`Progress`] and [`mod@log`]
-//! go nowhere and to standard error, and [`Files::rooted_at`] takes the place of a mount.
+//! go nowhere and to standard error, [`Files::rooted_at`] takes the place of a mount, and [`Ask::answering`] that of a user.
 
+mod ask;
 mod capability;
 mod clock;
 mod content;
 mod error;
 pub mod files;
+mod form;
 pub mod http;
 pub mod log;
 mod progress;
@@ -49,6 +51,7 @@ mod tools;
 #[doc(hidden)]
 pub mod guest;
 
+pub use ask::{Answer, Ask, AskError};
 pub use bailiwick_sdk_macros::{tool, tools};
 pub use clock::Clock;
 pub use content::{Content, EmbeddedResource, Media, ResourceBody, ResourceLink};

@@ -14,6 +14,7 @@ mod harness;
 
 mod admin;
 mod admission;
+mod asking;
 mod attacks;
 mod cli;
 mod cli_rules;

@@ -114,6 +114,7 @@ impl OneCall {
         let context = RunContext {
             deadline: stages.call_timeout,
             progress: None,
+            asking: Default::default(),
             cancel: CancellationToken::new(),
             clock: Arc::clone(&stages.clock),
         };
@@ -179,8 +180,10 @@ impl OneCall {
             },
             era: Era::Modern,
             can_open_urls: false,
+            can_show_forms: false,
             request_state: None,
             said: None,
+            replied: None,
             traceparent: None,
             progress: None,
             cancel: CancellationToken::new(),

@@ -227,8 +227,8 @@ fn warnings(manifest: &Manifest, contents: &Contents<'_>) -> Vec<String> {
         }
     }
     for kind in imported.difference(&needed) {
-        // Every standard library brings files and clocks along; only these two are wishes.
-        if matches!(kind, Kind::Http | Kind::Progress) {
+        // Every standard library brings files and clocks along; only these are wishes.
+        if matches!(kind, Kind::Http | Kind::Progress | Kind::Ask) {
             warnings.push(format!("the component imports `{kind}`, and no need asks for it: every use will be denied; add `[[needs]]` with `kind = \"{kind}\"` if it is meant"));
         }
     }

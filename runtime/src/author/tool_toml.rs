@@ -282,7 +282,7 @@ impl Reader<'_> {
                 );
                 self.files(spanned).map(|one| vec![one])
             }
-            Kind::Clock | Kind::Progress => {
+            Kind::Clock | Kind::Progress | Kind::Ask => {
                 self.absent(
                     raw,
                     [
@@ -294,11 +294,8 @@ impl Reader<'_> {
                         ("classes", classes),
                     ],
                 );
-                Some(vec![if kind == Kind::Clock {
-                    Capability::Clock
-                } else {
-                    Capability::Progress
-                }])
+                // Their text is their name.
+                self.parsed(&raw.kind).map(|one| vec![one])
             }
             Kind::Data => {
                 self.absent(

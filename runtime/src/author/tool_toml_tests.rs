@@ -56,7 +56,7 @@ fn each_kind_becomes_its_capabilities() {
 fn a_problem_names_its_line_and_its_mending() {
     assert_eq!(
         problem("[[needs]]\nid=\"c\"\nkind=\"klock\"\nreason=\"r\"\n"),
-        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock`, `progress` or `data`"
+        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data` or `ask`"
     );
     assert_eq!(
         problem("[[needs]]\nid=\"f\"\nkind=\"files\"\nmount=\"notes\"\nreason=\"r\"\n"),

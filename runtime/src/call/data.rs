@@ -7,11 +7,22 @@ use serde_json::Value;
 use super::ended::Ended;
 use crate::audit::{Entry, Stage};
 use crate::catalog::Tool;
+use crate::dialogue::{self, Asked, Asking, Question};
 use crate::mcp::Answer;
 use crate::protect::{
     Class, Counts, Direction, Finding, Judged, May, Safeguard, Scan, Withheld, mask, mask_text,
 };
 use crate::sandbox::{Body, Content, Ending, Reply};
+
+/// Where something stands that a tool is given.
+const ARGUMENTS: &str = "the arguments";
+const ANSWER: &str = "the answer of the user";
+
+fn note_answers(counts: &Counts, entry: &mut Entry) {
+    if !counts.is_empty() {
+        entry.fact("data_answers", counts.facts());
+    }
+}
 
 /// What one call may hold, apart from what the tool was granted.
 pub(super) struct Guard<'a> {
@@ -43,7 +54,7 @@ impl Guard<'_> {
         if !counts.is_empty() {
             entry.fact("data_in", counts.facts());
         }
-        pass.map_err(|withheld| self.refuse(&withheld))
+        pass.map_err(|withheld| self.refuse(&withheld, ARGUMENTS))
     }
 
     /// The arguments as the tool gets them.
@@ -57,11 +68,78 @@ impl Guard<'_> {
         let masked = self.admit(found, granted, entry)?;
         match mask(&mut arguments, &masked).into_iter().next() {
             None => Ok(arguments),
-            Some(pointer) => Err(self.refuse(&Withheld::Number { pointer })),
+            Some(pointer) => Err(self.refuse(&Withheld::Number { pointer }, ARGUMENTS)),
         }
     }
 
-    fn refuse(&self, withheld: &Withheld) -> Box<Ended> {
+    /// The same of what a client says that its user answered to a form.
+    pub fn admit_reply(
+        &self,
+        reply: &dialogue::Reply,
+        granted: &BTreeSet<Class>,
+        entry: &mut Entry,
+    ) -> Result<(), Box<Ended>> {
+        let dialogue::Reply::Submitted(content) = reply else {
+            return Ok(());
+        };
+        let mut counts = Counts::default();
+        let judged = self.hand_in_answer(&mut content.clone(), granted, &mut counts);
+        note_answers(&counts, entry);
+        judged
+    }
+
+    /// The answers of the user as the tool gets them. Those that it was given before are judged again: what was agreed to may
+    /// have ended.
+    pub fn hand_in_answers(
+        &self,
+        asking: &mut Asking,
+        granted: &BTreeSet<Class>,
+        entry: &mut Entry,
+    ) -> Result<(), Box<Ended>> {
+        let mut counts = Counts::default();
+        let judged = self.hand_in_all(asking, granted, &mut counts);
+        note_answers(&counts, entry);
+        judged
+    }
+
+    fn hand_in_all(
+        &self,
+        asking: &mut Asking,
+        granted: &BTreeSet<Class>,
+        counts: &mut Counts,
+    ) -> Result<(), Box<Ended>> {
+        for answered in &mut asking.answered {
+            if let dialogue::Answer::Submitted(text) = &mut answered.answer {
+                // It was JSON when it was sealed.
+                let mut content = serde_json::from_str(text).unwrap_or_default();
+                self.hand_in_answer(&mut content, granted, counts)?;
+                *text = content.to_string();
+            }
+        }
+        if let Some((_, Some(dialogue::Reply::Submitted(content)))) = &mut asking.waits {
+            self.hand_in_answer(content, granted, counts)?;
+        }
+        Ok(())
+    }
+
+    fn hand_in_answer(
+        &self,
+        content: &mut Value,
+        granted: &BTreeSet<Class>,
+        counts: &mut Counts,
+    ) -> Result<(), Box<Ended>> {
+        let found = self.safeguard.search(content, &Value::Null);
+        let may = self.may(granted);
+        let judged = self.safeguard.judge(Direction::Arguments, &found, may);
+        counts.add(judged.counts);
+        let masked = judged.pass.and_then(|findings| {
+            let number = mask(content, &findings).into_iter().next();
+            number.map_or(Ok(()), |pointer| Err(Withheld::Number { pointer }))
+        });
+        masked.map_err(|withheld| self.refuse(&withheld, ANSWER))
+    }
+
+    fn refuse(&self, withheld: &Withheld, place: &str) -> Box<Ended> {
         let name = self.tool.name();
         let help = match withheld {
             Withheld::Ungranted { class, .. } => format!(
@@ -70,7 +148,7 @@ impl Guard<'_> {
             Withheld::Rejected { .. } | Withheld::Number { .. } => "; leave it out".to_owned(),
             Withheld::Shape | Withheld::Unsearched => "; send less at once".to_owned(),
         };
-        let text = format!("the tool was not called: in the arguments, {withheld}{help}");
+        let text = format!("the tool was not called: in {place}, {withheld}{help}");
         Ended::refused(Stage::Data, withheld.name(), Answer::ToolError(text))
     }
 
@@ -88,7 +166,9 @@ impl Guard<'_> {
             Ending::Denied(text) => Ending::Denied(out.text(text)),
             Ending::Failed(text) => Ending::Failed(out.text(text)),
             Ending::ReplyInvalid(text) => Ending::ReplyInvalid(out.text(text)),
-            Ending::Trapped
+            Ending::Asked(asked) => Ending::Asked(Box::new(out.asked(*asked))),
+            Ending::AskedOtherwise
+            | Ending::Trapped
             | Ending::Exited
             | Ending::OutOfTime
             | Ending::OutOfBounds
@@ -135,6 +215,23 @@ impl Out<'_> {
         match masked.is_empty() {
             true => text,
             false => mask_text(&text, &masked),
+        }
+    }
+
+    /// A question goes to the user by way of the caller, as a reply does.
+    fn asked(&mut self, asked: Asked) -> Asked {
+        let schema = serde_json::from_str(&asked.question.schema).unwrap_or_default();
+        let found = self.guard.safeguard.search(&schema, &Value::Null);
+        // A form with something taken out of it is another form.
+        if !self.judge(&found).is_empty() {
+            self.withheld.get_or_insert(Withheld::Shape);
+        }
+        Asked {
+            question: Question {
+                message: self.text(asked.question.message),
+                ..asked.question
+            },
+            ..asked
         }
     }
 

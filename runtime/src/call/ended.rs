@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::facts::used;
 use crate::audit::{End, Stage};
+use crate::dialogue::Asked;
 use crate::mcp::Answer;
 use crate::sandbox::{Ending, Outcome};
 
@@ -38,7 +39,13 @@ impl Ended {
     }
 
     /// What the caller is told of an outcome. What a guest says of itself is shown; what we know of it is not.
-    pub fn of(outcome: Outcome, durable: bool, id: Uuid) -> Self {
+    /// `form` puts a question of the guest to its user.
+    pub fn of(
+        outcome: Outcome,
+        durable: bool,
+        id: Uuid,
+        form: impl FnOnce(Asked) -> Answer,
+    ) -> Self {
         let Outcome { ending, usage } = outcome;
         let end = End::Ran {
             ending: ending.name().to_owned(),
@@ -68,6 +75,11 @@ impl Ended {
             Ending::ReplyWithheld(text) => {
                 Answer::ToolError(format!("the tool ran, and its reply is not shown: {text}"))
             }
+            Ending::Asked(asked) => form(*asked),
+            Ending::AskedOtherwise => Answer::ToolError(
+                "the tool asked something else the second time, so the answers to it are worth nothing; it was stopped"
+                    .to_owned(),
+            ),
             Ending::Cancelled => Answer::Cancelled,
             Ending::Revoked => Answer::ToolError(
                 "the consent under which the tool ran was revoked, so it was stopped; what it had done until then is done"

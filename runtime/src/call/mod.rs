@@ -2,11 +2,13 @@
 //!
 //! The audit entry is opened before the line and closed after it, on every path.
 
+mod asked;
 mod data;
 mod ended;
 mod facts;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -20,17 +22,18 @@ use uuid::Uuid;
 use crate::audit::{Audit, End, Entry, Stage};
 use crate::catalog::{Catalog, Tool};
 use crate::clock::SharedClock;
-use crate::consent::{Arguments, ConsentError, Consents, Needed, Offer, RequestStates, StateError};
+use crate::consent::{Arguments, Carried, ConsentError, Consents, Needed, RequestStates, Waits};
+use crate::dialogue::Asking;
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
 use crate::ids::Digest;
 use crate::limits::UNKNOWN_TOOL_WAIT;
-use crate::mcp::{Answer, Call, NotScoped, Said, WeakSignIn};
+use crate::mcp::{Answer, Call, NotScoped, WeakSignIn};
 use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
 use crate::protect::Safeguard;
 use crate::rate::{Rates, Throttled};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
-use crate::store::StoreError;
+use asked::{SoFar, asking};
 use data::Guard;
 use ended::Ended;
 use facts::{decision_facts, state_facts, tool_facts};
@@ -124,19 +127,29 @@ impl Stages {
             .search(&given, &tool.definition().input_schema);
         // Before the consent: what no answer could allow is not asked about.
         guard.admit(&found, &permit.allowed().classes(), entry)?;
-        let classes = permit.rates().clone();
+        let whole = Arguments::of(&call.arguments);
+        let arguments = whole.digest();
+        let carried = self.carried(&call, &caller, &tool, arguments)?;
+        if let (Some(Waits::Form(_)), Some(reply)) =
+            (carried.as_ref().map(Carried::waits), &call.replied)
+        {
+            // Before the state is used up, so that the user can answer otherwise.
+            guard.admit_reply(reply, &permit.allowed().classes(), entry)?;
+        }
+        // A call that its user was asked about is the same call in every run, and counts once.
+        let classes = match carried.as_ref().map(Carried::waits) {
+            Some(Waits::Form(_)) => BTreeSet::new(),
+            Some(Waits::Consent(_)) | None => permit.rates().clone(),
+        };
         // Before the consent, of which a call that is refused for its haste shall use up nothing.
         self.rates
             .look(caller.tenant(), caller.user(), &classes, Instant::now())
             .map_err(|throttled| throttle(&throttled))?;
-        let whole = Arguments::of(&call.arguments);
-        let arguments = whole.digest();
-        let offer = self
-            .open_state(&call, &caller, &tool, arguments, entry)
-            .await?;
+        let (offer, dialogue) = self.resume(carried, &call, &caller, entry).await?;
+        let used = dialogue.as_ref().map_or(&[][..], |so_far| &so_far.used);
         let consent = self
             .consents
-            .confirm_with(permit, &whole, offer, self.clock.now())
+            .confirm_with(permit, &whole, offer, used, self.clock.now())
             .await;
         let consent = consent
             .map_err(|error| self.not_consented(error, &call, &caller, &tool, arguments, entry))?;
@@ -147,6 +160,7 @@ impl Stages {
                 .map(|used| used.id.to_string())
                 .collect(),
         );
+        let so_far = SoFar::of(dialogue.as_ref(), &consent, self.clock.now());
         let grants = GrantSet::from(consent);
         grants.suffices().map_err(|missing| {
             Ended::refused(
@@ -157,6 +171,8 @@ impl Stages {
         })?;
         let data = grants.granted().classes();
         let given = guard.hand_in(given, &found, &data, entry)?;
+        let mut asking = asking(dialogue, &call, &caller);
+        guard.hand_in_answers(&mut asking, &data, entry)?;
         if call.cancel.is_cancelled() {
             return Err(Ended::refused(
                 Stage::Request,
@@ -168,9 +184,12 @@ impl Stages {
             .take(caller.tenant(), caller.user(), &classes, Instant::now())
             .map_err(|throttled| throttle(&throttled))?;
         let durable = self.intent(&grants, entry).await?;
-        let mut outcome = self.run(grants, call, &given, &tool).await;
+        let mut outcome = self.run(grants, call, &given, &tool, asking).await;
         outcome.ending = guard.hand_out(outcome.ending, &data, entry);
-        Ok(Ended::of(outcome, durable, entry.id()))
+        Ok(Ended::of(outcome, durable, entry.id(), |asked| {
+            let facts = state_facts(&caller, &tool, arguments);
+            self.form(asked, so_far, &facts, &tool, entry.id())
+        }))
     }
 
     /// What the rules are asked about this call, now.
@@ -224,57 +243,6 @@ impl Stages {
         let place = KEYS.hash_one(name).checked_rem(count)?;
         let mut tools = snapshot.tools.values();
         tools.nth(usize::try_from(place).ok()?).cloned()
-    }
-
-    /// A state that a client gives back must be ours, for this very call, and unused. It gives no right. What its client
-    /// says of the user can end the call or make it wait, never allow anything.
-    async fn open_state(
-        &self,
-        call: &Call,
-        caller: &Caller,
-        tool: &Tool,
-        arguments: Digest,
-        entry: &Entry,
-    ) -> Result<Offer, Box<Ended>> {
-        let Some(state) = &call.request_state else {
-            return Ok(Offer::GoesOn);
-        };
-        let refused = |reason: &str, text: String| {
-            Ended::refused(Stage::Consent, reason, Answer::ToolError(text))
-        };
-        let failed = |error: &StoreError| {
-            tracing::error!(%error, event = %entry.id(), "a request state could not be checked");
-            Ended::failed("store", Answer::Unavailable { id: entry.id() })
-        };
-        let facts = state_facts(caller, tool, arguments);
-        let ticket = match self.states.open(state, &facts, self.clock.now()).await {
-            Ok(ticket) => ticket,
-            Err(StateError::Store(error)) => return Err(failed(&error)),
-            Err(error) => {
-                let text = format!("{error}; call the tool again without it");
-                return Err(refused("request-state", text));
-            }
-        };
-        let dismissed = match call.said {
-            Some(Said::Accepted) => return Ok(Offer::Waits),
-            None => return Ok(Offer::GoesOn),
-            Some(dismissed @ (Said::Declined | Said::Cancelled)) => dismissed,
-        };
-        let is_offer = self.consents.is_offer(&ticket, &caller.who()).await;
-        match (dismissed, is_offer.map_err(|error| failed(&error))?) {
-            // The user does not want to decide, and the tool does not need it.
-            (Said::Declined, true) => Ok(Offer::GoesOn),
-            (_, true) => Err(refused(
-                "dismissed",
-                "the user closed the question, so the tool was not called; called again, it runs without what was asked"
-                    .to_owned(),
-            )),
-            // The client's word ends the call; it could not have allowed it.
-            (_, false) => Err(refused(
-                "dismissed",
-                "the user did not open the consent page, so the tool was not called".to_owned(),
-            )),
-        }
     }
 
     fn not_consented(
@@ -380,11 +348,19 @@ impl Stages {
         })
     }
 
-    async fn run(&self, grants: GrantSet, call: Call, given: &Value, tool: &Tool) -> Outcome {
+    async fn run(
+        &self,
+        grants: GrantSet,
+        call: Call,
+        given: &Value,
+        tool: &Tool,
+        asking: Asking,
+    ) -> Outcome {
         let arguments = given.to_string();
         let context = RunContext {
             deadline: call_wall(&tool.package().manifest().limits, self.call_timeout),
             progress: call.progress,
+            asking,
             cancel: call.cancel,
             clock: Arc::clone(&self.clock),
         };

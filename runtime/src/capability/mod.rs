@@ -24,7 +24,7 @@ use crate::protect::{Class, ClassError};
 pub enum CapabilityError {
     /// The first word names no kind.
     #[error(
-        "`{0}` is not a kind of capability; use `http`, `files`, `clock`, `progress` or `data`"
+        "`{0}` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data` or `ask`"
     )]
     Kind(String),
     /// A part is missing or there is one too many.
@@ -66,16 +66,19 @@ pub enum Kind {
     Progress,
     /// Personal data or a secret of one class in arguments and replies.
     Data,
+    /// Questions to the user, as forms.
+    Ask,
 }
 
 impl Kind {
     /// Every kind, in the order of [`Capability`].
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Http,
         Self::Files,
         Self::Clock,
         Self::Progress,
         Self::Data,
+        Self::Ask,
     ];
 
     /// The word for it in manifests, rules and logs.
@@ -86,6 +89,7 @@ impl Kind {
             Self::Clock => "clock",
             Self::Progress => "progress",
             Self::Data => "data",
+            Self::Ask => "ask",
         }
     }
 }
@@ -185,6 +189,8 @@ pub enum Capability {
     Progress,
     /// To be given, and to answer with, data of this class.
     Data(Class),
+    /// Questions to the user.
+    Ask,
 }
 
 impl Capability {
@@ -196,6 +202,7 @@ impl Capability {
             Self::Clock => Kind::Clock,
             Self::Progress => Kind::Progress,
             Self::Data(_) => Kind::Data,
+            Self::Ask => Kind::Ask,
         }
     }
 
@@ -208,7 +215,8 @@ impl Capability {
                 Access::Read => Tier::T1,
                 Access::Write => Tier::T2,
             },
-            Self::Clock | Self::Progress => Tier::T0,
+            // What comes back is data that the user gave for this call; it grants nothing.
+            Self::Clock | Self::Progress | Self::Ask => Tier::T0,
             // Whoever holds a secret can act with it.
             Self::Data(class) if class.is_secret() => Tier::T2,
             Self::Data(_) => Tier::T1,
@@ -232,9 +240,16 @@ impl Capability {
             (Self::Clock, Self::Clock) => Some(Self::Clock),
             (Self::Progress, Self::Progress) => Some(Self::Progress),
             (Self::Data(a), Self::Data(b)) => (a == b).then(|| Self::Data(a.clone())),
-            (Self::Http(_) | Self::Files(_) | Self::Clock | Self::Progress | Self::Data(_), _) => {
-                None
-            }
+            (Self::Ask, Self::Ask) => Some(Self::Ask),
+            (
+                Self::Http(_)
+                | Self::Files(_)
+                | Self::Clock
+                | Self::Progress
+                | Self::Data(_)
+                | Self::Ask,
+                _,
+            ) => None,
         }
     }
 
@@ -284,6 +299,7 @@ impl Capability {
                 "Be given {} in what it is asked, and answer with them",
                 class.english()
             ),
+            Self::Ask => "Ask you questions before it acts".to_owned(),
         }
     }
 }
@@ -309,6 +325,7 @@ impl fmt::Display for Capability {
             Self::Clock => out.write_str("clock"),
             Self::Progress => out.write_str("progress"),
             Self::Data(class) => write!(out, "data {class}"),
+            Self::Ask => out.write_str("ask"),
         }
     }
 }
@@ -349,6 +366,7 @@ impl FromStr for Capability {
             Kind::Clock => Self::Clock,
             Kind::Progress => Self::Progress,
             Kind::Data => Self::Data(words.next().ok_or(CapabilityError::Shape(DATA))?.parse()?),
+            Kind::Ask => Self::Ask,
         };
         match words.next() {
             None => Ok(capability),

@@ -53,7 +53,8 @@ impl CapabilitySet {
             Capability::Http(_)
             | Capability::Files(_)
             | Capability::Clock
-            | Capability::Progress => None,
+            | Capability::Progress
+            | Capability::Ask => None,
         };
         self.0.iter().filter_map(class).collect()
     }
@@ -150,7 +151,7 @@ mod tests {
             });
         let data = proptest::sample::select(vec!["email", "card"])
             .prop_map(|class| Capability::Data(class.parse().unwrap()));
-        prop_oneof![4 => http, 3 => files, 1 => Just(Capability::Clock), 1 => Just(Capability::Progress), 1 => data]
+        prop_oneof![4 => http, 3 => files, 1 => Just(Capability::Clock), 1 => Just(Capability::Progress), 1 => data, 1 => Just(Capability::Ask)]
     }
 
     fn set() -> impl Strategy<Value = CapabilitySet> {

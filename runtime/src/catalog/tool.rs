@@ -183,7 +183,7 @@ fn repeats(capability: &Capability) -> bool {
             !Methods::iter(&http.methods).any(|m| matches!(m, "POST" | "PATCH"))
         }
         Capability::Files(_) => capability.tier() <= Tier::T1,
-        Capability::Clock | Capability::Progress | Capability::Data(_) => true,
+        Capability::Clock | Capability::Progress | Capability::Data(_) | Capability::Ask => true,
     }
 }
 

@@ -1,10 +1,12 @@
 //! The stage of the line: a permit in; a consent out, or a question.
 
+use uuid::Uuid;
+
 use super::plan::{self, Agreed, Plan};
 use super::question::DAY;
-use super::{Arguments, Consent, ConsentError, Consents, IDLE_TTL, UsedRecord};
+use super::{Arguments, Consent, ConsentError, Consents, IDLE_TTL, UsedRecord, is_revocable};
 use crate::audit::{Event, EventKind};
-use crate::capability::{Capability, CapabilitySet};
+use crate::capability::Capability;
 use crate::clock::Timestamp;
 use crate::ids::TenantUser;
 use crate::policy::Permit;
@@ -37,16 +39,20 @@ impl Consents {
         arguments: &Arguments<'_>,
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
-        self.confirm_with(permit, arguments, Offer::GoesOn, now)
+        self.confirm_with(permit, arguments, Offer::GoesOn, &[], now)
             .await
     }
 
     /// The same for a call that may have waited for an answer.
+    ///
+    /// `used` are the consents of which the runs of this call before it have used up one each: they serve it on, without
+    /// being used up again, for as long as they are not taken back.
     pub async fn confirm_with(
         &self,
         permit: Permit,
         arguments: &Arguments<'_>,
         offer: Offer,
+        used: &[Uuid],
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
         let caller = permit.caller();
@@ -57,13 +63,15 @@ impl Consents {
         let wanted = plan::wanted(&permit);
         let has_user = permit.caller().has_user();
         if wanted.is_empty() {
-            return Ok(consent(permit, &CapabilitySet::none(), Vec::new(), running));
+            let none = Agreed::default();
+            return Ok(consent(permit, none, used.to_vec(), running));
         }
         let (key, pinned) = (key(&permit), pinned(&permit));
         for _ in 0..LOOKS_MAX {
             // Before the look-up: whatever is revoked from here on is either seen there or noticed by `hold`.
             let looked = running.look();
             let mut rows = self.store.live_consents(&key, now).await?;
+            self.prefer_used(&mut rows, &key, used, now).await?;
             rows.retain(|row| has_user || row.channel == Channel::Operator);
             rows.retain(|row| within_bounds(&permit, row, now));
             let tier = |one: &Capability| permit.tier(one);
@@ -96,24 +104,53 @@ impl Consents {
                 }
                 Plan::Go(agreed) => agreed,
             };
-            let Agreed {
-                capabilities,
-                records,
-                consume,
-                touch,
-            } = agreed;
+            let records = &agreed.records;
             if !running.hold(looked, records.iter().map(|record| record.id)) {
                 continue;
             }
-            if !self.noticed(&permit, &rows, &records, now).await? {
+            if !self.noticed(&permit, &rows, records, now).await? {
                 continue;
             }
-            if consume.is_empty() || self.consume(&key, consume, now).await? {
-                self.touch(&touch, now).await;
-                return Ok(consent(permit, &capabilities, records, running));
+            let mut consume = agreed.consume.clone();
+            consume.retain(|id| !used.contains(id));
+            if consume.is_empty() || self.consume(&key, &consume, now).await? {
+                self.touch(&agreed.touch, now).await;
+                let used_up = used.iter().copied().chain(consume).collect();
+                return Ok(consent(permit, agreed, used_up, running));
             }
         }
         Err(ConsentError::Contended)
+    }
+
+    /// Puts the consents first of which this call has used up one each, those with nothing left among them: what was theirs is
+    /// still its own.
+    async fn prefer_used(
+        &self,
+        rows: &mut Vec<ConsentRow>,
+        key: &ConsentKey,
+        used: &[Uuid],
+        now: Timestamp,
+    ) -> Result<(), ConsentError> {
+        let (mut own, others): (Vec<_>, Vec<_>) =
+            rows.drain(..).partition(|row| used.contains(&row.id));
+        for id in used {
+            if own.iter().any(|row| row.id == *id) {
+                continue;
+            }
+            let row = self.store.consent(&key.who(), *id).await?;
+            let spent = |row: &ConsentRow| row.state == ConsentState::Consumed && row.key == *key;
+            // As long as it can be taken back, and was not.
+            own.extend(
+                row.filter(|row| spent(row) && is_revocable(row, now))
+                    .map(|row| ConsentRow {
+                        state: ConsentState::Active,
+                        ..row
+                    }),
+            );
+        }
+        own.extend(others);
+        *rows = own;
+        Ok(())
     }
 
     /// Notes which consents are used with another build of the tool than before, so that their users can see it. `false`
@@ -160,7 +197,7 @@ impl Consents {
     async fn consume(
         &self,
         key: &ConsentKey,
-        ids: Vec<uuid::Uuid>,
+        ids: &[Uuid],
         now: Timestamp,
     ) -> Result<bool, ConsentError> {
         let event = Event::new(EventKind::ConsentUsed)
@@ -170,7 +207,7 @@ impl Consents {
             .consents(ids.iter().map(ToString::to_string).collect());
         let change = Change::Consume {
             tenant: key.tenant.clone(),
-            ids,
+            ids: ids.to_vec(),
             at: now,
             idle_until: now.plus(IDLE_TTL),
         };
@@ -179,7 +216,7 @@ impl Consents {
     }
 
     /// Notes that consents were used. Without it they lapse sooner, which is no reason to refuse the call.
-    async fn touch(&self, ids: &[uuid::Uuid], now: Timestamp) {
+    async fn touch(&self, ids: &[Uuid], now: Timestamp) {
         if ids.is_empty() {
             return;
         }
@@ -194,17 +231,14 @@ impl Consents {
 }
 
 /// Seals what was agreed, and with it what needs no question.
-fn consent(
-    permit: Permit,
-    agreed: &CapabilitySet,
-    records: Vec<UsedRecord>,
-    running: RunningCall,
-) -> Consent {
+fn consent(permit: Permit, agreed: Agreed, used_up: Vec<Uuid>, running: RunningCall) -> Consent {
     let free = plan::free(&permit);
+    let capabilities = agreed.capabilities.iter();
     Consent {
-        agreed: agreed.iter().chain(free.iter()).cloned().collect(),
+        agreed: capabilities.chain(free.iter()).cloned().collect(),
         permit,
-        records,
+        records: agreed.records,
+        used_up,
         running,
     }
 }

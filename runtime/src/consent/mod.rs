@@ -32,7 +32,7 @@ use crate::audit::{Audit, AuditError};
 use crate::capability::{Capability, CapabilitySet};
 use crate::clock::Timestamp;
 use crate::ids::TenantUser;
-use crate::limits::CALL_WALL_MAX;
+use crate::limits::LAST_CALL_MAX;
 use crate::policy::Permit;
 use crate::revocation::{RunningCall, RunningCalls};
 use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
@@ -48,7 +48,7 @@ pub use question::{Asked, Question};
 pub use receipt::{RECEIPT_KEYS_PATH, RECEIPT_TYPE, ReceiptError, Receipts};
 pub use revoke::SEEN_WITHIN;
 pub use shown::{as_json, standing};
-pub use state::{RequestStates, StateError, StateFacts};
+pub use state::{Carried, RequestStates, StateError, StateFacts, Waits};
 pub use ticket::TicketId;
 
 /// How long a denial is not asked about again.
@@ -84,13 +84,14 @@ const TICKET_KEY: &str = "consent.ticket";
 /// fn forge(permit: bailiwick::policy::Permit) -> bailiwick::consent::Consent {
 ///     let agreed = permit.allowed().clone();
 ///     let running = bailiwick::revocation::RunningCalls::default().enter();
-///     bailiwick::consent::Consent { permit, agreed, records: Vec::new(), running }
+///     bailiwick::consent::Consent { permit, agreed, records: Vec::new(), used_up: Vec::new(), running }
 /// }
 /// ```
 pub struct Consent {
     permit: Permit,
     agreed: CapabilitySet,
     records: Vec<UsedRecord>,
+    used_up: Vec<Uuid>,
     running: RunningCall,
 }
 
@@ -117,6 +118,11 @@ impl Consent {
     /// The consent records that were used.
     pub fn records(&self) -> &[UsedRecord] {
         &self.records
+    }
+
+    /// Those of them that are good for a number of calls: this call has used up one of each.
+    pub fn used_up(&self) -> &[Uuid] {
+        &self.used_up
     }
 
     /// The call, as revocations find it.
@@ -312,9 +318,10 @@ pub fn is_live(row: &ConsentRow, now: Timestamp) -> bool {
     }
 }
 
-/// Whether it can be taken back at `now`: it holds, or the one call for which it was used up may still run.
+/// Whether it can be taken back at `now`: it holds, or the one call for which it was used up may still run, or wait for its
+/// user and run again.
 pub fn is_revocable(row: &ConsentRow, now: Timestamp) -> bool {
-    let may_run = |since: Timestamp| now.since(since) < CALL_WALL_MAX;
+    let may_run = |since: Timestamp| now.since(since) < LAST_CALL_MAX;
     match row.state {
         ConsentState::Consumed => row.ended_at.is_some_and(may_run),
         ConsentState::Active

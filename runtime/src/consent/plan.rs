@@ -36,7 +36,7 @@ pub(super) enum Plan {
 }
 
 /// What records agree to. The call goes on with it once the records for one call are used up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Agreed {
     pub(super) capabilities: CapabilitySet,
     pub(super) records: Vec<UsedRecord>,

@@ -11,16 +11,18 @@ use serde::{Deserialize, Serialize};
 use super::TicketId;
 use crate::catalog::manifest::canonical_digest;
 use crate::clock::Timestamp;
+use crate::dialogue::Dialogue;
 use crate::ids::{ClientId, Digest, Tenant, ToolName, User};
-use crate::limits::REQUEST_STATE_TTL;
+use crate::limits::{ASK_CALL_MAX, REQUEST_STATE_TTL};
 use crate::store::{SharedStore, StoreError, random};
 
 /// Name of the server's key that seals.
 const KEY: &str = "consent.request-state";
 /// Authenticated beside the content, so that nothing else sealed under the key could be taken for it.
 const CONTEXT: &[u8] = b"bailiwick requestState 1";
-/// Longest sealed state, in bytes: ours have about 250.
-const TEXT_BYTES_MAX: usize = 1024;
+/// Longest sealed state, in bytes. One of a consent has about 250; one of a form carries the answers before it, which are
+/// bounded by `ASK_QUESTIONS_MAX` and `ASK_ANSWER_BYTES_MAX`, escaped once more and in base64.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// What a state is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,12 +61,44 @@ pub enum StateError {
     Store(#[from] StoreError),
 }
 
+/// What a call waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waits {
+    /// A decision on our page.
+    Consent(TicketId),
+    /// A form of the tool.
+    Form(Box<Dialogue>),
+}
+
+/// A state that belongs to this call and is in time. It is good once: see [`RequestStates::take`].
+#[derive(Debug)]
+pub struct Carried {
+    waits: Waits,
+    nonce: Digest,
+    expires_at: Timestamp,
+}
+
+impl Carried {
+    /// What the call waits for.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Content {
     facts: Digest,
-    ticket: String,
+    waits: Inside,
     nonce: Digest,
     expires_at: Timestamp,
+}
+
+/// [`Waits`], as it is sealed.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Inside {
+    Consent(String),
+    Form(Box<Dialogue>),
 }
 
 /// Seals and opens states.
@@ -95,11 +129,30 @@ impl RequestStates {
         ticket: &TicketId,
         now: Timestamp,
     ) -> Result<String, StateError> {
+        self.seal_waiting(facts, &Waits::Consent(ticket.clone()), now)
+    }
+
+    /// Seals a state for a call that waits for this.
+    pub fn seal_waiting(
+        &self,
+        facts: &StateFacts,
+        waits: &Waits,
+        now: Timestamp,
+    ) -> Result<String, StateError> {
+        let latest = now.plus(REQUEST_STATE_TTL);
+        let (waits, expires_at) = match waits {
+            Waits::Consent(ticket) => (Inside::Consent(ticket.as_str().to_owned()), latest),
+            // However often its client comes back, a call ends.
+            Waits::Form(dialogue) => (
+                Inside::Form(dialogue.clone()),
+                latest.min(dialogue.began.plus(ASK_CALL_MAX)),
+            ),
+        };
         let content = Content {
             facts: canonical_digest(facts),
-            ticket: ticket.as_str().to_owned(),
+            waits,
             nonce: Digest::of(&random::<32>()?),
-            expires_at: now.plus(REQUEST_STATE_TTL),
+            expires_at,
         };
         let nonce: [u8; NONCE_LEN] = random()?;
         let mut sealed = serde_json::to_vec(&content).map_err(|_| StateError::Invalid)?;
@@ -113,13 +166,13 @@ impl RequestStates {
         Ok(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat()))
     }
 
-    /// Opens a state that came back with this call, once, and tells its question.
-    pub async fn open(
+    /// Reads a state that came back with this call. That it is good once is not looked at yet.
+    pub fn read(
         &self,
         text: &str,
         facts: &StateFacts,
         now: Timestamp,
-    ) -> Result<TicketId, StateError> {
+    ) -> Result<Carried, StateError> {
         let content = self.unsealed(text)?;
         if content.facts != canonical_digest(facts) {
             return Err(StateError::Foreign);
@@ -127,16 +180,41 @@ impl RequestStates {
         if content.expires_at <= now {
             return Err(StateError::Expired);
         }
-        let ticket = content.ticket.parse().map_err(|_| StateError::Invalid)?;
-        let first = self
-            .store
-            .consume_nonce(&facts.tenant, content.nonce, content.expires_at)
-            .await?;
-        if first {
-            Ok(ticket)
-        } else {
-            Err(StateError::Replayed)
+        let waits = match content.waits {
+            Inside::Consent(ticket) => {
+                Waits::Consent(ticket.parse().map_err(|_| StateError::Invalid)?)
+            }
+            Inside::Form(dialogue) => Waits::Form(dialogue),
+        };
+        Ok(Carried {
+            waits,
+            nonce: content.nonce,
+            expires_at: content.expires_at,
+        })
+    }
+
+    /// Takes a state, once, and tells what its call waits for.
+    pub async fn take(&self, tenant: &Tenant, carried: Carried) -> Result<Waits, StateError> {
+        let Carried {
+            waits,
+            nonce,
+            expires_at,
+        } = carried;
+        match self.store.consume_nonce(tenant, nonce, expires_at).await? {
+            true => Ok(waits),
+            false => Err(StateError::Replayed),
         }
+    }
+
+    /// Opens a state that came back with this call, once, and tells what its call waits for.
+    pub async fn open(
+        &self,
+        text: &str,
+        facts: &StateFacts,
+        now: Timestamp,
+    ) -> Result<Waits, StateError> {
+        let carried = self.read(text, facts, now)?;
+        self.take(&facts.tenant, carried).await
     }
 
     fn unsealed(&self, text: &str) -> Result<Content, StateError> {

@@ -1,3 +1,4 @@
+mod asked;
 mod bounds;
 mod changes;
 mod limits;

@@ -93,6 +93,7 @@ impl Import<'_> {
                 | "udp" | "udp-create-socket",
             ) => ImportClass::Stub,
             ("bailiwick:tool", "progress") => ImportClass::Capability(Kind::Progress),
+            ("bailiwick:tool", "ask") => ImportClass::Capability(Kind::Ask),
             ("bailiwick:tool", "log") => ImportClass::Ours(Ours::Log),
             ("bailiwick:tool", "types") => ImportClass::Ours(Ours::Types),
             _ => ImportClass::Unknown,
@@ -125,6 +126,10 @@ mod tests {
                 "bailiwick:tool/progress@0.1.3",
                 ImportClass::Capability(Kind::Progress),
             ),
+            (
+                "bailiwick:tool/ask@0.1.0",
+                ImportClass::Capability(Kind::Ask),
+            ),
         ] {
             assert_eq!(classify(import), class, "{import}");
         }
@@ -147,7 +152,7 @@ mod tests {
             "wasi:tls/types@0.2.0",
             "wasi_snapshot_preview1",
             "bailiwick:tool/log@0.2.0",
-            "bailiwick:tool/ask@0.1.0",
+            "bailiwick:tool/ask@0.2.0",
             "example:tool/host@0.1.0",
             "host",
             "",

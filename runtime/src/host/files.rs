@@ -184,7 +184,8 @@ impl Mounts {
                 count: 1,
                 ..Effect::default()
             };
-            meter.record(format!("files {} {}", files.access, files.mount), effect);
+            // That a folder is at hand is no effect; what is done in it is noticed where it is done.
+            meter.note(format!("files {} {}", files.access, files.mount), effect);
         }
         Ok(bound)
     }

@@ -3,7 +3,8 @@
 //! Names, counts and sizes; never a value that passed through.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sandbox::Effect;
 
@@ -14,12 +15,34 @@ const EFFECTS_BEYOND: &str = "beyond the limit of names";
 
 /// The effects of one call, shared by the host functions that it has.
 #[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<Mutex<BTreeMap<String, Effect>>>);
+pub struct Meter(Arc<Metered>);
+
+#[derive(Debug, Default)]
+struct Metered {
+    effects: Mutex<BTreeMap<String, Effect>>,
+    acted: AtomicBool,
+}
 
 impl Meter {
-    /// Adds `change` to what is known of `effect`, such as `http GET example.com`.
+    /// Adds `change` to what is known of `effect`, such as `http GET example.com`. From then on the call has acted.
     pub fn record(&self, effect: String, change: Effect) {
-        let mut effects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.act();
+        self.note(effect, change);
+    }
+
+    /// The call has, or may have, had an effect outside.
+    pub fn act(&self) {
+        self.0.acted.store(true, Ordering::Release);
+    }
+
+    /// Whether the call has had an effect outside, as far as can be told: rather too early than too late.
+    pub fn has_acted(&self) -> bool {
+        self.0.acted.load(Ordering::Acquire)
+    }
+
+    /// Adds `change` likewise, for what changes nothing outside: a call that begins again can do it again.
+    pub fn note(&self, effect: String, change: Effect) {
+        let mut effects = self.lock();
         let known = effects.len() < EFFECTS_MAX || effects.contains_key(&effect);
         let name = if known {
             effect
@@ -35,10 +58,12 @@ impl Meter {
 
     /// What happened so far.
     pub fn snapshot(&self) -> BTreeMap<String, Effect> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Effect>> {
+        let effects = &self.0.effects;
+        effects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,6 +88,19 @@ mod tests {
         assert_eq!(effects.len(), 1);
         assert_eq!(effects["http GET a.example"].count, 2);
         assert_eq!(effects["http GET a.example"].bytes_in, 6);
+    }
+
+    #[test]
+    fn a_call_has_acted_from_its_first_effect_on_and_not_by_what_it_says() {
+        let meter = Meter::default();
+        meter.note("progress".into(), once());
+        assert!(!meter.has_acted());
+        meter.record("http GET a.example".into(), Effect::default());
+        assert!(meter.clone().has_acted());
+        let meter = Meter::default();
+        meter.act();
+        assert!(meter.has_acted());
+        assert!(meter.snapshot().is_empty());
     }
 
     #[test]

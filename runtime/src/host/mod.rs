@@ -2,6 +2,7 @@
 //!
 //! Every host function has the same four steps: scope, limit, act, record. None of them knows a token, a rule or a consent.
 
+pub mod ask;
 pub mod clock;
 pub mod files;
 pub mod http;

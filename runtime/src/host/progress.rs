@@ -122,7 +122,7 @@ impl Reporter {
     }
 
     fn record(&self, refused: u64) {
-        self.meter.record(
+        self.meter.note(
             "progress".to_owned(),
             Effect {
                 count: 1,

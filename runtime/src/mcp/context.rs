@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use rmcp::RoleServer;
-use rmcp::model::{ErrorData, ProtocolVersion};
+use rmcp::model::{ElicitationCapability, ErrorData, ProtocolVersion};
 use rmcp::service::RequestContext;
 
 use super::edge::Admitted;
 use super::line::{Era, Said};
 use super::respond;
+use crate::dialogue::Reply;
 use crate::identity::Caller;
 
 /// What the edge found out. A request without it did not pass the edge and is refused.
@@ -39,6 +40,28 @@ pub(super) fn opens_urls(context: &RequestContext<RoleServer>) -> bool {
         .client_capabilities()
         .and_then(|capabilities| capabilities.elicitation)
         .is_some_and(|elicitation| elicitation.url.is_some())
+}
+
+/// Whether this very request says that its client can show forms (P21).
+pub(super) fn shows_forms(context: &RequestContext<RoleServer>) -> bool {
+    context
+        .client_capabilities()
+        .and_then(|capabilities| capabilities.elicitation)
+        .is_some_and(|elicitation| has_forms(&elicitation))
+}
+
+/// MCP 2025-11-25, client features, elicitation: an empty declaration means forms, as it did before there were links.
+pub(super) fn has_forms(elicitation: &ElicitationCapability) -> bool {
+    elicitation.form.is_some() || elicitation.url.is_none()
+}
+
+/// What a client says that its user answered to a form.
+pub(super) fn replied(answer: &serde_json::Value) -> Option<Reply> {
+    Some(match said(answer)? {
+        Said::Accepted => Reply::Submitted(answer.get("content")?.clone()),
+        Said::Declined => Reply::Declined,
+        Said::Cancelled => Reply::Cancelled,
+    })
 }
 
 /// What a client says that its user did with a question.

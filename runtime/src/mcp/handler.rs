@@ -22,14 +22,16 @@ use rmcp::{RoleServer, ServerHandler};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{admitted, era, is_traceparent, opens_urls, said, verified};
+use super::context::{
+    admitted, era, has_forms, is_traceparent, opens_urls, replied, said, shows_forms, verified,
+};
 use super::edge::Admitted;
 use super::line::{Answer, Call, EdgeRefusal, Era, Line, Listed, Said};
 use super::listing;
-use super::progress::forward;
+use super::progress::{Reached, forward};
 use super::respond::{self, Shown, Wire};
 use super::running::Running;
-use super::sessions::{Ask, Asked, Negotiated, Sessions, Within};
+use super::sessions::{Ask, Asked, Filled, Negotiated, Sessions, Within};
 use crate::clock::SharedClock;
 use crate::identity::Caller;
 use crate::ids::ToolName;
@@ -151,6 +153,10 @@ impl Handler {
             // 2025-06-18 has no links, whatever its client says.
             opens_urls: *version == ProtocolVersion::V_2025_11_25
                 && elicitation.is_some_and(|elicitation| elicitation.url.is_some()),
+            // And forms alone.
+            shows_forms: elicitation.is_some_and(|elicitation| {
+                *version == ProtocolVersion::V_2025_06_18 || has_forms(elicitation)
+            }),
         };
         if let Some(within) = &admitted.within {
             sessions.end(caller, within.session());
@@ -169,37 +175,58 @@ impl Handler {
         progress: Option<(ProgressToken, Peer<RoleServer>)>,
         within: Option<&Within>,
     ) -> Answer {
-        let Some(within) = within.filter(|within| within.opens_urls()) else {
-            return self.ask(call, caller, progress).await;
+        let mut reached = Reached::default();
+        let Some(within) = within else {
+            return self.ask(call, caller, progress, &mut reached).await;
         };
         let mut asks = 0;
         loop {
             let mut again = call.clone();
-            let answer = self.ask(call, Arc::clone(&caller), progress.clone()).await;
-            let Answer::ConsentNeeded {
-                url,
-                message,
-                state,
-                ticket,
-            } = &answer
-            else {
-                return answer;
-            };
-            if asks == ASKS_MAX {
-                return answer;
-            }
-            asks += 1;
-            let ask = Ask {
-                url,
-                message,
-                ticket,
-            };
-            let line = self.0.line.as_ref();
-            again.said = match within.ask(ask, line, &caller, &again.cancel).await {
-                Asked::Decided => Some(Said::Accepted),
-                Asked::Dismissed(said) => Some(said),
-                Asked::Unanswered => return answer,
-                Asked::Gone => return Answer::Cancelled,
+            let progress = progress.clone();
+            let answer = self
+                .ask(call, Arc::clone(&caller), progress, &mut reached)
+                .await;
+            let state = match &answer {
+                Answer::ConsentNeeded {
+                    url,
+                    message,
+                    state,
+                    ticket,
+                } if within.opens_urls() && asks < ASKS_MAX => {
+                    asks += 1;
+                    let ask = Ask {
+                        url,
+                        message,
+                        ticket,
+                    };
+                    let line = self.0.line.as_ref();
+                    again.said = match within.ask(ask, line, &caller, &again.cancel).await {
+                        Asked::Decided => Some(Said::Accepted),
+                        Asked::Dismissed(said) => Some(said),
+                        Asked::Unanswered => return answer,
+                        Asked::Gone => return Answer::Cancelled,
+                    };
+                    again.replied = None;
+                    state
+                }
+                // The line counts the runs of a call that asks.
+                Answer::FormNeeded {
+                    message,
+                    schema,
+                    state,
+                } => {
+                    let Some(form) = respond::form(message, schema) else {
+                        return answer;
+                    };
+                    again.replied = match within.fill(form, &caller, &again.cancel).await {
+                        Filled::Replied(reply) => reply,
+                        Filled::Unanswered => return answer,
+                        Filled::Gone => return Answer::Cancelled,
+                    };
+                    again.said = None;
+                    state
+                }
+                _ => return answer,
             };
             again.request_state = Some(state.clone());
             call = again;
@@ -212,6 +239,7 @@ impl Handler {
         mut call: Call,
         caller: Arc<Caller>,
         progress: Option<(ProgressToken, Peer<RoleServer>)>,
+        reached: &mut Reached,
     ) -> Answer {
         let request = call.request.id;
         let fault = move |panic: Box<dyn Any + Send>| {
@@ -233,7 +261,7 @@ impl Handler {
                 ended.cancel();
                 answer.unwrap_or_else(fault)
             },
-            forward(steps, &peer, token, &ended),
+            forward(steps, &peer, token, &ended, reached),
         );
         answer
     }
@@ -299,10 +327,14 @@ impl ServerHandler for Handler {
         let era = era(&context);
         let caller = verified(admitted)?;
         let within = admitted.within.as_ref();
-        let can_open_urls = match era {
-            Era::Modern => opens_urls(&context),
-            Era::Legacy => within.is_some_and(Within::opens_urls),
+        let (can_open_urls, can_show_forms) = match era {
+            Era::Modern => (opens_urls(&context), shows_forms(&context)),
+            Era::Legacy => (
+                within.is_some_and(Within::opens_urls),
+                within.is_some_and(Within::shows_forms),
+            ),
         };
+        let responses = request.input_responses.as_ref();
         let Ok(tool) = request.name.parse::<ToolName>() else {
             let refusal = EdgeRefusal::ToolName;
             self.0.line.refused_at_edge(&admitted.facts, &refusal);
@@ -321,11 +353,10 @@ impl ServerHandler for Handler {
             request: admitted.facts.clone(),
             era,
             can_open_urls,
+            can_show_forms,
             request_state: request.request_state,
-            said: request
-                .input_responses
-                .as_ref()
-                .and_then(|answers| said(answers.get(respond::CONSENT_KEY)?)),
+            said: responses.and_then(|answers| said(answers.get(respond::CONSENT_KEY)?)),
+            replied: responses.and_then(|answers| replied(answers.get(respond::FORM_KEY)?)),
             traceparent: context
                 .meta
                 .get_traceparent()

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::catalog::{Annotations, Tool};
 use crate::consent::TicketId;
+use crate::dialogue;
 pub use crate::host::progress::Progress;
 use crate::identity::{BearerToken, Caller, PublicError};
 use crate::ids::ToolName;
@@ -144,10 +145,14 @@ pub struct Call {
     pub era: Era,
     /// Whether the client said, on this very request or when its session began, that it can show its user a link.
     pub can_open_urls: bool,
+    /// Whether the client said likewise that it can show its user a form.
+    pub can_show_forms: bool,
     /// The state of an earlier answer, given back. Attacker-controlled until it is opened.
     pub request_state: Option<String>,
     /// What the client says that its user did with the link. A bare claim: it may end a call, it never makes a consent.
     pub said: Option<Said>,
+    /// What the client says that its user answered to a form of the tool. Data for the tool, held against the form first.
+    pub replied: Option<dialogue::Reply>,
     /// W3C trace context, well formed and otherwise untrusted.
     pub traceparent: Option<String>,
     /// Where progress goes; none when the caller did not ask for it.
@@ -189,6 +194,17 @@ pub enum Answer {
         /// The question, by which a call that waits looks for its decision.
         ticket: TicketId,
     },
+    /// The tool asks its user something.
+    FormNeeded {
+        /// The tool and what it asks. The question itself was written by the tool.
+        message: String,
+        /// The text of the JSON Schema of the form.
+        schema: String,
+        /// Sealed; comes back with the retry.
+        state: String,
+    },
+    /// The state that came with the call was changed, or is not ours.
+    BadState,
     /// The arguments need scopes that the token lacks.
     NotScoped(NotScoped),
     /// The call needs a stronger or a fresher sign-in.

@@ -15,20 +15,35 @@ use crate::limits::PROGRESS_MESSAGES_MAX;
 /// How long an answer waits for progress that a client does not read.
 const PROGRESS_DRAIN_MAX: Duration = Duration::from_secs(1);
 
+/// What a client was told of one request so far. A call that asks its user runs again, under the same token.
+#[derive(Debug)]
+pub(super) struct Reached {
+    last: f64,
+    sent: usize,
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self {
+            last: f64::NEG_INFINITY,
+            sent: 0,
+        }
+    }
+}
+
 /// Sends progress on until the call has ended; all that was sent before its end goes out before its answer (P44).
 pub(super) async fn forward(
     mut steps: mpsc::Receiver<Progress>,
     peer: &Peer<RoleServer>,
     token: ProgressToken,
     ended: &CancellationToken,
+    reached: &mut Reached,
 ) {
     let unread = async {
         ended.cancelled().await;
         tokio::time::sleep(PROGRESS_DRAIN_MAX).await;
     };
     let mut unread = pin!(unread);
-    let mut last = f64::NEG_INFINITY;
-    let mut sent = 0;
     loop {
         let step = tokio::select! {
             biased;
@@ -36,11 +51,13 @@ pub(super) async fn forward(
             () = ended.cancelled() => None,
         };
         let Some(step) = step else { return };
-        if !(step.progress.is_finite() && step.progress > last) || sent == PROGRESS_MESSAGES_MAX {
+        if !(step.progress.is_finite() && step.progress > reached.last)
+            || reached.sent == PROGRESS_MESSAGES_MAX
+        {
             continue;
         }
-        last = step.progress;
-        sent += 1;
+        reached.last = step.progress;
+        reached.sent += 1;
         let mut message = ProgressNotificationParam::new(token.clone(), step.progress);
         message.total = step.total.filter(|total| total.is_finite());
         message.message = step

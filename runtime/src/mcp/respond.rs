@@ -8,9 +8,9 @@ use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use rmcp::model::{
-    CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, ElicitRequestParams, ErrorCode,
-    ErrorData, Implementation, InputRequest, InputRequests, InputRequiredResult, JsonRpcError,
-    MetaObject, RequestId,
+    CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, ElicitRequestParams,
+    ElicitationSchema, ErrorCode, ErrorData, Implementation, InputRequest, InputRequests,
+    InputRequiredResult, JsonRpcError, MetaObject, RequestId,
 };
 use serde_json::json;
 use url::Url;
@@ -22,6 +22,8 @@ use super::message::VERSIONS;
 
 /// The key under which the consent page is asked for; the retry answers under the same key.
 pub(super) const CONSENT_KEY: &str = "consent";
+/// The key of a form of the tool.
+pub(super) const FORM_KEY: &str = "form";
 
 /// Result metadata: who serves (P5).
 const SERVER_INFO_META: &str = "io.modelcontextprotocol/serverInfo";
@@ -87,7 +89,7 @@ impl Wire {
                 ticket: _,
             } => match (era, can_open_urls) {
                 (Era::Modern, true) => {
-                    let mut asked = input_required(&url, message, state);
+                    let mut asked = input_required(CONSENT_KEY, link(&url, &message), state);
                     asked.meta = self.meta(era);
                     return Shown::Result(asked.into());
                 }
@@ -97,6 +99,22 @@ impl Wire {
                     "{message}\n\nOpen this link, decide there, and then call the tool again:\n{url}"
                 )),
             },
+            Answer::FormNeeded {
+                message,
+                schema,
+                state,
+            } => match (era, form(&message, &schema)) {
+                (Era::Modern, Some(question)) => {
+                    let mut asked = input_required(FORM_KEY, question, state);
+                    asked.meta = self.meta(era);
+                    return Shown::Result(asked.into());
+                }
+                // A legacy client was asked in its session, and nobody answered.
+                (Era::Modern, None) | (Era::Legacy, _) => tool_error(
+                    "the tool asked its user something, and there was no answer, so it was stopped",
+                ),
+            },
+            Answer::BadState => return Shown::Error(bad_state()),
             Answer::NotScoped(missing) => return Shown::Http(EdgeRefusal::NotScoped(missing)),
             Answer::WeakSignIn(weak) => return Shown::Http(EdgeRefusal::WeakSignIn(weak)),
             Answer::Busy => return Shown::Http(EdgeRefusal::Busy),
@@ -303,6 +321,14 @@ pub(super) fn unknown_tool() -> ErrorData {
     ErrorData::invalid_params("unknown tool", None)
 }
 
+/// A state that we did not give out (P22): whoever changed it is no model that could mend it.
+fn bad_state() -> ErrorData {
+    ErrorData::invalid_params(
+        "the request state was changed or is not ours; call the tool again without it",
+        None,
+    )
+}
+
 /// A cursor that we did not give out.
 pub(super) fn bad_cursor() -> ErrorData {
     ErrorData::invalid_params("unknown cursor", None)
@@ -371,15 +397,31 @@ fn with_meta(mut result: CallToolResult, meta: Option<MetaObject>) -> CallToolRe
 }
 
 /// One question in URL mode (P26); what the user decides there is looked up by us when the client comes back.
-fn input_required(url: &Url, message: String, state: String) -> InputRequiredResult {
-    let params = ElicitRequestParams::UrlElicitationParams {
+fn link(url: &Url, message: &str) -> ElicitRequestParams {
+    ElicitRequestParams::UrlElicitationParams {
         meta: None,
-        message: content::clean(&message).into_owned(),
+        message: content::clean(message).into_owned(),
         url: url.as_str().to_owned(),
         elicitation_id: String::new(),
-    };
+    }
+}
+
+/// A form of a tool (P25). None where its schema is none that the SDK can send, which was seen before it came this far.
+pub(super) fn form(message: &str, schema: &str) -> Option<ElicitRequestParams> {
+    let requested_schema: ElicitationSchema = serde_json::from_str(schema)
+        .inspect_err(|_| tracing::error!("a form that was taken cannot be written"))
+        .ok()?;
+    Some(ElicitRequestParams::FormElicitationParams {
+        meta: None,
+        message: content::clean(message).into_owned(),
+        requested_schema,
+    })
+}
+
+/// One question under its key; the call comes back with the answer and the state.
+fn input_required(key: &str, params: ElicitRequestParams, state: String) -> InputRequiredResult {
     let question = InputRequest::Elicitation(ElicitRequest::new(params));
-    let questions = InputRequests::from([(CONSENT_KEY.to_owned(), question)]);
+    let questions = InputRequests::from([(key.to_owned(), question)]);
     InputRequiredResult::new(Some(questions), Some(state))
 }
 

@@ -55,7 +55,8 @@ impl Ceilings {
                     | Capability::Files(_)
                     | Capability::Clock
                     | Capability::Progress
-                    | Capability::Data(_),
+                    | Capability::Data(_)
+                    | Capability::Ask,
                     _,
                 ) => true,
             }

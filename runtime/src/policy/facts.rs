@@ -204,7 +204,7 @@ fn wanted(tool: &Tool, capability: &Capability) -> Result<Entity, String> {
             ("folder", text(files.path.to_string())),
         ]),
         Capability::Data(class) => fields.push(("class", text(class.as_str()))),
-        Capability::Clock | Capability::Progress => {}
+        Capability::Clock | Capability::Progress | Capability::Ask => {}
     }
     entity(
         capability_uid(capability)?,

@@ -10,7 +10,7 @@ use wasmtime_wasi_http::RequestOptions;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
 
-use super::bindings::bailiwick::tool::progress;
+use super::bindings::bailiwick::tool::{ask, progress};
 use super::state::State;
 
 /// A function was reached whose resource no guest can have.
@@ -33,6 +33,23 @@ impl progress::Host for NoProgress {
         _message: Option<String>,
     ) -> Result<(), progress::ProgressError> {
         Err(progress::ProgressError::Denied)
+    }
+}
+
+/// Questions without the grant.
+pub(super) struct NoAsk;
+
+impl HasData for NoAsk {
+    type Data<'a> = Self;
+}
+
+impl ask::Host for NoAsk {
+    fn form(
+        &mut self,
+        _message: String,
+        _schema: String,
+    ) -> wasmtime::Result<Result<ask::Answer, ask::AskError>> {
+        Ok(Err(ask::AskError::Denied))
     }
 }
 

@@ -11,6 +11,11 @@ use super::outcome::Ending;
 #[error("the deadline of the call passed")]
 pub(super) struct OutOfTime;
 
+/// A question ended the run; what it was stands in the store.
+#[derive(Debug, thiserror::Error)]
+#[error("the run ended with a question")]
+pub(super) struct RunEnded;
+
 /// The ending behind an error of the engine. `refused` says whether the guest was refused memory or table space.
 pub(super) fn of(error: &wasmtime::Error, refused: bool) -> Ending {
     if error.is::<OutOfTime>() {

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::p2::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use super::bindings::bailiwick::tool;
-use super::denied::{NoProgress, NoSockets, link_no_http, link_socket_methods};
+use super::denied::{NoAsk, NoProgress, NoSockets, link_no_http, link_socket_methods};
 use super::state::State;
 use crate::capability::{CapabilitySet, Kind};
 use crate::engine::parse;
@@ -49,6 +49,7 @@ fn bit(kind: Kind) -> u8 {
         Kind::Progress => 8,
         // No interface: it is kept on the way in and on the way out.
         Kind::Data => 0,
+        Kind::Ask => 16,
     }
 }
 
@@ -130,7 +131,7 @@ fn interface(
         },
         "wasi:random" => wasi_random(l, interface)?,
         "wasi:filesystem" => match interface {
-            "types" => filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem),
+            "types" => filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::files),
             "preopens" => {
                 filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)
             }
@@ -154,6 +155,10 @@ fn interface(
                 tool::progress::add_to_linker::<_, HasSelf<State>>(l, |state| state)
             }
             "progress" => tool::progress::add_to_linker::<_, NoProgress>(l, |_| NoProgress),
+            "ask" if granted.has(Kind::Ask) => {
+                tool::ask::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+            }
+            "ask" => tool::ask::add_to_linker::<_, NoAsk>(l, |_| NoAsk),
             _ => return None,
         },
         _ => return None,

@@ -35,6 +35,7 @@ use crate::capability::CapabilitySet;
 use crate::catalog::Package;
 use crate::catalog::manifest::Wishes;
 use crate::clock::SharedClock;
+use crate::dialogue::Asking;
 use crate::engine::WasmEngine;
 use crate::grant::GrantSet;
 use crate::host::files::Mounts;
@@ -78,6 +79,8 @@ pub struct RunContext {
     pub deadline: Duration,
     /// Who hears of its progress.
     pub progress: Option<mpsc::Sender<Progress>>,
+    /// What it may ask its user, and what it was answered in the runs before this one.
+    pub asking: Asking,
     /// Ends it when the caller goes away.
     pub cancel: CancellationToken,
     /// The time that it sees: once, or with `clock` as often as it looks.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::dialogue::Asked;
 use crate::protect::Class;
 
 /// How one call in the sandbox ended and what it took.
@@ -41,6 +42,10 @@ pub enum Ending {
     ReplyInvalid(String),
     /// The reply holds data that may not be shown and cannot be masked.
     ReplyWithheld(String),
+    /// The guest asks its user something; the call goes on when that is answered, in another run.
+    Asked(Box<Asked>),
+    /// The guest asked something else than in the run before, to which the answers belong.
+    AskedOtherwise,
     /// The caller went away.
     Cancelled,
     /// The consents under which it ran were revoked.
@@ -66,6 +71,8 @@ impl Ending {
             Self::ReplyTooLarge => "reply-too-large",
             Self::ReplyInvalid(_) => "reply-invalid",
             Self::ReplyWithheld(_) => "reply-withheld",
+            Self::Asked(_) => "asked-user",
+            Self::AskedOtherwise => "asked-otherwise",
             Self::Cancelled => "cancelled",
             Self::Revoked => "revoked",
             Self::Overloaded => "overloaded",

@@ -12,7 +12,7 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::bindings::ToolPre;
-use super::ending::{self, OutOfTime};
+use super::ending::{self, OutOfTime, RunEnded};
 use super::glue::stdio::Lines;
 use super::limits::Limits;
 use super::link::{self, LinkError};
@@ -23,7 +23,9 @@ use super::{RunContext, Sandbox, Target};
 use crate::capability::{Access, Capability, CapabilitySet, Files};
 use crate::catalog::manifest::Wishes;
 use crate::clock::Timestamp;
+use crate::dialogue::Asking;
 use crate::grant::Holder;
+use crate::host::ask::{Asker, RunEnds};
 use crate::host::clock::CallClock;
 use crate::host::files::{BindError, Bound};
 use crate::host::log::{Log, Source};
@@ -152,8 +154,10 @@ impl Sandbox {
             &context.cancel,
         )
         .await;
-        let state = store.data();
+        let state = store.data_mut();
+        let ends = state.run_ends.take();
         let (ending, reply_bytes) = match returned {
+            Err(Halt::Broke(error)) if error.is::<RunEnded>() => (asked(ends), 0),
             Ok(returned) => reply::ending(returned, target.structured),
             Err(halt) => (halt.ending(target.tool, state.limits.refused()), 0),
         };
@@ -185,8 +189,12 @@ impl Sandbox {
             None,
             Limits::new(&Wishes::default()),
             log,
-            Reporter::new(None, Meter::default(), self.safeguard.clone()),
+            (
+                Reporter::new(None, Meter::default(), self.safeguard.clone()),
+                Asker::new(Asking::default(), Meter::default()),
+            ),
             nothing.clone(),
+            None,
         );
         let mut store = self.store(state, deadline);
         let described = supervise(
@@ -232,7 +240,8 @@ impl Sandbox {
                 Capability::Http(_)
                 | Capability::Clock
                 | Capability::Progress
-                | Capability::Data(_) => None,
+                | Capability::Data(_)
+                | Capability::Ask => None,
             })
             .collect();
         if files.is_empty() {
@@ -265,13 +274,19 @@ impl Sandbox {
         let mut scopes = Vec::new();
         let mut clock = None;
         let mut listener = None;
+        let mut asking = Asking::default();
+        let mut writes = None;
         for capability in granted.iter() {
             match capability {
                 Capability::Http(http) => scopes.push((http.clone(), standing.of(capability))),
                 Capability::Clock => clock = Some(CallClock::running(context.clock.clone())),
                 Capability::Progress => listener = context.progress.clone(),
-                // What it says of arguments and replies is kept outside of the sandbox.
+                Capability::Files(files) if files.access == Access::Write => {
+                    writes = Some(meter.clone());
+                }
+                // What data says of arguments and replies is kept outside of the sandbox.
                 Capability::Files(_) | Capability::Data(_) => {}
+                Capability::Ask => asking = context.asking.clone(),
             }
         }
         let log = Log::new(target.tool, self.safeguard.clone());
@@ -286,8 +301,12 @@ impl Sandbox {
             hooks,
             Limits::new(target.wishes),
             log,
-            Reporter::new(listener, meter.clone(), self.safeguard.clone()),
+            (
+                Reporter::new(listener, meter.clone(), self.safeguard.clone()),
+                Asker::new(asking, meter.clone()),
+            ),
             standing.clone(),
+            writes,
         ))
     }
 
@@ -391,6 +410,16 @@ fn panic_text(payload: &(dyn Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned());
     reply::cut(text.unwrap_or_default(), 1024)
+}
+
+/// The ending of a run that a question ended.
+fn asked(ends: Option<RunEnds>) -> Ending {
+    match ends {
+        Some(RunEnds::Asked(asked)) => Ending::Asked(asked),
+        Some(RunEnds::Otherwise) => Ending::AskedOtherwise,
+        // Only our own host function says that a question ended a run, and it leaves the question behind.
+        None => Ending::Fault("a run ended with a question that is not there".to_owned()),
+    }
 }
 
 fn fault(tool: &str, error: &(dyn std::error::Error + 'static)) -> Ending {

@@ -3,13 +3,18 @@
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::filesystem::{WasiFilesystemCtxView, WasiFilesystemView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::bindings::bailiwick::tool::{log, progress, types};
+use super::bindings::bailiwick::tool::{ask, log, progress, types};
+use super::ending::RunEnded;
 use super::glue::http::Closed;
 use super::limits::Limits;
+use crate::dialogue::Answer;
+use crate::host::ask::{AskError, Asker, RunEnds, Unanswered};
 use crate::host::log::{Level, Log};
+use crate::host::meter::Meter;
 use crate::host::progress::{Progress, ProgressError, Reporter};
 use crate::limits::{HTTP_FIELDS_BYTES_MAX, RESOURCES_MAX};
 use crate::revocation::Standing;
@@ -21,9 +26,14 @@ pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) log: Log,
     pub(super) reporter: Reporter,
+    pub(super) asker: Asker,
+    /// With what question the run ended, if it did.
+    pub(super) run_ends: Option<RunEnds>,
     /// Ticks for which the guest has computed.
     pub(super) ticks: u64,
     standing: Standing,
+    /// What notices when the guest touches a folder in which it may write; none where there is no such folder.
+    writes: Option<Meter>,
     /// What a guest finds its handles in once it must stop: nothing, and no room.
     nothing: ResourceTable,
     http: WasiHttpCtx,
@@ -38,8 +48,9 @@ impl State {
         hooks: Option<Box<dyn WasiHttpHooks>>,
         limits: Limits,
         log: Log,
-        reporter: Reporter,
+        (reporter, asker): (Reporter, Asker),
         standing: Standing,
+        writes: Option<Meter>,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
@@ -53,13 +64,27 @@ impl State {
             limits,
             log,
             reporter,
+            asker,
+            run_ends: None,
             ticks: 0,
             standing,
+            writes,
             nothing,
             http,
             hooks,
             closed: Closed,
         }
+    }
+}
+
+impl State {
+    /// Where every function on files and folders comes through, those of looking around among them: which of them writes is not
+    /// told apart, so that none is forgotten.
+    pub(super) fn files(&mut self) -> WasiFilesystemCtxView<'_> {
+        if let Some(meter) = &self.writes {
+            meter.act();
+        }
+        self.filesystem()
     }
 }
 
@@ -124,5 +149,29 @@ impl progress::Host for State {
                 ProgressError::Invalid(why) => progress::ProgressError::Invalid(why.to_owned()),
                 ProgressError::TooMany => progress::ProgressError::TooMany,
             })
+    }
+}
+
+/// Linked where `ask` is granted.
+impl ask::Host for State {
+    fn form(
+        &mut self,
+        message: String,
+        schema: String,
+    ) -> wasmtime::Result<Result<ask::Answer, ask::AskError>> {
+        match self.asker.ask(&message, &schema) {
+            Ok(Answer::Submitted(text)) => Ok(Ok(ask::Answer::Submitted(text))),
+            Ok(Answer::Declined) => Ok(Ok(ask::Answer::Declined)),
+            Ok(Answer::Cancelled) => Ok(Ok(ask::Answer::Cancelled)),
+            Err(Unanswered::Refused(error)) => Ok(Err(match error {
+                AskError::Unavailable => ask::AskError::Unavailable,
+                AskError::Invalid(why) => ask::AskError::Invalid(why),
+                AskError::TooMany => ask::AskError::TooMany,
+            })),
+            Err(Unanswered::Ends(ends)) => {
+                self.run_ends = Some(ends);
+                Err(RunEnded.into())
+            }
+        }
     }
 }

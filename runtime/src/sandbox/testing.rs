@@ -13,6 +13,7 @@ use super::{Outcome, RunContext, Sandbox, Services, Target};
 use crate::capability::CapabilitySet;
 use crate::catalog::manifest::Wishes;
 use crate::clock::{ManualClock, Timestamp};
+use crate::dialogue::Asking;
 use crate::engine;
 use crate::grant::Holder;
 use crate::host::files::Mounts;
@@ -109,6 +110,7 @@ pub(crate) fn context() -> RunContext {
     RunContext {
         deadline: Duration::from_secs(10),
         progress: None,
+        asking: Asking::default(),
         cancel: CancellationToken::new(),
         clock: Arc::new(ManualClock::new(BEGIN)),
     }

@@ -315,13 +315,15 @@ fn meaning(w: &Meanings, capability: &Capability) -> &'static str {
         (Tier::T0, _) => w.nothing,
         (Tier::T1, Capability::Http(_)) => w.reads_web,
         (Tier::T1 | Tier::T2, Capability::Data(_)) => w.given_data,
-        (Tier::T1, Capability::Files(_) | Capability::Clock | Capability::Progress) => {
-            w.reads_files
-        }
+        (
+            Tier::T1,
+            Capability::Files(_) | Capability::Clock | Capability::Progress | Capability::Ask,
+        ) => w.reads_files,
         (Tier::T2, Capability::Http(_)) => w.writes_web,
-        (Tier::T2, Capability::Files(_) | Capability::Clock | Capability::Progress) => {
-            w.writes_files
-        }
+        (
+            Tier::T2,
+            Capability::Files(_) | Capability::Clock | Capability::Progress | Capability::Ask,
+        ) => w.writes_files,
         (Tier::T3, _) => w.harms,
     }
 }

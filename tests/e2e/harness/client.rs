@@ -44,6 +44,7 @@ pub struct Caller {
     pub token: String,
     pub era: Era,
     opens_links: bool,
+    shows_forms: bool,
 }
 
 impl Caller {
@@ -55,12 +56,19 @@ impl Caller {
             token: server.token(user, json!({})),
             era: Era::Modern,
             opens_links: true,
+            shows_forms: true,
         }
     }
 
     /// By a client that cannot show its user a link.
     pub fn without_links(mut self) -> Self {
         self.opens_links = false;
+        self
+    }
+
+    /// By a client that cannot show its user a form.
+    pub fn without_forms(mut self) -> Self {
+        self.shows_forms = false;
         self
     }
 
@@ -104,13 +112,15 @@ impl Caller {
         let request = match self.era {
             Era::Legacy => request.header("mcp-protocol-version", LEGACY),
             Era::Modern => {
-                let elicitation = match self.opens_links {
-                    true => json!({"url": {}, "form": {}}),
-                    false => json!({"form": {}}),
+                let capabilities = match (self.opens_links, self.shows_forms) {
+                    (true, true) => json!({"elicitation": {"url": {}, "form": {}}}),
+                    (true, false) => json!({"elicitation": {"url": {}}}),
+                    (false, true) => json!({"elicitation": {"form": {}}}),
+                    (false, false) => json!({}),
                 };
                 params["_meta"] = json!({
                     "io.modelcontextprotocol/protocolVersion": MODERN,
-                    "io.modelcontextprotocol/clientCapabilities": {"elicitation": elicitation},
+                    "io.modelcontextprotocol/clientCapabilities": capabilities,
                     "io.modelcontextprotocol/clientInfo": {"name": "e2e", "version": "1"},
                 });
                 let request = request
@@ -143,6 +153,29 @@ impl Caller {
             "arguments": arguments,
             "requestState": asked.state(),
             "inputResponses": {"consent": {"action": said}},
+        });
+        self.send("tools/call", params).await
+    }
+
+    /// Calls a tool again with this answer to the form that the last call asked for.
+    pub async fn fill(&self, tool: &str, arguments: Value, asked: &Answer, said: Value) -> Answer {
+        self.fill_with(tool, arguments, &asked.state(), json!({"form": said}))
+            .await
+    }
+
+    /// Calls a tool again with this state and these answers.
+    pub async fn fill_with(
+        &self,
+        tool: &str,
+        arguments: Value,
+        state: &str,
+        responses: Value,
+    ) -> Answer {
+        let params = json!({
+            "name": tool,
+            "arguments": arguments,
+            "requestState": state,
+            "inputResponses": responses,
         });
         self.send("tools/call", params).await
     }
@@ -267,6 +300,12 @@ impl Answer {
         words
             .find(|word| word.contains("/consent/"))
             .map(str::to_owned)
+    }
+
+    /// The message of the form that the client is asked to show.
+    pub fn form(&self) -> Option<String> {
+        let form = &self.result()["inputRequests"]["form"]["params"];
+        form["message"].as_str().map(str::to_owned)
     }
 
     /// What the client is asked to bring back.

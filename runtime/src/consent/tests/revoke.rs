@@ -126,7 +126,7 @@ async fn the_one_call_of_a_consent_can_be_stopped_while_it_may_run_and_not_later
 
     let decided = world.given(&notes(), &[(WRITE, Choice::Once)]).await;
     world.confirm(json!({}), &notes()).await.unwrap();
-    world.clock.advance(crate::limits::CALL_WALL_MAX);
+    world.clock.advance(crate::limits::LAST_CALL_MAX);
     let late = world
         .consents
         .revoke(&user, decided.records[0], world.now());

@@ -1,4 +1,9 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
+use crate::dialogue::{Answer, Answered, Dialogue};
+use crate::limits::{ASK_ANSWER_BYTES_MAX, ASK_CALL_MAX, ASK_QUESTIONS_MAX, NEEDS_PER_PACKAGE_MAX};
 
 fn facts(name: &str) -> StateFacts {
     StateFacts {
@@ -24,7 +29,7 @@ async fn p22_p23_h5_a_state_comes_back_once_and_in_time() {
     let text = states.seal(&facts("alice"), &ticket, NOW).unwrap();
     assert!(!text.contains("alice") && !text.contains(ticket.as_str()));
     let opened = states.open(&text, &facts("alice"), NOW).await.unwrap();
-    assert_eq!(opened, ticket);
+    assert_eq!(opened, Waits::Consent(ticket.clone()));
     let again = states.open(&text, &facts("alice"), NOW).await;
     assert!(matches!(again, Err(StateError::Replayed)), "{again:?}");
     let text = states.seal(&facts("alice"), &ticket, NOW).unwrap();
@@ -83,7 +88,13 @@ async fn p22_p31_a_changed_state_is_refused() {
             "{at}: {refused:?}"
         );
     }
-    for bad in ["", "x", "AAAA", &text[..text.len() - 4], &"A".repeat(5_000)] {
+    for bad in [
+        "",
+        "x",
+        "AAAA",
+        &text[..text.len() - 4],
+        &"A".repeat(100_000),
+    ] {
         let refused = states.open(bad, &facts("alice"), NOW).await;
         assert!(matches!(refused, Err(StateError::Invalid)), "{refused:?}");
     }
@@ -92,5 +103,62 @@ async fn p22_p31_a_changed_state_is_refused() {
     assert!(
         matches!(elsewhere, Err(StateError::Invalid)),
         "{elsewhere:?}"
+    );
+}
+
+fn dialogue(answer: &str) -> Dialogue {
+    Dialogue {
+        answered: vec![Answered {
+            question: Digest::of(b"question"),
+            answer: Answer::Submitted(answer.to_owned()),
+        }],
+        waits: Digest::of(b"another"),
+        began: NOW,
+        runs: 2,
+        used: vec![Uuid::now_v7()],
+    }
+}
+
+#[tokio::test]
+async fn p22_p23_answers_travel_sealed_and_come_back_once_to_the_same_call() {
+    let (_world, states, _) = states().await;
+    let form = Waits::Form(Box::new(dialogue("hush-hush")));
+    let seal = || states.seal_waiting(&facts("alice"), &form, NOW).unwrap();
+    let text = seal();
+    let readable = URL_SAFE_NO_PAD.decode(&text).unwrap();
+    assert!(!String::from_utf8_lossy(&readable).contains("hush"));
+    let foreign = states.open(&text, &facts("bob"), NOW).await;
+    assert!(matches!(foreign, Err(StateError::Foreign)), "{foreign:?}");
+    let opened = states.open(&text, &facts("alice"), NOW).await.unwrap();
+    assert_eq!(opened, form);
+    let again = states.open(&text, &facts("alice"), NOW).await;
+    assert!(matches!(again, Err(StateError::Replayed)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_asks_ends_however_often_its_client_comes_back() {
+    let (_world, states, _) = states().await;
+    let form = Waits::Form(Box::new(dialogue("x")));
+    // Sealed a second before the call must have ended.
+    let last = Timestamp(NOW.plus(ASK_CALL_MAX).0 - 1_000);
+    let text = states.seal_waiting(&facts("alice"), &form, last).unwrap();
+    assert!(states.read(&text, &facts("alice"), last).is_ok());
+    let late = states.read(&text, &facts("alice"), NOW.plus(ASK_CALL_MAX));
+    assert!(matches!(late, Err(StateError::Expired)), "{late:?}");
+}
+
+#[tokio::test]
+async fn the_largest_answers_of_a_call_fit_into_a_state() {
+    let (_world, states, _) = states().await;
+    // Every byte of it is escaped once more in the state.
+    let worst = "\"".repeat(ASK_ANSWER_BYTES_MAX);
+    let mut largest = dialogue(&worst);
+    largest.answered = vec![largest.answered[0].clone(); ASK_QUESTIONS_MAX];
+    largest.used = vec![Uuid::now_v7(); NEEDS_PER_PACKAGE_MAX];
+    let form = Waits::Form(Box::new(largest));
+    let text = states.seal_waiting(&facts("alice"), &form, NOW).unwrap();
+    assert_eq!(
+        states.open(&text, &facts("alice"), NOW).await.unwrap(),
+        form
     );
 }

@@ -30,7 +30,7 @@ use crate::limits::{
 use crate::store::{StoreError, random};
 
 pub(super) use door::{Entrance, HEADER, OfSession};
-pub(super) use question::{Ask, Asked, Within};
+pub(super) use question::{Ask, Asked, Filled, Within};
 pub(super) use reply::ClientReply;
 pub(super) use stream::{interleaved, listening};
 
@@ -71,6 +71,8 @@ pub(super) struct Negotiated {
     pub version: ProtocolVersion,
     /// Whether the client can show its user a link.
     pub opens_urls: bool,
+    /// Whether it can show its user a form.
+    pub shows_forms: bool,
 }
 
 /// Every session that lives.

@@ -1,7 +1,7 @@
-//! Asking the user of a session for consent while its call waits.
+//! Asking the user of a session while its call waits: for consent, or what a tool wants to know.
 //!
-//! The client is asked to open our page; what it answers may end the call. Whether the user agreed is seen in our own store,
-//! and nowhere else. A wait is bounded, ends with its session and with its request, and holds no place in the sandbox.
+//! For consent the client is asked to open our page; what it answers may end the call. Whether the user agreed is seen in our own
+//! store, and nowhere else. The answer to a form of a tool is data, which the client relays. A wait is bounded, ends with its session and with its request, and holds no place in the sandbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::{ClientReply, InUse, Sessions};
 use crate::consent::TicketId;
+use crate::dialogue::Reply;
 use crate::identity::Caller;
 use crate::limits::{SESSION_QUESTION_WAIT_MAX, SESSION_QUESTIONS_MAX};
 use crate::mcp::content;
@@ -40,6 +41,17 @@ pub(in crate::mcp) struct Ask<'a> {
     pub url: &'a Url,
     pub message: &'a str,
     pub ticket: &'a TicketId,
+}
+
+/// How a form ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::mcp) enum Filled {
+    /// What the client says to it; nothing where it said that the user agreed to something else.
+    Replied(Option<Reply>),
+    /// It could not be asked, or nobody answered in time, or before the session ended.
+    Unanswered,
+    /// Nobody waits for the answer any more.
+    Gone,
 }
 
 /// How a question ended.
@@ -77,6 +89,11 @@ impl Within {
         self.session.negotiated.opens_urls
     }
 
+    /// Whether its client can show a form.
+    pub fn shows_forms(&self) -> bool {
+        self.session.negotiated.shows_forms
+    }
+
     /// Asks the client to open the page, and waits until its user has decided there.
     pub async fn ask(
         &self,
@@ -88,18 +105,22 @@ impl Within {
         let Ok(_place) = self.waiting.try_acquire() else {
             return Asked::Unanswered;
         };
-        let Some(mut open) = self.open(&ask) else {
+        let params = ElicitRequestParams::UrlElicitationParams {
+            meta: None,
+            message: content::clean(ask.message).into_owned(),
+            url: ask.url.as_str().to_owned(),
+            // The question's name in the audit log. It opens nothing.
+            elicitation_id: ask.ticket.hash().to_string(),
+        };
+        let Some(mut open) = self.open(params) else {
             return Asked::Unanswered;
         };
-        // Nothing goes on under a token that expired while its user was reading.
-        let token = caller.token().expires;
-        let left = token.since(self.session.clock.now());
         let ended = tokio::select! {
             () = cancel.cancelled() => return Asked::Gone,
             () = self.session.ended.cancelled() => Asked::Unanswered,
             dismissed = open.dismissed() => dismissed,
             () = decided(line, caller, ask.ticket) => Asked::Decided,
-            () = tokio::time::sleep(SESSION_QUESTION_WAIT_MAX.min(left)) => Asked::Unanswered,
+            () = self.too_late(caller) => Asked::Unanswered,
         };
         match ended {
             Asked::Decided => self.tell(json!({
@@ -107,18 +128,54 @@ impl Within {
                 "method": "notifications/elicitation/complete",
                 "params": {"elicitationId": ask.ticket.hash().to_string()},
             })),
-            Asked::Unanswered if open.answer.is_some() => self.tell(json!({
-                "jsonrpc": "2.0",
-                "method": "notifications/cancelled",
-                "params": {"requestId": open.id, "reason": "nobody decided in time"},
-            })),
+            Asked::Unanswered if open.answer.is_some() => self.withdraw(&open.id),
             Asked::Unanswered | Asked::Dismissed(_) | Asked::Gone => {}
         }
         ended
     }
 
+    /// Asks the client to show the form, and waits for what it says.
+    pub async fn fill(
+        &self,
+        params: ElicitRequestParams,
+        caller: &Caller,
+        cancel: &CancellationToken,
+    ) -> Filled {
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Filled::Unanswered;
+        };
+        let Some(mut open) = self.open(params) else {
+            return Filled::Unanswered;
+        };
+        let filled = tokio::select! {
+            () = cancel.cancelled() => return Filled::Gone,
+            () = self.session.ended.cancelled() => Filled::Unanswered,
+            filled = open.filled() => filled,
+            () = self.too_late(caller) => Filled::Unanswered,
+        };
+        if filled == Filled::Unanswered && open.answer.is_some() {
+            self.withdraw(&open.id);
+        }
+        filled
+    }
+
+    /// Until nobody waits any longer. Nothing goes on under a token that expired while its user was reading.
+    async fn too_late(&self, caller: &Caller) {
+        let left = caller.token().expires.since(self.session.clock.now());
+        tokio::time::sleep(SESSION_QUESTION_WAIT_MAX.min(left)).await;
+    }
+
+    /// Tells the client that its answer is not waited for any more.
+    fn withdraw(&self, question: &str) {
+        self.tell(json!({
+            "jsonrpc": "2.0",
+            "method": "notifications/cancelled",
+            "params": {"requestId": question, "reason": "nobody decided in time"},
+        }));
+    }
+
     /// Puts the question on the stream of the request.
-    fn open(&self, ask: &Ask<'_>) -> Option<Open<'_>> {
+    fn open(&self, params: ElicitRequestParams) -> Option<Open<'_>> {
         let id = Uuid::new_v4().to_string();
         let (answer, answered) = oneshot::channel();
         {
@@ -132,13 +189,6 @@ impl Within {
             session: &self.session,
             id: id.clone(),
             answer: Some(answered),
-        };
-        let params = ElicitRequestParams::UrlElicitationParams {
-            meta: None,
-            message: content::clean(ask.message).into_owned(),
-            url: ask.url.as_str().to_owned(),
-            // The question's name in the audit log. It opens nothing.
-            elicitation_id: ask.ticket.hash().to_string(),
         };
         let request = ServerRequest::ElicitRequest(ElicitRequest::new(params));
         let request = ServerJsonRpcMessage::request(request, RequestId::String(id.into()));
@@ -170,11 +220,26 @@ impl Open<'_> {
         };
         self.answer = None;
         match reply {
-            Some(ClientReply::Said(said @ (Said::Declined | Said::Cancelled))) => {
+            Some(ClientReply::Said(said @ (Said::Declined | Said::Cancelled), _)) => {
                 Asked::Dismissed(said)
             }
             Some(ClientReply::Failed) => Asked::Unanswered,
-            Some(ClientReply::Said(Said::Accepted)) | None => std::future::pending().await,
+            Some(ClientReply::Said(Said::Accepted, _)) | None => std::future::pending().await,
+        }
+    }
+
+    /// Until the client says what its user answered, or that it cannot ask.
+    async fn filled(&mut self) -> Filled {
+        let reply = match self.answer.as_mut() {
+            Some(answer) => answer.await.ok(),
+            None => None,
+        };
+        self.answer = None;
+        match reply {
+            Some(ClientReply::Said(_, reply)) => Filled::Replied(reply),
+            Some(ClientReply::Failed) => Filled::Unanswered,
+            // Another question took this one's place; nobody answers any more.
+            None => std::future::pending().await,
         }
     }
 }

@@ -4,13 +4,15 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::dialogue::Reply;
+use crate::mcp::context;
 use crate::mcp::line::Said;
 
 /// A client's answer. A bare claim: it may end a call, it never makes a consent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::mcp) enum ClientReply {
-    /// What it says that its user did.
-    Said(Said),
+    /// What it says that its user did, and what that would be to a form.
+    Said(Said, Option<Reply>),
     /// It could not ask: an error, or nothing that can be read.
     Failed,
 }
@@ -42,8 +44,10 @@ impl ClientReply {
             Value::Number(id) => id.to_string(),
             _ => return None,
         };
-        let said = response.result.as_ref().and_then(crate::mcp::context::said);
-        Some((id, said.map_or(Self::Failed, Self::Said)))
+        let result = response.result.unwrap_or_default();
+        let said = context::said(&result);
+        let said = said.map(|said| Self::Said(said, context::replied(&result)));
+        Some((id, said.unwrap_or(Self::Failed)))
     }
 }
 
@@ -61,9 +65,16 @@ mod tests {
             let body = format!(r#"{{"jsonrpc":"2.0","id":"q","result":{{"action":"{action}"}}}}"#);
             read(&body).unwrap().1
         };
-        assert_eq!(said("accept"), ClientReply::Said(Said::Accepted));
-        assert_eq!(said("decline"), ClientReply::Said(Said::Declined));
-        assert_eq!(said("cancel"), ClientReply::Said(Said::Cancelled));
+        // Without content it is the answer to a link, and to no form.
+        assert_eq!(said("accept"), ClientReply::Said(Said::Accepted, None));
+        let declined = ClientReply::Said(Said::Declined, Some(Reply::Declined));
+        assert_eq!(said("decline"), declined);
+        let cancelled = ClientReply::Said(Said::Cancelled, Some(Reply::Cancelled));
+        assert_eq!(said("cancel"), cancelled);
+        let filled = r#"{"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"a":1}}}"#;
+        let content = Reply::Submitted(serde_json::json!({"a": 1}));
+        let filled = read(filled).unwrap().1;
+        assert_eq!(filled, ClientReply::Said(Said::Accepted, Some(content)));
         assert_eq!(said("allow"), ClientReply::Failed);
         let error = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32601,"message":"no"}}"#;
         assert_eq!(read(error), Some(("7".to_owned(), ClientReply::Failed)));

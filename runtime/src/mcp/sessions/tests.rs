@@ -18,6 +18,7 @@ fn negotiated() -> Negotiated {
     Negotiated {
         version: ProtocolVersion::V_2025_11_25,
         opens_urls: true,
+        shows_forms: true,
     }
 }
 

@@ -5,7 +5,7 @@ use super::subscriptions::Stream;
 use super::*;
 use crate::limits::{REQUEST_STATE_TTL, SESSION_QUESTION_WAIT_MAX, SESSION_QUESTIONS_MAX};
 
-fn call(tool: &str) -> Request<Body> {
+pub(super) fn call(tool: &str) -> Request<Body> {
     legacy("tools/call", json!({"name": tool, "arguments": {}}))
 }
 
@@ -21,7 +21,7 @@ fn did(action: &str) -> Value {
 }
 
 /// Answers a question within a session.
-async fn answer(rig: &Rig, session: &str, id: &Value, answer: Value) {
+pub(super) async fn answer(rig: &Rig, session: &str, id: &Value, answer: Value) {
     let shown = rig.send(within(session, said(id, answer))).await;
     assert_eq!(
         (shown.status, shown.body.as_str()),

@@ -7,6 +7,7 @@ mod clients;
 mod edge;
 mod elicitation;
 mod eras;
+mod forms;
 mod sessions;
 mod sockets;
 mod subscriptions;
@@ -36,8 +37,9 @@ use super::{
 use crate::catalog::Annotations;
 use crate::clock::ManualClock;
 use crate::consent::TicketId;
+use crate::dialogue::Reply;
 use crate::identity::{BearerToken, Caller, testing, token};
-use crate::sandbox::{Content, Reply};
+use crate::sandbox::{self, Content};
 
 pub(super) const MODERN: &str = "2026-07-28";
 pub(super) const LEGACY: &str = "2025-11-25";
@@ -68,8 +70,10 @@ pub(super) struct Ran {
     user: String,
     era: Era,
     can_open_urls: bool,
+    can_show_forms: bool,
     request_state: Option<String>,
     said: Option<Said>,
+    replied: Option<Reply>,
     traceparent: Option<String>,
     has_progress: bool,
 }
@@ -120,14 +124,14 @@ impl FakeLine {
 
     async fn answer(&self, call: Call) -> Answer {
         let text = |text: &str| {
-            Answer::Reply(Reply {
+            Answer::Reply(sandbox::Reply {
                 content: vec![Content::Text(text.to_owned())],
                 structured: None,
                 masked: Default::default(),
             })
         };
         let structured = |value: Value| {
-            Answer::Reply(Reply {
+            Answer::Reply(sandbox::Reply {
                 content: vec![],
                 structured: Some(value),
                 masked: Default::default(),
@@ -203,10 +207,35 @@ impl FakeLine {
                     ticket: "A".repeat(43).parse().unwrap(),
                 },
             },
+            // Asks twice, and tells what it was answered.
+            "form" => {
+                step(&call, 1.0).await;
+                let form = |state: &str| Answer::FormNeeded {
+                    message: format!("“Notes” (form) asks: {state}\u{1b}[31m?"),
+                    schema: FORM.to_owned(),
+                    state: state.to_owned(),
+                };
+                match (call.request_state.as_deref(), &call.replied) {
+                    (None, _) => form("first"),
+                    (Some("first"), Some(_)) => form("second"),
+                    (Some("second"), Some(reply)) => {
+                        step(&call, 2.0).await;
+                        text(match reply {
+                            Reply::Submitted(_) => "submitted",
+                            Reply::Declined => "declined",
+                            Reply::Cancelled => "cancelled",
+                        })
+                    }
+                    (Some(state), _) => form(state),
+                }
+            }
             _ => Answer::UnknownTool,
         }
     }
 }
+
+/// A form of a tool, whose fields are not in the order of their names.
+pub(super) const FORM: &str = r#"{"type":"object","properties":{"note":{"type":"string","title":"Note"},"age":{"type":"integer","minimum":0}},"required":["note"]}"#;
 
 async fn step(call: &Call, progress: f64) {
     if let Some(sender) = &call.progress {
@@ -273,8 +302,10 @@ impl Line for FakeLine {
                 user: caller.user().subject.to_string(),
                 era: call.era,
                 can_open_urls: call.can_open_urls,
+                can_show_forms: call.can_show_forms,
                 request_state: call.request_state.clone(),
                 said: call.said,
+                replied: call.replied.clone(),
                 traceparent: call.traceparent.clone(),
                 has_progress: call.progress.is_some(),
             });

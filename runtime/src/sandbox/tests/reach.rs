@@ -7,7 +7,9 @@ use super::super::testing::{BEGIN, context, guest, run, sandbox, with_mounts};
 use super::super::{Ending, RunContext};
 use super::{MONOTONIC, PROGRESS, number, once};
 use crate::config::Mount;
+use crate::dialogue::{Asking, Reply};
 use crate::host::files::Mounts;
+use crate::ids::Digest;
 
 #[tokio::test]
 async fn time_stands_still_without_a_grant() {
@@ -208,4 +210,53 @@ async fn reach_into_files_equals_the_grant() {
     assert!(!root.path().join("notes/out").exists());
     let unbound = of(&inside, &["files read mail"]).await;
     assert!(matches!(unbound.ending, Ending::Denied(_)));
+}
+
+#[tokio::test]
+async fn a_question_ends_the_run_where_it_is_granted_and_is_denied_elsewhere() {
+    // Answers 0 for an answer, and the error's number plus one otherwise.
+    const ASK: &str = r#"(import "bailiwick:tool/ask@0.1.0" "form"
+        (func $form (param i32 i32 i32 i32 i32)))
+        (data (i32.const 4096) "Which?")
+        (data (i32.const 4112) "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}}}")"#;
+    let component = guest(
+        ASK,
+        "(call $form (i32.const 4096) (i32.const 6) (i32.const 4112) (i32.const 54) (i32.const 3072))
+         (call $hex (i64.extend_i32_u (select
+            (i32.add (i32.const 1) (i32.load8_u (i32.const 3076))) (i32.const 0)
+            (i32.load8_u (i32.const 3072)))))",
+    );
+    let asking = |asking: Asking| RunContext {
+        asking,
+        ..context()
+    };
+    let somebody = Asking {
+        can_ask: true,
+        ..Asking::default()
+    };
+    let sandbox = sandbox();
+    let denied = run(&sandbox, &component, &[], "{}", asking(somebody.clone())).await;
+    assert_eq!(number(&denied), 1, "denied");
+    assert!(denied.usage.effects.is_empty());
+    let nobody = run(&sandbox, &component, &["ask"], "{}", context()).await;
+    assert_eq!(number(&nobody), 2, "unavailable");
+    let ended = run(&sandbox, &component, &["ask"], "{}", asking(somebody)).await;
+    assert_eq!(ended.usage.effects["ask"].count, 1);
+    let Ending::Asked(asked) = ended.ending else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(asked.question.message, "Which?");
+    let waits = |waits| {
+        asking(Asking {
+            can_ask: true,
+            waits: Some((waits, Some(Reply::Declined))),
+            ..Asking::default()
+        })
+    };
+    let answered = waits(asked.question.digest);
+    let answered = run(&sandbox, &component, &["ask"], "{}", answered).await;
+    assert_eq!(number(&answered), 0);
+    let other = waits(Digest::of(b"another question"));
+    let other = run(&sandbox, &component, &["ask"], "{}", other).await;
+    assert!(matches!(other.ending, Ending::AskedOtherwise), "{other:?}");
 }

@@ -9,7 +9,7 @@ use super::super::{Applied, Change, ConsentRow, Decision, Ender, Seen, StoreErro
 use super::{consents, rows, sign_out};
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, TenantUser};
-use crate::limits::CALL_WALL_MAX;
+use crate::limits::LAST_CALL_MAX;
 
 /// Makes the change inside a savepoint. A constraint that speaks against it refuses this change and no other.
 pub(super) async fn apply(
@@ -363,7 +363,7 @@ async fn revoke(
 ) -> Result<Applied, StoreError> {
     // The one call for which a consent was used up may still run.
     let running_since =
-        at.0.saturating_sub(i64::try_from(CALL_WALL_MAX.as_millis()).unwrap_or(0));
+        at.0.saturating_sub(i64::try_from(LAST_CALL_MAX.as_millis()).unwrap_or(0));
     let ended = sqlx::query(
         "UPDATE consent SET state = 'revoked', ended_at = ?, ended_by = ?, end_reason = ? \
          WHERE id = ? AND tenant = ? AND iss = ? AND sub = ? \

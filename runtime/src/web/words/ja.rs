@@ -225,6 +225,7 @@ fn sentence(capability: &Capability) -> String {
         Capability::Data(class) => {
             format!("依頼に含まれる{}を受け取り、回答に含める", class.japanese())
         }
+        Capability::Ask => "実行の前に、あなたに質問する".to_owned(),
     }
 }
 
