@@ -303,8 +303,9 @@ mod tests {
     fn what_rules_raise_to_the_highest_tier_is_served_once_with_its_arguments_alone() {
         let standing = row("files write notes", Scope::Until);
         let mut once = row("files write notes", Scope::Once);
-        assert!(go(&[standing.clone()]) && go(&[once.clone()]));
-        assert!(!go_at(&[standing, once.clone()], Tier::T3, NOW));
+        let both = [standing, once.clone()];
+        assert!(both.iter().all(|row| go(std::slice::from_ref(row))));
+        assert!(!go_at(&both, Tier::T3, NOW));
         once.arguments = Some(Digest::of(b"{}"));
         assert!(go_at(&[once.clone()], Tier::T3, NOW));
         once.pinned.component = Digest::of(b"another build");
