@@ -22,6 +22,7 @@ pub mod revocation;
 pub mod store;
 // evidence
 pub mod catalog;
+pub mod clients;
 pub mod consent;
 pub mod identity;
 pub mod policy;

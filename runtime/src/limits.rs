@@ -199,6 +199,38 @@ pub const JWKS_STALE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// One fetch of keys or metadata.
 pub const JWKS_FETCH_MAX: Duration = Duration::from_secs(5);
 
+/// Largest metadata document of a client, in bytes. The draft proposes 5 KiB; a thousand of them are kept in memory, and one in
+/// each open question.
+pub const CLIENT_DOCUMENT_BYTES_MAX: usize = 8 * 1024;
+/// One reading of a client's metadata document: a question waits for it.
+pub const CLIENT_READ_MAX: Duration = Duration::from_secs(5);
+/// Shortest time between two readings of one client's document, whoever asks and whatever came of the first.
+pub const CLIENT_READ_EVERY_MIN: Duration = Duration::from_secs(60);
+/// How long a document is fresh at least, whatever its server says of caching: each call under consents could read it otherwise.
+pub const CLIENT_TTL_MIN: Duration = Duration::from_secs(5 * 60);
+/// How long a document is fresh at most, and when its server says nothing: so long a change may go unseen.
+pub const CLIENT_TTL_MAX: Duration = Duration::from_secs(3600);
+/// How long a document may be unreadable before it counts as gone: as long as the keys of an issuer serve.
+pub const CLIENT_GONE_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Documents that are read at once. Each holds a connection.
+pub const CLIENT_READS_AT_ONCE_MAX: usize = 8;
+/// Documents that are read in a minute for questions, of the whole server: anybody with a token may name clients that are none.
+pub const CLIENT_READS_QUESTIONS_MAX: u32 = 60;
+/// The same for consents that are used, counted apart so that questions do not keep us from seeing what changed.
+pub const CLIENT_READS_USES_MAX: u32 = 60;
+/// The same from one host: what strangers make us ask of it is no flood.
+pub const CLIENT_READS_HOST_MAX: u32 = 20;
+/// Clients of which it is remembered what their documents say.
+pub const CLIENTS_KNOWN_MAX: usize = 1_000;
+/// Clients that a configuration can name.
+pub const CLIENTS_NAMED_MAX: usize = 1_000;
+/// Redirect URIs of one client.
+pub const CLIENT_REDIRECTS_MAX: usize = 64;
+/// Redirect hosts of one client: a person shall read them all.
+pub const CLIENT_HOSTS_MAX: usize = 16;
+/// Longest name of a client, in characters: one line of a page.
+pub const CLIENT_NAME_CHARS_MAX: usize = 128;
+
 /// How long a question to the user stays open.
 pub const TICKET_TTL: Duration = Duration::from_secs(600);
 /// How long a call in a session waits for its user's decision: less than its sealed state is good for.

@@ -13,6 +13,8 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -20,6 +22,7 @@ use crate::admin;
 use crate::audit::{Audit, AuditError, Event, EventKind};
 use crate::call::Stages;
 use crate::catalog::{Catalog, CatalogError, Change, Compiler};
+use crate::clients::Clients;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, KeySource};
 use crate::consent::{Consents, ReceiptError, RequestStates};
@@ -87,6 +90,13 @@ pub enum StartError {
     /// The way out cannot be built.
     #[error(transparent)]
     Egress(#[from] EgressSetupError),
+    /// Certificates of authorities cannot be read.
+    #[error("the certificates in `{}` cannot be read; write them in PEM", file.display())]
+    Authorities {
+        file: PathBuf,
+        #[source]
+        source: pem::Error,
+    },
     /// The rules cannot be read or followed.
     #[error(transparent)]
     Rules(#[from] FollowError),
@@ -168,10 +178,11 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         .event(Event::new(EventKind::ServerStarted).fact("version", env!("CARGO_PKG_VERSION")))
         .await?;
 
+    let resolver = resolver(options.resolver);
     let egress = Arc::new(Egress::new(
         config.egress_hosts.clone(),
         trusted_origins(&config),
-        resolver(options.resolver),
+        Arc::clone(&resolver),
     )?);
     let fetch: Arc<dyn FetchKeys> = Arc::new(KeysOverEgress(Arc::clone(&egress)));
     let identity = Arc::new(Identity::new(config.issuers.clone(), Arc::clone(&fetch))?);
@@ -229,7 +240,10 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         shutdown.clone(),
     )));
 
-    let consents = Consents::open(Arc::clone(&store), audit.clone()).await?;
+    let known = Arc::new(clients(&config, resolver)?);
+    let consents = Consents::open(Arc::clone(&store), audit.clone())
+        .await?
+        .with_clients(known);
     let follow = consents
         .clone()
         .follow(Arc::clone(&clock), shutdown.clone());
@@ -354,7 +368,8 @@ pub fn folder(dir: &Path) -> Result<(), StartError> {
         })
 }
 
-fn resolver(given: Option<Arc<dyn Resolve>>) -> Arc<dyn Resolve> {
+/// How names are resolved: as given, or by the system's name servers.
+pub fn resolver(given: Option<Arc<dyn Resolve>>) -> Arc<dyn Resolve> {
     given.unwrap_or_else(|| match DnsResolver::from_system() {
         Ok(resolver) => Arc::new(resolver),
         Err(error) => {
@@ -405,6 +420,39 @@ pub fn keys_over_egress(config: &Config) -> Result<Arc<dyn FetchKeys>, StartErro
         resolver(None),
     )?;
     Ok(Arc::new(KeysOverEgress(Arc::new(egress))))
+}
+
+/// What a server with this configuration knows of clients, by documents that it reads where `resolver` says.
+pub fn clients(config: &Config, resolver: Arc<dyn Resolve>) -> Result<Clients, StartError> {
+    let metadata = &config.client_metadata;
+    if !metadata.read {
+        return Ok(Clients::new(&config.clients, None));
+    }
+    // A filter of its own: a client id is text of a stranger, and must not lead to where only keys are read.
+    let egress = Egress::new(
+        config.egress_hosts.clone(),
+        metadata.private_origins.clone(),
+        resolver,
+    )?;
+    let egress = match &metadata.ca_file {
+        Some(file) => egress.with_roots(authorities(file)?)?,
+        None => egress,
+    };
+    Ok(Clients::new(&config.clients, Some(Arc::new(egress))))
+}
+
+/// Certificates in PEM, at least one.
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let failed = |source| StartError::Authorities {
+        file: file.to_owned(),
+        source,
+    };
+    let read = CertificateDer::pem_file_iter(file).map_err(failed)?;
+    let all = read.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    if all.is_empty() {
+        return Err(failed(pem::Error::NoItemsFound));
+    }
+    Ok(all)
 }
 
 /// Reads no keys: for commands that only look at the configuration.

@@ -19,6 +19,7 @@ mod attacks;
 mod cli;
 mod cli_rules;
 mod cli_state;
+mod clients;
 mod crossing;
 mod data;
 mod duties;

@@ -340,7 +340,9 @@ pub enum EventKind {
     ConsentUsed,
     /// Consents are used with another build of their tool from now on.
     ConsentToolChanged,
-    /// A tool has another publisher; what was agreed to for the one before holds no longer.
+    /// Consents are used through a client that is not what it was from now on.
+    ConsentClientChanged,
+    /// A tool has another publisher, or a client is not what it was; what was agreed to before holds no longer.
     ConsentSuspended,
     /// The operator let a suspended consent hold again.
     ConsentResumed,
@@ -384,6 +386,7 @@ impl EventKind {
             Self::ConsentRevoked => "consent.revoked",
             Self::ConsentUsed => "consent.used",
             Self::ConsentToolChanged => "consent.tool-changed",
+            Self::ConsentClientChanged => "consent.client-changed",
             Self::ConsentSuspended => "consent.suspended",
             Self::ConsentResumed => "consent.resumed",
             Self::ConsentForeignUser => "consent.foreign-user",

@@ -141,7 +141,7 @@ pub fn canonical_digest(value: &impl Serialize) -> Digest {
 }
 
 /// RFC 8785 canonical JSON.
-fn canonical_text(value: &impl Serialize) -> String {
+pub(crate) fn canonical_text(value: &impl Serialize) -> String {
     // Only maps with keys that are no strings cannot be written, and no type of ours has one.
     serde_json_canonicalizer::to_string(value).unwrap_or_else(|error| error.to_string())
 }

@@ -9,6 +9,7 @@ use crate::catalog::{Catalog, Compiler, Snapshot};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, KeySource};
 use crate::dev;
+use crate::egress::NoNames;
 use crate::engine::{Pool, WasmEngine};
 use crate::follow;
 use crate::host::files::Mounts;
@@ -35,6 +36,9 @@ pub(super) async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     problems.extend(key_files(&config).await);
     if let Err(error) = server::keys_over_egress(&config) {
         problems.push(error.to_string());
+    }
+    if let Err(error) = server::clients(&config, Arc::new(NoNames)) {
+        problems.push(caused(&error));
     }
     if config.issuers.is_empty() {
         println!("note: no `[[issuer]]` is configured, so nobody can call a tool");
@@ -105,7 +109,12 @@ async fn key_files(config: &Config) -> Vec<String> {
 
 /// An error about a file, with its causes.
 fn told(file: &Path, error: &dyn std::error::Error) -> String {
-    let mut text = format!("{}: {error}", file.display());
+    format!("{}: {}", file.display(), caused(error))
+}
+
+/// An error with its causes.
+fn caused(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(&format!(": {cause}"));

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::audit::Audit;
 use crate::capability::{Capability, Tier};
+use crate::clients::Clients;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::consent::{
@@ -21,6 +22,7 @@ use crate::consent::{
 };
 use crate::dev;
 use crate::ids::{Issuer, User};
+use crate::server;
 use crate::store::{ConsentFilter, ConsentRow, ConsentState, SharedStore, SqliteStore};
 
 /// The state of this server, for one command.
@@ -45,7 +47,11 @@ impl State {
         );
         let store: SharedStore = Arc::new(SqliteStore::open(&config.state_file).await?);
         let audit = Audit::start(Arc::clone(&store), Arc::new(SystemClock)).await?;
-        let consents = Consents::open(Arc::clone(&store), audit.clone()).await?;
+        // Nothing is read by most commands: what is wrong with reading must not keep anybody from revoking.
+        let known = Clients::new(&config.clients, None);
+        let consents = Consents::open(Arc::clone(&store), audit.clone())
+            .await?
+            .with_clients(Arc::new(known));
         Ok(Self {
             store,
             config,
@@ -179,6 +185,8 @@ pub(super) async fn resume(args: &ConsentResumeArgs) -> anyhow::Result<ExitCode>
         rows.retain(|row| row.state == ConsentState::Suspended);
     }
     let snapshot = check::packages(&state.config).await?;
+    let known = server::clients(&state.config, server::resolver(None))?;
+    let consents = state.consents.clone().with_clients(Arc::new(known));
     let mut resumed = 0;
     for row in &rows {
         let tool = snapshot.tools.get(&row.key.tool);
@@ -187,6 +195,11 @@ pub(super) async fn resume(args: &ConsentResumeArgs) -> anyhow::Result<ExitCode>
             println!(
                 "{} stays as it is: no tool `{}` of publisher `{}` is served",
                 row.id, row.key.tool, row.key.publisher
+            );
+        } else if !consents.client_is_back(row, SystemClock.now()).await {
+            println!(
+                "{} stays as it is: the client `{}` is not what it was when its user agreed",
+                row.id, row.key.client
             );
         } else if state.consents.resume(row, SystemClock.now()).await? {
             resumed += 1;

@@ -217,10 +217,11 @@ enum ConsentCommand {
     Show(ConsentShowArgs),
     /// Take consents back; calls that run under them are stopped, also those of a running server
     Revoke(ConsentRevokeArgs),
-    /// Let suspended consents hold again, because their publisher's package is served again
+    /// Let suspended consents hold again, because their publisher's package is served again, or their client is what it was
     ///
-    /// They are suspended when a package of another publisher takes the tool's name. What has run out, and what its user
-    /// decided anew, stays as it is.
+    /// They are suspended when a package of another publisher takes the tool's name, when sign-ins of the client lead back to
+    /// other hosts, and when its metadata document was unreadable for a day. The document is read for this. What has run out,
+    /// and what its user decided anew, stays as it is.
     Resume(ConsentResumeArgs),
     /// Agree for somebody else to what a tool reads (T0 and T1), and the only way for service accounts
     ///

@@ -2,6 +2,7 @@
 //!
 //! Parsed once from TOML; an unknown key is refused and nothing defaults to a grant.
 
+mod clients;
 mod data;
 mod issuer;
 mod parse;
@@ -20,6 +21,7 @@ use crate::capability::HostName;
 use crate::ids::{Issuer, MountName, Tenant};
 use crate::problem::Problem;
 
+pub use clients::{ClientMetadata, NamedClient};
 pub use data::DataConfig;
 pub use rates::RateClass;
 pub use scopes::ScopeMap;
@@ -66,6 +68,10 @@ pub struct Config {
     pub rates: BTreeMap<String, RateClass>,
     /// Which data is looked for in calls, and what becomes of it.
     pub data: DataConfig,
+    /// Clients that the operator vouches for by name.
+    pub clients: Vec<NamedClient>,
+    /// How metadata documents of clients are read.
+    pub client_metadata: ClientMetadata,
 }
 
 impl Config {

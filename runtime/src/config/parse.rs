@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::{Host, Url};
 
+use super::clients::{self, RawClient, RawClientMetadata};
 use super::data::{self, RawData};
 use super::issuer::{self, RawIssuer};
 use super::rates::{self, RawRate};
@@ -43,6 +44,10 @@ struct File {
     rate: BTreeMap<Spanned<String>, RawRate>,
     #[serde(default)]
     data: RawData,
+    #[serde(default)]
+    client: Vec<RawClient>,
+    #[serde(default)]
+    client_metadata: RawClientMetadata,
 }
 
 #[derive(Deserialize)]
@@ -222,6 +227,8 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
     }
     let rates = rates::rates(&mut check, &raw.rate);
     let data = data::data(&mut check, &raw.data);
+    let named = clients::named(&mut check, &raw.client);
+    let client_metadata = clients::metadata(&mut check, &raw.client_metadata, &egress_hosts);
     let state_file = state(&mut check, &raw.state.url);
     let tools = Tools {
         dir: check.path(&raw.tools.dir),
@@ -254,6 +261,8 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             egress_hosts,
             rates,
             data,
+            clients: named,
+            client_metadata,
         }),
         _ => Err(check.problems),
     }

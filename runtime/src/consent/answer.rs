@@ -106,6 +106,8 @@ impl Consents {
         let refused_before = self.refused_before(&row.key, now).await?;
         let arguments = self.arguments.of(row.id_hash);
         let question = Question::of(row.clone(), refused_before, arguments)?;
+        let shown = Shown::from_row(&row)?;
+        let client = shown.client_text();
         let context = Context {
             refused_before,
             row: &row,
@@ -115,7 +117,7 @@ impl Consents {
                 by: Some(signed_in.user.clone()),
                 amr: sign_in.amr.clone(),
                 locale: Some(page.locale.to_owned()),
-                ..Shown::from_row(&row)?.evidence()
+                ..shown.evidence()
             },
             now,
         };
@@ -138,6 +140,7 @@ impl Consents {
             at: now,
             allowed,
             records: decided,
+            client,
         });
         match self.audit.commit(change, events).await? {
             Applied::Done => {
@@ -324,6 +327,14 @@ fn events(
             .fact("component_digest", row.pinned.component.to_string())
             .fact("ui_digest", page.digest.to_string())
             .fact("locale", page.locale);
+        let client = some.first().and_then(|one| one.evidence.client.as_ref());
+        let event = match client {
+            Some(client) => event.fact("client_kind", client.kind.as_str()).fact(
+                "client_metadata",
+                client.metadata.map(|one| one.to_string()),
+            ),
+            None => event,
+        };
         Some(match &sign_in.acr {
             Some(acr) => event.fact("acr", acr.as_str()),
             None => event,

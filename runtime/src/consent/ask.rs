@@ -5,11 +5,22 @@ use std::sync::Arc;
 use super::confirm::{key, pinned};
 use super::plan::Wanted;
 use super::question::Shown;
-use super::{Arguments, Changed, ConsentError, Consents, Needed, OPEN_QUESTIONS_MAX, TicketId};
+use super::{
+    Arguments, AskingClient, Changed, ConsentError, Consents, Needed, OPEN_QUESTIONS_MAX, TicketId,
+};
 use crate::audit::{Event, EventKind};
+use crate::clients::{Client, Purpose};
 use crate::clock::Timestamp;
 use crate::policy::Permit;
 use crate::store::{Applied, Change, TicketRow, TicketState, random};
+
+/// What came of asking.
+pub(super) enum Asking {
+    /// A question is open.
+    At(AskedAt),
+    /// The client is not what it was known to be, so that something else may have to be asked.
+    Otherwise(Client),
+}
 
 /// A question that is open.
 pub(super) struct AskedAt {
@@ -20,15 +31,17 @@ pub(super) struct AskedAt {
 }
 
 impl Consents {
-    /// Asks the user, or finds the same question open.
+    /// Asks the user, or finds the same question open. Before a question is asked, its client is looked at.
     pub(super) async fn ask(
         &self,
         permit: &Permit,
         wanted: &[Wanted],
+        client: &Client,
         arguments: &Arguments<'_>,
         now: Timestamp,
-    ) -> Result<AskedAt, ConsentError> {
-        let shown = Shown::of(permit, wanted);
+    ) -> Result<Asking, ConsentError> {
+        let mut asking = AskingClient::of(client);
+        let shown = Shown::of(permit, wanted, &asking);
         let text = match shown.binds() {
             true => Some(arguments.shown().ok_or(ConsentError::NotShowable)?),
             false => None,
@@ -45,11 +58,18 @@ impl Consents {
             }
         };
         if let Some(row) = self.store.open_ticket(&key.tenant, question, now).await? {
-            return Ok(known(&row, false));
+            return Ok(Asking::At(known(&row, false)));
+        }
+        let read = self
+            .look_at_client(&key.client, Purpose::Question, now)
+            .await;
+        if read != *client {
+            return Ok(Asking::Otherwise(read));
         }
         let definition = permit.tool().definition().canonical();
         let changed = match self.store.last_agreed(&key).await? {
             Some(last) => {
+                asking.changed = self.client_changed_since(&last, &asking).await?;
                 let before = self.store.definition(&key.tenant, last.pinned.definition);
                 Changed::since(&last, &key, &pinned, before.await?.as_deref(), &definition)
             }
@@ -62,7 +82,12 @@ impl Consents {
             .client(&key.client)
             .tool(&key.tool)
             .ticket(ticket.hash())
-            .fact("capabilities", shown.capabilities());
+            .fact("capabilities", shown.capabilities())
+            .fact("client_kind", asking.kind.as_str());
+        let event = match asking.unread {
+            Some(why) => event.fact("client_unread", why.as_str()),
+            None => event,
+        };
         let row = TicketRow {
             id_hash: ticket.hash(),
             nonce,
@@ -70,7 +95,7 @@ impl Consents {
             pinned,
             question,
             arguments: arguments.digest(),
-            shown: shown.clone().changed(changed).to_json(),
+            shown: shown.clone().changed(changed, asking).to_json(),
             state: TicketState::Open,
             created_at: now,
             expires_at: now.plus(shown.open_for()),
@@ -82,8 +107,8 @@ impl Consents {
             open_max: OPEN_QUESTIONS_MAX,
         };
         match self.audit.commit(change, vec![event]).await? {
-            Applied::Done => Ok(asked),
-            Applied::Existing(same) => Ok(known(&same, false)),
+            Applied::Done => Ok(Asking::At(asked)),
+            Applied::Existing(same) => Ok(Asking::At(known(&same, false))),
             Applied::Refused => Err(ConsentError::TooManyQuestions),
         }
     }

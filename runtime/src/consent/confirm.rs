@@ -2,9 +2,12 @@
 
 use uuid::Uuid;
 
+use super::ask::Asking;
 use super::plan::{self, Agreed, Plan};
 use super::question::DAY;
-use super::{Arguments, Consent, ConsentError, Consents, IDLE_TTL, UsedRecord, is_revocable};
+use super::{
+    Arguments, Consent, ConsentError, Consents, IDLE_TTL, UsedRecord, client, is_revocable,
+};
 use crate::audit::{Event, EventKind};
 use crate::capability::Capability;
 use crate::clock::Timestamp;
@@ -67,6 +70,7 @@ impl Consents {
             return Ok(consent(permit, none, used.to_vec(), running));
         }
         let (key, pinned) = (key(&permit), pinned(&permit));
+        let mut client = self.known_client(&key.client, now);
         for _ in 0..LOOKS_MAX {
             // Before the look-up: whatever is revoked from here on is either seen there or noticed by `hold`.
             let looked = running.look();
@@ -75,6 +79,7 @@ impl Consents {
             rows.retain(|row| has_user || row.channel == Channel::Operator);
             rows.retain(|row| within_bounds(&permit, row, now));
             let tier = |one: &Capability| permit.tier(one);
+            rows.retain(|row| client::counts(row, &client, tier(&row.capability)));
             let bound = arguments.digest();
             let agreed = match plan::plan(&wanted, &rows, tier, &pinned, bound, now) {
                 // Nobody can be asked; what the operator agreed to is all there is.
@@ -84,19 +89,27 @@ impl Consents {
                 Plan::Offer { without, .. } if !has_user => without,
                 Plan::Denied { again_from } => return Err(ConsentError::Denied { again_from }),
                 Plan::Ask(wanted) => {
-                    let asked = self.ask(&permit, &wanted, arguments, now).await?;
-                    return Err(ConsentError::Needed(asked.needed));
+                    match self.ask(&permit, &wanted, &client, arguments, now).await? {
+                        Asking::At(asked) => return Err(ConsentError::Needed(asked.needed)),
+                        Asking::Otherwise(read) => client = read,
+                    }
+                    continue;
                 }
                 Plan::Offer {
                     without,
                     asked: wanted,
                 } => {
-                    match self.ask(&permit, &wanted, arguments, now).await {
-                        Ok(asked) if asked.is_new || offer == Offer::Waits => {
+                    match self.ask(&permit, &wanted, &client, arguments, now).await {
+                        Ok(Asking::Otherwise(read)) => {
+                            client = read;
+                            continue;
+                        }
+                        Ok(Asking::At(asked)) if asked.is_new || offer == Offer::Waits => {
                             return Err(ConsentError::Needed(asked.needed));
                         }
                         // What cannot be asked is not granted; the tool does not need it.
-                        Ok(_) | Err(ConsentError::TooManyQuestions | ConsentError::NotShowable) => {
+                        Ok(Asking::At(_))
+                        | Err(ConsentError::TooManyQuestions | ConsentError::NotShowable) => {
                             without
                         }
                         Err(error) => return Err(error),
@@ -108,7 +121,11 @@ impl Consents {
             if !running.hold(looked, records.iter().map(|record| record.id)) {
                 continue;
             }
-            if !self.noticed(&permit, &rows, records, now).await? {
+            if !self.noticed(&permit, &rows, records, now).await?
+                || !self
+                    .noticed_client(&permit, &rows, records, &client, now)
+                    .await?
+            {
                 continue;
             }
             let mut consume = agreed.consume.clone();

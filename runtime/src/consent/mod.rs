@@ -8,6 +8,7 @@ mod answer;
 mod arguments;
 mod ask;
 mod changed;
+mod client;
 mod confirm;
 mod held;
 mod history;
@@ -20,6 +21,7 @@ mod revoke;
 mod shown;
 mod sign_out;
 mod state;
+mod suspend;
 mod ticket;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use uuid::Uuid;
 
 use crate::audit::{Audit, AuditError};
 use crate::capability::{Capability, CapabilitySet};
+use crate::clients::Clients;
 use crate::clock::Timestamp;
 use crate::ids::TenantUser;
 use crate::limits::LAST_CALL_MAX;
@@ -40,6 +43,7 @@ use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
 pub use answer::{Answer, Choice, Decided, PageFacts, SignInFacts};
 pub use arguments::{ARGUMENTS_SHOWN_CHARS_MAX, Arguments};
 pub use changed::{Changed, Piece, PieceKind, Text, TextChange};
+pub use client::{AskingClient, ClientChanged, ClientSaid};
 pub use confirm::Offer;
 pub use held::CONSENTS_PAGE;
 pub use history::HISTORY_PAGE;
@@ -253,10 +257,11 @@ pub struct Consents {
     tickets: Arc<hmac::Key>,
     running: RunningCalls,
     arguments: arguments::Kept,
+    clients: Arc<Clients>,
 }
 
 impl Consents {
-    /// Consents in this store.
+    /// Consents in this store. Nothing is known of clients but their ids.
     pub async fn open(store: SharedStore, audit: Audit) -> Result<Self, StoreError> {
         let key = store.secret(None, TICKET_KEY, random()?).await?;
         Ok(Self {
@@ -265,7 +270,15 @@ impl Consents {
             tickets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key)),
             running: RunningCalls::default(),
             arguments: arguments::Kept::default(),
+            clients: Arc::new(Clients::none()),
         })
+    }
+
+    /// The same, with what is known of clients.
+    #[must_use]
+    pub fn with_clients(mut self, clients: Arc<Clients>) -> Self {
+        self.clients = clients;
+        self
     }
 
     /// What is different about the tool of a record that is used with another build than the one its user saw; nothing

@@ -4,10 +4,11 @@
 use uuid::Uuid;
 
 use super::question::DAY;
-use super::{Consents, IDLE_TTL, TicketError};
+use super::{Consents, IDLE_TTL, TicketError, client};
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
+use crate::clients::Client;
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Tenant, User};
 use crate::limits::CONSENT_T1_MAX;
@@ -109,7 +110,13 @@ impl Consents {
         now: Timestamp,
     ) -> Result<ConsentRow, PreConsentError> {
         let definition = wish.tool.definition().canonical();
-        let row = record(wish, now)?;
+        // Nothing is read for this: what its document says is recorded when the consent is first used.
+        let (client, _) = self.clients.known(&wish.client, now);
+        let mut row = record(wish, now)?;
+        row.evidence.client = match client {
+            Client::Named(_) | Client::Registered => client::facts(&client),
+            Client::Document(_) | Client::Unread(_) | Client::NotLooked => None,
+        };
         let event = Event::new(EventKind::ConsentGiven)
             .user(&row.key.tenant, &row.key.user)
             .client(&row.key.client)

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::plan::Wanted;
 use super::{
-    Changed, Consents, DENIAL_TTL, Needed, OFFER_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL,
+    AskingClient, Changed, Consents, DENIAL_TTL, Needed, OFFER_TTL, ONCE_TTL, OPTIONAL_DENIAL_TTL,
     REFUSED_TWICE_TTL, T3_TTL, TicketError, TicketId,
 };
 use crate::audit::EventKind;
@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Tenant, TenantUser, ToolName, User};
 use crate::limits::{CONSENT_T1_MAX, CONSENT_T2_MAX, TICKET_TTL};
 use crate::policy::Permit;
-use crate::store::{ConsentKey, Evidence, Pinned, StoreError, TicketRow, TicketState};
+use crate::store::{ClientText, ConsentKey, Evidence, Pinned, StoreError, TicketRow, TicketState};
 
 /// Rules bound consents by whole days.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -39,6 +39,9 @@ pub(super) struct Shown {
     /// The rules that let it be asked. A question from before format 4 does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rules: Option<ShownRules>,
+    /// What is known of the client. A question from before format 7 does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<AskingClient>,
 }
 
 /// By which rules it may be asked: not shown, and kept for the record of the answer.
@@ -62,7 +65,7 @@ struct ShownCapability {
 }
 
 impl Shown {
-    pub(super) fn of(permit: &Permit, wanted: &[Wanted]) -> Self {
+    pub(super) fn of(permit: &Permit, wanted: &[Wanted], client: &AskingClient) -> Self {
         let tool = permit.tool();
         let definition = tool.definition();
         let manifest = tool.package().manifest();
@@ -91,6 +94,7 @@ impl Shown {
                 digest: permit.rules_digest(),
                 ids: permit.rules().to_vec(),
             }),
+            client: Some(client.clone()),
         }
     }
 
@@ -105,13 +109,20 @@ impl Shown {
             actors: self.actors,
             policy,
             rules,
+            client: self.client.map(|client| client.facts()),
             ..Evidence::default()
         }
     }
 
-    /// The same with what changed. It makes no other question: what the tool is now is in its digest already.
-    pub(super) fn changed(mut self, changed: Option<Changed>) -> Self {
+    /// What the client says of itself, to be kept beside the record of an answer.
+    pub(super) fn client_text(&self) -> Option<ClientText> {
+        self.client.as_ref()?.text()
+    }
+
+    /// The same with what changed. It makes no other question: what tool and client are now is in its digest already.
+    pub(super) fn changed(mut self, changed: Option<Changed>, client: AskingClient) -> Self {
         self.changed = changed;
+        self.client = Some(client);
         self
     }
 
@@ -171,6 +182,7 @@ impl Shown {
             "definition": pinned.definition,
             "manifest": pinned.manifest,
             "asked": self.asked,
+            "client": self.client.as_ref().map(AskingClient::identity),
             "arguments": self.binds().then_some(arguments),
         }))
     }
@@ -203,6 +215,8 @@ pub struct Question {
     pub tenant: Tenant,
     /// The client that called.
     pub client: ClientId,
+    /// What is known of it.
+    pub asking: Option<AskingClient>,
     /// The tool that it called.
     pub tool: ToolName,
     /// Its title.
@@ -246,6 +260,7 @@ impl Question {
             user: row.key.user,
             tenant: row.key.tenant,
             client: row.key.client,
+            asking: shown.client,
             tool: row.key.tool,
             title: shown.title,
             description: shown.description,

@@ -112,6 +112,11 @@ fn content(row: &ConsentRow, log: uuid::Uuid, now: Timestamp) -> Value {
         "tenant": row.key.tenant,
         "user": { "iss": row.key.user.issuer, "sub": row.key.user.subject },
         "client_id": row.key.client,
+        "client": evidence.client.as_ref().map(|client| json!({
+            "kind": client.kind,
+            "redirect_hosts": client.redirect_hosts,
+            "metadata_digest": client.metadata,
+        })),
         "tool": {
             "name": row.key.tool,
             "publisher": row.key.publisher,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{has_begun, is_live};
 use crate::clock::Timestamp;
-use crate::store::{ConsentRow, ConsentState, Ender};
+use crate::store::{ClientFacts, ConsentRow, ConsentState, Ender, Evidence};
 
 /// Where it stands, in a word.
 pub fn standing(row: &ConsentRow, now: Timestamp) -> &'static str {
@@ -52,6 +52,7 @@ pub fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
             "version": seen.version,
             "component": seen.pinned.component,
         })),
+        "client": client(evidence),
         "bound_to_arguments": row.arguments.is_some(),
         "acr": row.acr,
         "amr": evidence.amr,
@@ -64,5 +65,23 @@ pub fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
         "supersedes": evidence.supersedes,
         "audit_seq": evidence.audit_seq,
         "ended_seq": evidence.ended_seq,
+    })
+}
+
+/// What was known of the client, and what it is since.
+fn client(evidence: &Evidence) -> Value {
+    let known = |facts: &ClientFacts| {
+        json!({
+            "kind": facts.kind,
+            "redirect_hosts": facts.redirect_hosts,
+            "metadata_digest": facts.metadata,
+        })
+    };
+    json!({
+        "known": evidence.client.as_ref().map(known),
+        "since": evidence.client_seen.as_ref().map(|seen| json!({
+            "at": seen.at.rfc3339(),
+            "known": known(&seen.facts),
+        })),
     })
 }

@@ -1,6 +1,7 @@
 mod asked;
 mod bounds;
 mod changes;
+mod clients;
 mod limits;
 mod offers;
 mod operator;

@@ -36,6 +36,7 @@ pub use id_token::SignedIn;
 pub use keys::{KeyError, KeySet, Skip};
 pub use self_test::{SelfTestError, self_test};
 pub use strict::StrictError;
+pub(crate) use strict::object as strict_object;
 pub use token::{Caller, TokenFacts};
 
 pub use crate::config::{ClaimType, ExtraClaim, ScopeMap};

@@ -49,7 +49,7 @@ pub(super) fn base64url(text: &str) -> Result<Zeroizing<Vec<u8>>, StrictError> {
 }
 
 /// Reads one JSON object.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, StrictError> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, StrictError> {
     let text = std::str::from_utf8(bytes).map_err(|_| StrictError::Utf8)?;
     let fault = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_str(text);

@@ -4,6 +4,7 @@
 //! unique constraints and on row counts, never on a value that was read before. Time and chance come from the
 //! caller. It keeps what it is given: it decides nothing, and it never sees a token or the value of an argument.
 
+mod client;
 mod records;
 mod sqlite;
 mod words;
@@ -14,8 +15,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
+use crate::ids::{ClientId, Digest, Publisher, Tenant, TenantUser, ToolName};
 
+pub use client::{ClientFacts, ClientKind, ClientText, SeenClient};
 pub use records::{
     Applied, AuditRow, Chained, Change, Channel, ConsentFilter, ConsentKey, ConsentRow,
     ConsentState, Decision, Draft, Ender, Evidence, ForeignVisit, Head, Holding, Linked, Pinned,
@@ -162,6 +164,32 @@ pub trait Store: Send + Sync + 'static {
         max: u32,
     ) -> Result<Vec<ConsentRow>, StoreError>;
 
+    /// At most `max` agreements, of any tenant, through this client by its metadata document: those under which its sign-ins lead
+    /// back to other hosts than these, or all.
+    async fn active_of_client(
+        &self,
+        client: &ClientId,
+        other_than: Option<&[String]>,
+        max: u32,
+    ) -> Result<Vec<ConsentRow>, StoreError>;
+
+    /// Notes that the document of a client cannot be read, and says since when; nothing where nobody agreed to anything by it.
+    async fn note_client_unread(
+        &self,
+        client: &ClientId,
+        at: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Notes that the document of a client can be read.
+    async fn note_client_read(&self, client: &ClientId) -> Result<(), StoreError>;
+
+    /// What a client said of itself with this digest, if somebody in this tenant decided about it.
+    async fn client_text(
+        &self,
+        tenant: &Tenant,
+        digest: Digest,
+    ) -> Result<Option<String>, StoreError>;
+
     /// The canonical definition with this digest, if somebody in this tenant decided about such a tool.
     async fn definition(
         &self,
@@ -240,7 +268,7 @@ pub trait Store: Send + Sync + 'static {
         candidate: [u8; 32],
     ) -> Result<[u8; 32], StoreError>;
 
-    /// Forgets nonces, sign-ins, sessions and questions that have expired. How many rows went.
+    /// Forgets nonces, sign-ins, sessions and questions that have expired, and since when clients are unread that nobody uses. How many rows went.
     async fn prune(&self, now: Timestamp) -> Result<u64, StoreError>;
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::client::{ClientFacts, ClientText, SeenClient};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, TenantUser, ToolName, User};
@@ -102,12 +103,14 @@ pub enum Change {
         /// What the tool says of itself, as canonical JSON; its digest stands in the record.
         definition: String,
     },
-    /// Suspends consents, because their tool has another publisher: all of them, or none.
+    /// Suspends consents, because their tool or their client is not what it was: all of them, or none.
     Suspend {
         /// Which.
         ids: Vec<Uuid>,
         /// When.
         at: Timestamp,
+        /// What is not what it was.
+        by: Ender,
     },
     /// Lets a suspended consent hold again, unless it has expired or its user decided anew.
     Resume {
@@ -126,6 +129,17 @@ pub enum Change {
         seen: Seen,
         /// What that says of itself, as canonical JSON; its digest stands in `seen`.
         definition: String,
+    },
+    /// Notes what the client of consents is from now on: all of them, or none.
+    SeeClient {
+        /// In which tenant.
+        tenant: Tenant,
+        /// Which.
+        ids: Vec<Uuid>,
+        /// What it is.
+        seen: SeenClient,
+        /// What it says of itself, where it says anything.
+        client: Option<ClientText>,
     },
     /// Uses consents that are good for a number of calls, once each: all of them, or none.
     Consume {
@@ -153,6 +167,8 @@ pub struct Decision {
     pub allowed: bool,
     /// What was decided; replaces what was decided before about the same capability.
     pub records: Vec<ConsentRow>,
+    /// What the client says of itself, where it says anything; its digest stands in the records.
+    pub client: Option<ClientText>,
 }
 
 /// What became of a draft.
@@ -252,13 +268,13 @@ pub enum ConsentState {
     Revoked,
     /// A later decision stands in its place.
     Superseded,
-    /// A package of another publisher took the tool's name.
+    /// A package of another publisher took the tool's name, or the client is not what it was.
     Suspended,
 }
 
 /// Who ended a decision before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Ender {
     /// Its user.
     User,
@@ -267,8 +283,11 @@ pub enum Ender {
     /// Nobody: the tool has another publisher.
     Publisher,
     /// Its user, who signed out of the sign-in with which it ends.
-    #[serde(rename = "sign-out")]
     SignOut,
+    /// Nobody: sign-ins of the client lead back to other hosts.
+    Client,
+    /// Nobody: what the client said of itself cannot be read any more.
+    ClientGone,
 }
 
 /// Where a consent was given.
@@ -374,6 +393,18 @@ pub struct Evidence {
     pub ended_seq: Option<u64>,
     /// Whether it was a refusal, whatever became of it since. Of one that ended before format 5 it is not known.
     pub refused: bool,
+    /// What was known of the client. Of what was decided before format 7 it is not known.
+    pub client: Option<ClientFacts>,
+    /// What the client is since, where that is not what it was.
+    pub client_seen: Option<SeenClient>,
+}
+
+impl Evidence {
+    /// The client as it was last seen.
+    pub fn client_now(&self) -> Option<&ClientFacts> {
+        let seen = self.client_seen.as_ref().map(|seen| &seen.facts);
+        seen.or(self.client.as_ref())
+    }
 }
 
 /// A build of a tool that a consent was used with, and since when.

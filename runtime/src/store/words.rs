@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Channel, ConsentState, Ender, Scope, TicketState};
+use super::{Channel, ClientKind, ConsentState, Ender, Scope, TicketState};
 
 /// A word is none of those that stand for a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,11 +47,18 @@ words!(Ender {
     User = "user",
     Operator = "operator",
     Publisher = "publisher",
-    SignOut = "sign-out"
+    SignOut = "sign-out",
+    Client = "client",
+    ClientGone = "client-gone"
 });
 words!(TicketState {
     Open = "open",
     Allowed = "allowed",
     Denied = "denied",
     Expired = "expired"
+});
+words!(ClientKind {
+    MetadataDocument = "metadata-document",
+    PreRegistered = "pre-registered",
+    Registered = "registered"
 });

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::changed::ChangedView;
+use super::client_view;
 use super::fault::Fault;
 use super::form::{Fields, Purpose};
 use super::language::Language;
@@ -73,6 +74,8 @@ struct RecordView {
     used: Option<String>,
     /// What is different about the tool by now.
     change: Option<ChangedView>,
+    /// What is different about the client.
+    client_change: Option<String>,
 }
 
 struct EndedView {
@@ -110,13 +113,23 @@ pub(super) async fn show(
         None => web.consents.ended(&session.who, ENDED_MAX, now).await?,
         Some(_) => Vec::new(),
     };
-    let mut changes = HashMap::new();
+    let (mut changes, mut client_changes) = (HashMap::new(), HashMap::new());
     for row in &live {
         if let Some(changed) = web.consents.changed(row).await? {
             changes.insert(row.id, ChangedView::new(w, &changed));
         }
+        if let Some(changed) = web.consents.client_changed(row).await? {
+            client_changes.insert(row.id, client_view::change(w, &changed));
+        }
     }
-    let groups = grouped(w, &live, &holdings, by_client, changes, now);
+    let groups = grouped(
+        w,
+        &live,
+        &holdings,
+        by_client,
+        (changes, client_changes),
+        now,
+    );
     let given = holdings.iter().map(|one| one.given).sum();
     let page = ConsentsPage {
         w,
@@ -290,12 +303,16 @@ fn grouped(
     rows: &[ConsentRow],
     holdings: &[Holding],
     by_client: bool,
-    mut changes: HashMap<Uuid, ChangedView>,
+    (mut changes, mut client_changes): (HashMap<Uuid, ChangedView>, HashMap<Uuid, String>),
     now: Timestamp,
 ) -> Vec<GroupView> {
     let mut groups: Vec<GroupView> = Vec::new();
     for row in rows {
-        let record = RecordView::new(w, row, by_client, changes.remove(&row.id), now);
+        let record = RecordView {
+            change: changes.remove(&row.id),
+            client_change: client_changes.remove(&row.id),
+            ..RecordView::new(w, row, by_client, now)
+        };
         let group = GroupView::of(w, row, holdings, by_client);
         let place = groups.iter().position(|one| one.fields == group.fields);
         let place = place.unwrap_or_else(|| {
@@ -359,13 +376,7 @@ impl GroupView {
 }
 
 impl RecordView {
-    fn new(
-        w: &Words,
-        row: &ConsentRow,
-        by_client: bool,
-        change: Option<ChangedView>,
-        now: Timestamp,
-    ) -> Self {
+    fn new(w: &Words, row: &ConsentRow, by_client: bool, now: Timestamp) -> Self {
         let allowed = row.state != ConsentState::Denied;
         let since = (w.moment)(row.decided_at);
         let used = |at| (w.consents.last_used)(&(w.day)(at));
@@ -387,7 +398,8 @@ impl RecordView {
                 row.last_used_at
                     .map_or_else(|| w.consents.unused.to_owned(), used)
             }),
-            change,
+            change: None,
+            client_change: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::changed::ChangedView;
+use super::client_view;
 use super::fault::Fault;
 use super::language::Language;
 use super::next::Next;
@@ -57,6 +58,8 @@ struct DecisionView {
     reason: Option<String>,
     /// What is different about the tool by now.
     change: Option<ChangedView>,
+    /// What is different about the client.
+    client_change: Option<String>,
 }
 
 /// What happened to it, and when.
@@ -90,7 +93,11 @@ pub(super) async fn show(
     for row in &rows {
         let changed = web.consents.changed(row).await?;
         let change = changed.map(|changed| ChangedView::new(w, &changed));
-        decisions.push(DecisionView::new(w, row, change, now));
+        let changed = web.consents.client_changed(row).await?;
+        decisions.push(DecisionView {
+            client_change: changed.map(|changed| client_view::change(w, &changed)),
+            ..DecisionView::new(w, row, change, now)
+        });
     }
     let others = match before {
         None => {
@@ -144,6 +151,7 @@ impl DecisionView {
             events: Happened::to(row, now).into_iter().map(event).collect(),
             reason: reason.map(|reason| plain(reason, NAME_CHARS_MAX)),
             change,
+            client_change: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! token; whoever opens one is the user who signed in, whatever the URL says.
 
 mod changed;
+mod client_view;
 mod consent;
 mod consents;
 mod cookie;

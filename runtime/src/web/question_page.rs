@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use askama::Template;
-use url::Url;
 
 use super::changed::ChangedView;
+use super::client_view::{self, ClientView};
 use super::dates::iso_day;
 use super::fault::Fault;
 use super::form::Purpose;
@@ -68,8 +68,7 @@ struct QuestionPage {
     action: String,
     token: String,
     shown_at: i64,
-    client_host: Option<String>,
-    client: String,
+    client: ClientView,
     tool: String,
     title: String,
     description: String,
@@ -156,8 +155,7 @@ impl QuestionPage {
             action: id.path(),
             token: String::new(),
             shown_at: at.0,
-            client_host: host_of(question.client.as_str()),
-            client: plain(question.client.as_str(), NAME_CHARS_MAX),
+            client: ClientView::new(w, question),
             tool: question.tool.to_string(),
             title: plain(&question.title, NAME_CHARS_MAX),
             description: plain(&question.description, TEXT_CHARS_MAX),
@@ -185,13 +183,15 @@ impl QuestionPage {
 
 /// What is wrong with names that others chose, in sentences of ours.
 fn deceptive_names(w: &Words, question: &Question) -> Vec<&'static str> {
-    let names = [
-        (Name::Title, question.title.as_str()),
-        (Name::Client, question.client.as_str()),
-        (Name::Publisher, question.publisher.as_str()),
-    ];
+    let title = [(Name::Title, question.title.as_str())];
+    let client = client_view::names(question).map(|name| (Name::Client, name));
+    let publisher = [(Name::Publisher, question.publisher.as_str())];
     let warning = |(name, text)| Some((w.question.deceptive)(name, deceptive(text)?));
-    names.into_iter().filter_map(warning).collect()
+    let names = title.into_iter().chain(client).chain(publisher);
+    let mut warnings: Vec<_> = names.filter_map(warning).collect();
+    // Of the two names of a client both may be wrong in the same way.
+    warnings.dedup();
+    warnings
 }
 
 /// What it means to refuse once more, where a second refusal within a day makes the tool quiet.
@@ -326,11 +326,4 @@ fn meaning(w: &Meanings, capability: &Capability) -> &'static str {
         ) => w.writes_files,
         (Tier::T3, _) => w.harms,
     }
-}
-
-/// The host of a client whose id is a URL: that much of it is proven by the issuer that fetched its metadata from there.
-fn host_of(client: &str) -> Option<String> {
-    let url = Url::parse(client).ok()?;
-    (url.scheme() == "https").then_some(())?;
-    url.host_str().map(|host| plain(host, NAME_CHARS_MAX))
 }

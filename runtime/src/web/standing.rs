@@ -43,8 +43,31 @@ pub(super) enum Standing {
     SignedOut,
     /// A later decision stands in its place.
     Replaced,
+    /// It is not served for now.
+    Suspended(Suspension),
+}
+
+/// Why a consent is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Suspension {
     /// A tool of another publisher took the name.
-    Suspended,
+    Publisher,
+    /// Sign-ins of the client lead back to other hosts.
+    Client,
+    /// What the client said of itself cannot be read any more.
+    ClientGone,
+}
+
+impl Suspension {
+    fn of(row: &ConsentRow) -> Self {
+        match row.evidence.ended_by {
+            Some(Ender::Client) => Self::Client,
+            Some(Ender::ClientGone) => Self::ClientGone,
+            Some(Ender::Publisher | Ender::User | Ender::Operator | Ender::SignOut) | None => {
+                Self::Publisher
+            }
+        }
+    }
 }
 
 impl Standing {
@@ -79,7 +102,7 @@ impl Standing {
             }
             (ConsentState::Revoked, _) => Self::TakenBack,
             (ConsentState::Superseded, _) => Self::Replaced,
-            (ConsentState::Suspended, _) => Self::Suspended,
+            (ConsentState::Suspended, _) => Self::Suspended(Suspension::of(row)),
         }
     }
 }
@@ -113,8 +136,10 @@ pub(super) enum Happened<'a> {
     TakenBackByOperator,
     /// Its user signed out in the browser in which it was given.
     SignedOut,
-    /// A tool of another publisher took the name.
-    Suspended,
+    /// It was used through a client that is not what it was from then on.
+    ClientChanged,
+    /// It was suspended.
+    Suspended(Suspension),
     /// A later decision stands in its place.
     Replaced,
     /// Nobody used it.
@@ -143,6 +168,12 @@ impl<'a> Happened<'a> {
         if let Some(seen) = &row.seen {
             let version = &seen.version;
             all.push((seen.at, Self::ToolChanged { version }));
+        }
+        let evidence = &row.evidence;
+        if let (Some(then), Some(seen)) = (&evidence.client, &evidence.client_seen)
+            && *then != seen.facts
+        {
+            all.push((seen.at, Self::ClientChanged));
         }
         let used_up = row.state == ConsentState::Consumed;
         if let Some(at) = row.last_used_at.filter(|_| !used_up) {
@@ -176,7 +207,7 @@ impl<'a> Happened<'a> {
             }
             ConsentState::Revoked => Self::TakenBack,
             ConsentState::Superseded => Self::Replaced,
-            ConsentState::Suspended => Self::Suspended,
+            ConsentState::Suspended => Self::Suspended(Suspension::of(row)),
         };
         row.ended_at.map(|at| (at, what))
     }

@@ -1,6 +1,7 @@
 //! The pages over loopback, with the embedded identity provider and a browser of our own.
 
 mod browser;
+mod clients;
 mod consent;
 mod consents;
 mod every_call;

@@ -2,6 +2,7 @@
 
 mod browser;
 mod client;
+pub mod described;
 pub mod handmade;
 mod packages;
 mod server;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use browser::Browser;
 pub use client::{Answer, Caller, Era, http};
+pub use described::{Ahead, Described};
 pub use packages::{
     GUEST_WALL_MS, component_bytes, guests, hurried_toml_of, pack, pack_guest, packed, program,
     root, toml_of, tool, with_manifest,

@@ -42,6 +42,7 @@ pub struct Setup {
     issuer: Option<ChangeIssuer>,
     calls_max: u32,
     machines: bool,
+    clock: Option<SharedClock>,
 }
 
 impl Setup {
@@ -60,6 +61,7 @@ impl Setup {
             issuer: None,
             calls_max: 32,
             machines: false,
+            clock: None,
         }
     }
 
@@ -148,6 +150,18 @@ impl Setup {
         self
     }
 
+    /// With this clock; the embedded identity provider keeps that of the machine.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// With this file beside its configuration.
+    pub fn file(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.dir.path().join(name), text).unwrap();
+        self
+    }
+
     fn put(&self, name: &str, bytes: &[u8]) {
         let file = self.dir.path().join(format!("tools.d/{name}.wasm"));
         std::fs::write(file, bytes).unwrap();
@@ -205,7 +219,7 @@ impl Setup {
                     .clone()
                     .unwrap_or_else(|| Arc::new(bailiwick::egress::NoNames)),
             ),
-            clock: None,
+            clock: self.clock.clone(),
             idp: Some((address, idp::router(provider))),
         };
         server::start(config, options).await

@@ -13,6 +13,8 @@ use crate::ids::{Digest, Tenant, TenantUser};
 const TICKET_KEPT_MS: i64 = 24 * 3600 * 1000;
 /// How long it is kept that somebody else opened a question: a user who looks once a month still sees it.
 const FOREIGN_VISIT_KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
+/// How long it is kept since when a client is unread, in milliseconds: no consent that it concerns lives longer.
+const CLIENT_UNREAD_KEPT_MS: i64 = 90 * 24 * 3600 * 1000;
 
 pub(super) async fn insert_flow(
     writer: &SqlitePool,
@@ -181,6 +183,10 @@ pub(super) async fn prune(writer: &SqlitePool, now: Timestamp) -> Result<u64, St
         (
             "DELETE FROM foreign_visit WHERE last_at <= ?",
             now.0.saturating_sub(FOREIGN_VISIT_KEPT_MS),
+        ),
+        (
+            "DELETE FROM client_unread WHERE since <= ?",
+            now.0.saturating_sub(CLIENT_UNREAD_KEPT_MS),
         ),
     ];
     let mut gone = 0;

@@ -6,7 +6,7 @@ use sqlx::{Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::super::{Applied, Change, ConsentRow, Decision, Ender, Seen, StoreError, TicketRow};
-use super::{consents, rows, sign_out};
+use super::{client, consents, rows, sign_out};
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, TenantUser};
 use crate::limits::LAST_CALL_MAX;
@@ -40,7 +40,7 @@ pub(super) async fn apply(
         Change::PreConsent { record, definition } => {
             pre_consent(&mut inner, record, definition).await
         }
-        Change::Suspend { ids, at } => suspend(&mut inner, ids, *at).await,
+        Change::Suspend { ids, at, by } => suspend(&mut inner, ids, *at, *by).await,
         Change::Resume { id, at } => resume(&mut inner, *id, *at).await,
         Change::See {
             tenant,
@@ -48,6 +48,12 @@ pub(super) async fn apply(
             seen,
             definition,
         } => see(&mut inner, tenant, ids, seen, definition).await,
+        Change::SeeClient {
+            tenant,
+            ids,
+            seen,
+            client,
+        } => client::see(&mut inner, tenant, ids, seen, client.as_ref()).await,
         Change::Consume {
             tenant,
             ids,
@@ -92,6 +98,7 @@ pub(super) async fn place(
         Change::OpenTicket { .. }
         | Change::Resume { .. }
         | Change::See { .. }
+        | Change::SeeClient { .. }
         | Change::Consume { .. } => return Ok(()),
     };
     for id in consents {
@@ -214,6 +221,7 @@ async fn decide(
     if answered != 1 {
         return Ok(Applied::Refused);
     }
+    client::keep(connection, &decision.who.tenant, decision.client.as_ref()).await?;
     for record in &decision.records {
         if let Some(sign_in) = record.sign_in
             && !sign_out::goes_on(connection, &decision.who, sign_in, decision.at).await?
@@ -302,8 +310,8 @@ async fn insert(
         "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
          capability, tier, scope, sign_in, state, arguments, ticket, ui, acr, auth_time, decided_at, not_before, \
          expires_at, uses_max, idle_expires_at, channel, by_iss, by_sub, amr, locale, version, actors, policy, rules, \
-         supersedes, refused) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         supersedes, refused, client_kind, client_hosts, client_metadata) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.id.to_string())
     .bind(key.tenant.as_str())
@@ -341,6 +349,9 @@ async fn insert(
     .bind(Json(&evidence.rules))
     .bind(before.map(|id| id.to_string()))
     .bind(evidence.refused)
+    .bind(evidence.client.as_ref().map(|client| client.kind.as_str()))
+    .bind(evidence.client.as_ref().map(|client| Json(&client.redirect_hosts)))
+    .bind(client::digest(evidence.client.as_ref()))
     .execute(connection)
     .await?;
     Ok(())
@@ -387,13 +398,15 @@ async fn suspend(
     connection: &mut SqliteConnection,
     ids: &[Uuid],
     at: Timestamp,
+    by: Ender,
 ) -> Result<Applied, StoreError> {
     for id in ids {
         let ended = sqlx::query(
-            "UPDATE consent SET state = 'suspended', ended_at = ?, ended_by = 'publisher' \
+            "UPDATE consent SET state = 'suspended', ended_at = ?, ended_by = ? \
              WHERE id = ? AND state = 'active'",
         )
         .bind(at.0)
+        .bind(by.as_str())
         .bind(id.to_string())
         .execute(&mut *connection)
         .await?

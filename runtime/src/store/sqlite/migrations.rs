@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("0004_evidence.sql")),
     (5, include_str!("0005_history.sql")),
     (6, include_str!("0006_sign_ins.sql")),
+    (7, include_str!("0007_client.sql")),
 ];
 
 /// Brings the state to the newest format, in one transaction.
@@ -150,6 +151,11 @@ mod tests {
             .await
             .unwrap();
         assert!(session.is_none());
+        // Nor what was known of the client.
+        assert_eq!(
+            (&kept.evidence.client, &kept.evidence.client_seen),
+            (&None, &None)
+        );
         // Still one decision at a time about the same.
         let second = sqlx::query(
             "INSERT INTO consent SELECT 'another', tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
@@ -157,10 +163,64 @@ mod tests {
              amr, auth_time, actors, policy, rules, supersedes, audit_seq, decided_at, not_before, expires_at, \
              idle_expires_at, uses_max, uses, \
              last_used_at, ended_at, ended_by, end_reason, ended_seq, seen_at, seen_component, seen_definition, \
-             seen_manifest, seen_version, refused FROM consent WHERE state = 'active'",
+             seen_manifest, seen_version, refused, client_kind, client_hosts, client_metadata, client_seen_at, client_seen_kind, \
+             client_seen_hosts, client_seen_metadata FROM consent WHERE state = 'active'",
         )
         .execute(store.writer())
         .await;
         assert!(second.unwrap_err().to_string().contains("UNIQUE"));
+    }
+
+    #[tokio::test]
+    async fn a_state_of_format_6_keeps_its_records_and_can_suspend_for_a_client() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        of_format_3(&path).await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let pool = SqlitePoolOptions::new()
+            .connect_with(options)
+            .await
+            .unwrap();
+        for (version, statements) in MIGRATIONS
+            .iter()
+            .filter(|(version, _)| (4..7).contains(version))
+        {
+            sqlx::raw_sql(*statements).execute(&pool).await.unwrap();
+            sqlx::query("INSERT INTO state_format (version) VALUES (?)")
+                .bind(version)
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+        let told = "UPDATE consent SET refused = 1, tier = 'T2', not_before = 3, end_reason = 'r', ended_by = 'publisher', ended_seq = 4, audit_seq = 2, \
+                    locale = 'ja', amr = '[\"pwd\"]', seen_at = 6, seen_component = component, seen_definition = definition, \
+                    seen_manifest = manifest, seen_version = '2' WHERE state = 'active'";
+        sqlx::query(told).execute(&pool).await.unwrap();
+        let columns = "id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, version, capability, \
+                       tier, scope, sign_in, state, arguments, ticket, ui, locale, channel, by_iss, by_sub, acr, amr, auth_time, \
+                       actors, policy, rules, supersedes, audit_seq, decided_at, not_before, expires_at, idle_expires_at, \
+                       uses_max, uses, last_used_at, ended_at, ended_by, end_reason, ended_seq, seen_at, seen_component, \
+                       seen_definition, seen_manifest, seen_version, refused";
+        let all = format!("SELECT json_array({columns}) FROM consent ORDER BY id");
+        let before: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(all.clone()))
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        let store = SqliteStore::open(&path).await.unwrap();
+        let after: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(all))
+            .fetch_all(store.writer())
+            .await
+            .unwrap();
+        assert_eq!((before.len(), &before), (2, &after));
+        for ender in ["client", "client-gone"] {
+            let suspended = format!("UPDATE consent SET ended_by = '{ender}'");
+            sqlx::query(sqlx::AssertSqlSafe(suspended))
+                .execute(store.writer())
+                .await
+                .unwrap();
+        }
+        let nobody = sqlx::query("UPDATE consent SET ended_by = 'somebody'");
+        assert!(nobody.execute(store.writer()).await.is_err());
     }
 }

@@ -6,6 +6,7 @@
 mod append;
 mod browser;
 mod change;
+mod client;
 mod consents;
 mod held;
 mod history;
@@ -28,7 +29,7 @@ use super::{
     Session, Store, StoreError, TicketRow, row_id,
 };
 use crate::clock::Timestamp;
-use crate::ids::{Digest, Publisher, Tenant, TenantUser, ToolName};
+use crate::ids::{ClientId, Digest, Publisher, Tenant, TenantUser, ToolName};
 
 /// Connections that read; they never wait for the writer under WAL.
 const READERS: u32 = 4;
@@ -242,6 +243,35 @@ impl Store for SqliteStore {
         max: u32,
     ) -> Result<Vec<ConsentRow>, StoreError> {
         consents::active_of_others(&self.readers, tool, publisher, max).await
+    }
+
+    async fn active_of_client(
+        &self,
+        client: &ClientId,
+        other_than: Option<&[String]>,
+        max: u32,
+    ) -> Result<Vec<ConsentRow>, StoreError> {
+        client::active(&self.readers, client, other_than, max).await
+    }
+
+    async fn note_client_unread(
+        &self,
+        client: &ClientId,
+        at: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        client::note_unread(&self.writer, client, at).await
+    }
+
+    async fn note_client_read(&self, client: &ClientId) -> Result<(), StoreError> {
+        client::note_read(&self.writer, client).await
+    }
+
+    async fn client_text(
+        &self,
+        tenant: &Tenant,
+        digest: Digest,
+    ) -> Result<Option<String>, StoreError> {
+        client::text(&self.readers, tenant, digest).await
     }
 
     async fn definition(

@@ -6,7 +6,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
 
-use super::super::{ConsentKey, ConsentRow, Evidence, Pinned, Seen, StoreError, TicketRow};
+use super::super::{
+    ClientFacts, ConsentKey, ConsentRow, Evidence, Pinned, Seen, SeenClient, StoreError, TicketRow,
+};
 use crate::capability::Capability;
 use crate::clock::Timestamp;
 use crate::ids::User;
@@ -117,7 +119,46 @@ fn evidence(row: &SqliteRow, table: &'static str) -> Result<Evidence, StoreError
         end_reason: row.try_get("end_reason")?,
         ended_seq: count_if_any(row, table, "ended_seq")?,
         refused: row.try_get("refused")?,
+        client: client(
+            row,
+            table,
+            ["client_kind", "client_hosts", "client_metadata"],
+        )?,
+        client_seen: client_seen(row, table)?,
     })
+}
+
+/// What was known of a client, in columns of these names.
+fn client(
+    row: &SqliteRow,
+    table: &'static str,
+    columns: [&'static str; 3],
+) -> Result<Option<ClientFacts>, StoreError> {
+    let [kind, hosts, metadata] = columns;
+    let Some(kind) = parsed_if_any(row, table, kind)? else {
+        return Ok(None);
+    };
+    Ok(Some(ClientFacts {
+        kind,
+        redirect_hosts: row.try_get::<Json<_>, _>(hosts)?.0,
+        metadata: parsed_if_any(row, table, metadata)?,
+    }))
+}
+
+fn client_seen(row: &SqliteRow, table: &'static str) -> Result<Option<SeenClient>, StoreError> {
+    let Some(at) = time_if_any(row, "client_seen_at")? else {
+        return Ok(None);
+    };
+    let columns = [
+        "client_seen_kind",
+        "client_seen_hosts",
+        "client_seen_metadata",
+    ];
+    let facts = client(row, table, columns)?.ok_or(StoreError::Corrupt {
+        table,
+        column: "client_seen_kind",
+    })?;
+    Ok(Some(SeenClient { at, facts }))
 }
 
 fn seen(row: &SqliteRow, table: &'static str) -> Result<Option<Seen>, StoreError> {

@@ -158,6 +158,7 @@ async fn decide(store: &SqliteStore, id: &[u8], records: Vec<ConsentRow>) -> App
         at: NOW,
         allowed: true,
         records,
+        client: None,
     };
     change(store, Change::Decide(decision)).await
 }
@@ -172,6 +173,7 @@ async fn a_question_is_answered_once_and_only_by_its_user() {
         at: NOW,
         allowed: true,
         records: vec![consent(Scope::Until)],
+        client: None,
     };
     let late = Decision {
         who: who("alice"),

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::audit::{self, Audit, Filter};
 use crate::catalog;
+use crate::clients::Clients;
 use crate::clock::{ManualClock, Timestamp};
 use crate::config::{ClaimMap, IssuerConfig, KeySource, SignIn};
 use crate::consent::{Arguments, Consent, ConsentError, Consents};
@@ -93,6 +94,8 @@ pub(super) struct Options {
     pub(super) no_sign_in: bool,
     /// An identity provider that does not answer.
     pub(super) no_issuer: bool,
+    /// What is known of clients.
+    pub(super) clients: Option<Arc<Clients>>,
 }
 
 impl World {
@@ -135,6 +138,8 @@ impl World {
         let consents = Consents::open(Arc::clone(&shared), audit.clone())
             .await
             .unwrap();
+        let clients = options.clients.unwrap_or_else(|| Arc::new(Clients::none()));
+        let consents = consents.with_clients(clients);
         let sign_in = SignIn {
             issuer: issuer.parse().unwrap(),
             client_id: idp::WEB_CLIENT.to_owned(),

@@ -4,8 +4,9 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
 use super::super::dates::written;
-use super::super::standing::{Happened, Standing};
+use super::super::standing::{Happened, Standing, Suspension};
 use super::super::text::Deceptive;
+use super::clients_en::CLIENT;
 use super::notices_en::{NOTICES, WAYS};
 use super::{
     ChangedWords, ConsentsWords, DecidedWords, Frame, HistoryWords, IdpWords, Meanings, Name,
@@ -44,8 +45,6 @@ pub(crate) static EN: Words = Words {
         you: "You",
         at_issuer: (" at ", ""),
         client: "Client",
-        client_proven: "(your identity provider read what it is at this address)",
-        client_unproven: "(your identity provider knows it under this name; what it is cannot be checked here)",
         tool: "Tool",
         version: "version",
         build: ", build",
@@ -111,6 +110,7 @@ pub(crate) static EN: Words = Words {
         },
         save: "Save my decision",
     },
+    client: CLIENT,
     decided: DecidedWords {
         page: "Your decision",
         before: "You decided this before",
@@ -295,9 +295,7 @@ fn standing(standing: Standing) -> String {
         Standing::TakenBack => "Taken back".to_owned(),
         Standing::SignedOut => "Ended when you signed out".to_owned(),
         Standing::Replaced => "Replaced by a later decision".to_owned(),
-        Standing::Suspended => {
-            "Suspended: a tool of another publisher took its name. You are asked anew".to_owned()
-        }
+        Standing::Suspended(why) => format!("Suspended: {}. You are asked anew", suspended(why)),
     }
 }
 
@@ -351,9 +349,18 @@ fn happened(what: Happened) -> String {
         Happened::TakenBack => "You took it back".to_owned(),
         Happened::TakenBackByOperator => "The operator of this server took it back".to_owned(),
         Happened::SignedOut => "Ended, because you signed out".to_owned(),
-        Happened::Suspended => "Suspended: a tool of another publisher took the name".to_owned(),
+        Happened::ClientChanged => "Used through a changed client from then on".to_owned(),
+        Happened::Suspended(why) => format!("Suspended: {}", suspended(why)),
         Happened::Replaced => "Replaced by a later decision".to_owned(),
         Happened::Lapsed => "Ended, because it was not used for 30 days".to_owned(),
         Happened::Passed => "Ended, because its time had passed".to_owned(),
+    }
+}
+
+fn suspended(why: Suspension) -> &'static str {
+    match why {
+        Suspension::Publisher => "a tool of another publisher took the name",
+        Suspension::Client => "sign-ins of the client lead back to other hosts than before",
+        Suspension::ClientGone => "what the client said of itself cannot be read any more",
     }
 }

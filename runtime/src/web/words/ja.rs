@@ -4,8 +4,9 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
 use super::super::dates::written;
-use super::super::standing::{Happened, Standing};
+use super::super::standing::{Happened, Standing, Suspension};
 use super::super::text::Deceptive;
+use super::clients_ja::CLIENT;
 use super::notices_ja::{NOTICES, WAYS};
 use super::{
     ChangedWords, ConsentsWords, DecidedWords, Frame, HistoryWords, IdpWords, Meanings, Name,
@@ -44,8 +45,6 @@ pub(crate) static JA: Words = Words {
         you: "あなた",
         at_issuer: ("（", " のアカウント）"),
         client: "クライアント",
-        client_proven: "（ID プロバイダーが、このアドレスからクライアントの情報を読み取りました）",
-        client_unproven: "（ID プロバイダーにこの名前で登録されています。どのようなクライアントかは、ここでは確認できません）",
         tool: "ツール",
         version: "バージョン",
         build: "、ビルド",
@@ -106,6 +105,7 @@ pub(crate) static JA: Words = Words {
         },
         save: "この内容で決定する",
     },
+    client: CLIENT,
     decided: DecidedWords {
         page: "あなたの決定",
         before: "すでに決定済みです",
@@ -340,9 +340,8 @@ fn standing(standing: Standing) -> String {
         Standing::TakenBack => "取り消し済みです".to_owned(),
         Standing::SignedOut => "サインアウトしたため終了しました".to_owned(),
         Standing::Replaced => "後の決定に置き換えられました".to_owned(),
-        Standing::Suspended => {
-            "停止中です。別の発行元のツールが同じ名前を使うようになったため、改めて確認します"
-                .to_owned()
+        Standing::Suspended(why) => {
+            format!("停止中です。{}ため、改めて確認します", suspended(why))
         }
     }
 }
@@ -390,11 +389,20 @@ fn happened(what: Happened) -> String {
         Happened::TakenBack => "あなたが取り消しました".to_owned(),
         Happened::TakenBackByOperator => "このサーバーの管理者が取り消しました".to_owned(),
         Happened::SignedOut => "サインアウトしたため、終了しました".to_owned(),
-        Happened::Suspended => {
-            "停止しました。別の発行元のツールが同じ名前を使うようになったためです".to_owned()
+        Happened::ClientChanged => {
+            "ここから、変わったクライアントを通じて使われています".to_owned()
         }
+        Happened::Suspended(why) => format!("停止しました。{}ためです", suspended(why)),
         Happened::Replaced => "後の決定に置き換えられました".to_owned(),
         Happened::Lapsed => "30日間使われなかったため、終了しました".to_owned(),
         Happened::Passed => "期限が過ぎたため、終了しました".to_owned(),
+    }
+}
+
+fn suspended(why: Suspension) -> &'static str {
+    match why {
+        Suspension::Publisher => "別の発行元のツールが同じ名前を使うようになった",
+        Suspension::Client => "クライアントのサインイン後の戻り先が以前と変わった",
+        Suspension::ClientGone => "クライアント自身が示していた内容を読み取れなくなった",
     }
 }

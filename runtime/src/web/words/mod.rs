@@ -3,6 +3,8 @@
 //! A language is one value of [`Words`], so that a text which is missing in one of them does not compile. What authors, operators
 //! and issuers wrote is shown as they wrote it. A pair stands around something that the page puts between its halves.
 
+mod clients_en;
+mod clients_ja;
 mod en;
 mod ja;
 mod notices_en;
@@ -16,7 +18,9 @@ use uuid::Uuid;
 use super::standing::{Happened, Standing};
 use super::text::Deceptive;
 use crate::capability::Capability;
+use crate::clients::Unread;
 use crate::clock::Timestamp;
+use crate::store::ClientKind;
 
 /// What stands before something, and what behind it.
 pub(crate) type Around = (&'static str, &'static str);
@@ -32,6 +36,7 @@ pub(crate) struct Words {
     pub(super) standing: fn(Standing) -> String,
     pub(super) frame: Frame,
     pub(super) question: QuestionWords,
+    pub(super) client: ClientWords,
     pub(super) decided: DecidedWords,
     pub(super) changed: ChangedWords,
     pub(super) consents: ConsentsWords,
@@ -62,8 +67,6 @@ pub(super) struct QuestionWords {
     /// Around the issuer.
     pub(super) at_issuer: Around,
     pub(super) client: &'static str,
-    pub(super) client_proven: &'static str,
-    pub(super) client_unproven: &'static str,
     pub(super) tool: &'static str,
     pub(super) version: &'static str,
     pub(super) build: &'static str,
@@ -104,6 +107,28 @@ pub(super) struct QuestionWords {
     pub(super) refusal_second: &'static str,
     pub(super) afterwards: fn(closes: &str) -> String,
     pub(super) save: &'static str,
+}
+
+/// What is known of a client.
+pub(super) struct ClientWords {
+    /// Behind the host of a client that describes itself there.
+    pub(super) verified: &'static str,
+    /// Around the name that it gives itself.
+    pub(super) calls_itself: Around,
+    /// Around the hosts to which its sign-ins lead back.
+    pub(super) leads_back: Around,
+    /// Behind the name that the operator gives it.
+    pub(super) named: &'static str,
+    pub(super) registered: &'static str,
+    pub(super) unread: fn(Unread) -> &'static str,
+    /// What is different about it: what stands first, and what may follow.
+    pub(super) changed: fn(day: &str) -> String,
+    pub(super) changed_kind: fn(before: ClientKind, after: ClientKind) -> Option<&'static str>,
+    pub(super) changed_hosts: fn(before: &str, after: &str) -> String,
+    pub(super) changed_name: fn(before: &str, after: &str) -> String,
+    pub(super) changed_otherwise: &'static str,
+    /// Above the difference, where a consent goes on.
+    pub(super) went_on: &'static str,
 }
 
 /// A name that somebody else chose.
