@@ -181,7 +181,10 @@ fn code_that_runs_guests_never_sees_identity_policy_or_consent() {
 #[test]
 fn a_decision_touches_no_clock_no_file_no_network_and_waits_for_nothing() {
     for source in sources() {
-        if !matches!(source.module.as_str(), "policy" | "grant" | "capability") {
+        if !matches!(
+            source.module.as_str(),
+            "policy" | "grant" | "capability" | "protect"
+        ) {
             continue;
         }
         for word in [

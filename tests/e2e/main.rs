@@ -35,6 +35,7 @@ mod layers;
 mod offers;
 mod outage;
 mod outsider;
+mod pii;
 mod policy;
 mod reach;
 mod revocation;

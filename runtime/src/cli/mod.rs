@@ -6,6 +6,7 @@ mod check;
 mod consent;
 mod explain;
 mod matrix;
+mod pii;
 mod policy;
 mod rehearse;
 mod serve;
@@ -64,6 +65,9 @@ enum Command {
     /// Read and verify the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Look for personal data and secrets in a file
+    #[command(subcommand)]
+    Pii(pii::PiiCommand),
     /// Compile one component to native code under limits; the server runs this for each package
     #[command(hide = true)]
     CompileComponent { input: PathBuf, output: PathBuf },
@@ -425,6 +429,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Consent(ConsentCommand::PreConsent(args)) => consent::pre_consent(&args).await,
         Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args).await,
         Command::Audit(AuditCommand::Show(args)) => audit::show(&args).await,
+        Command::Pii(command) => Ok(pii::run(&command)),
         Command::CompileComponent { input, output } => Ok(compile(&input, &output)),
     }
 }

@@ -3,16 +3,17 @@
 use std::ops::Range;
 
 use super::class::{Id, Kind, OTHER};
-use super::forms::{Alone, Between, DIGITS_MAX, FORMS, Form, Proof, WORD_FORMS, WordForm};
+use super::forms::{Alone, DIGITS_MAX, FORMS, Form, Proof};
 use super::rules::Rules;
 use super::words::{Field, Near, Words};
-use super::{Confidence, Reason, checks, secrets};
+use super::{Confidence, Reason, secrets};
 
 mod network;
+mod numbers;
 mod phone;
 
-/// Longest word of letters and digits that can be a number, in bytes: an IBAN has 34.
-const WORD_BYTES_MAX: usize = 34;
+/// How far back a word may begin before its first digit, in bytes: more than any number has.
+const WORD_BYTES_MAX: usize = 40;
 /// Shortest key that stands in one word without a sign, in bytes.
 const KEY_BYTES_MIN: usize = 20;
 /// Longest word before the sign of a key, in bytes: `github_`.
@@ -44,15 +45,9 @@ impl Forms {
     }
 }
 
-const LETTER: u8 = 1;
-const SMALL: u8 = 2;
-const DIGIT: u8 = 4;
-const SIGN: u8 = 8;
-const WORD: u8 = LETTER | SMALL | DIGIT;
-
-/// What each byte is; everything that is nothing is passed by.
-static BYTES: [u8; 256] = {
-    let mut all = [0; 256];
+/// Where a look is worth it: digits, signs, and the capitals that some keys are known by. Everything else is passed by.
+static LOOKS: [bool; 256] = {
+    let mut all = [false; 256];
     let mut at = 0;
     while at < 256 {
         #[expect(
@@ -60,21 +55,18 @@ static BYTES: [u8; 256] = {
             reason = "at is below 256, and this runs when compiled"
         )]
         {
-            all[at] = match at as u8 {
-                b'0'..=b'9' => DIGIT,
-                b'A'..=b'Z' => LETTER,
-                b'a'..=b'z' => SMALL,
-                b'@' | b':' | b'+' | b'(' | b'-' => SIGN,
-                _ => 0,
-            };
+            all[at] = matches!(
+                at as u8,
+                b'0'..=b'9' | b'@' | b':' | b'+' | b'(' | b'-' | b'_' | b'.' | b'A' | b'J'
+            );
         }
         at += 1;
     }
     all
 };
 
-fn kind(c: u8) -> u8 {
-    BYTES.get(usize::from(c)).copied().unwrap_or(0)
+fn looks(c: u8) -> bool {
+    LOOKS.get(usize::from(c)).copied().unwrap_or(false)
 }
 
 /// A search through one text.
@@ -85,9 +77,12 @@ pub(super) struct Finder<'a> {
     field: Field,
     /// The text is the digits of a JSON number: ids and times mostly are.
     number: bool,
-    near: Option<(Range<usize>, Near)>,
+    /// What was said before the last value that was weighed.
+    before: Option<(usize, Near)>,
     /// Up to where the tail of something that was taken for a key was read.
     keys_read: usize,
+    /// Up to where everything was looked at.
+    done: usize,
     room: usize,
     pub(super) hits: Vec<Hit>,
     /// More was found than there is room for.
@@ -110,8 +105,9 @@ impl<'a> Finder<'a> {
             text: text.as_bytes(),
             field,
             number: false,
-            near: None,
+            before: None,
             keys_read: 0,
+            done: 0,
             room,
             hits: Vec::new(),
             full: false,
@@ -130,17 +126,21 @@ impl<'a> Finder<'a> {
         let mut at = 0;
         while !self.full {
             let rest = self.text.get(at..).unwrap_or_default();
-            let Some(skip) = rest.iter().position(|c| kind(*c) != 0) else {
+            let Some(skip) = rest.iter().position(|c| looks(*c)) else {
                 break;
             };
             at += skip;
             let next = match self.byte(at) {
                 b'@' => self.email(at),
                 b':' => self.colon(at),
-                b'-' => self.hyphen(at),
+                b'-' | b'_' | b'.' => self.sign(at),
                 b'+' | b'(' => self.phone(at),
+                b'A' | b'J' => self.capital(at),
                 _ => self.word(at),
             };
+            if next > at + 1 {
+                self.done = next;
+            }
             at = next.max(at + 1);
         }
     }
@@ -150,7 +150,7 @@ impl<'a> Finder<'a> {
         self.text.get(at).copied().unwrap_or(b' ')
     }
 
-    fn before(&self, at: usize, back: usize) -> u8 {
+    fn back(&self, at: usize, back: usize) -> u8 {
         at.checked_sub(back).map_or(b' ', |at| self.byte(at))
     }
 
@@ -161,9 +161,9 @@ impl<'a> Finder<'a> {
     /// Whether nothing is joined to a number that has groups of this length first and last.
     fn is_free(&self, span: &Range<usize>, first: usize, groups: usize) -> bool {
         let joins = |c: u8| matches!(c, b'-' | b'_' | b'.' | b'/' | b'\\' | b'+');
-        let left = self.before(span.start, 1);
+        let left = self.back(span.start, 1);
         let right = self.byte(span.end);
-        let joined = joins(left) && self.before(span.start, 2).is_ascii_alphanumeric()
+        let joined = joins(left) && self.back(span.start, 2).is_ascii_alphanumeric()
             || joins(right) && self.byte(span.end + 1).is_ascii_alphanumeric();
         let row = |from: usize, step: fn(usize, usize) -> usize| {
             (0..=first)
@@ -180,14 +180,13 @@ impl<'a> Finder<'a> {
     }
 
     fn near(&mut self, span: &Range<usize>) -> Near {
-        match &self.near {
-            Some((of, near)) if of == span => *near,
-            _ => {
-                let near = self.words.near(self.text, span, &mut self.work);
-                self.near = Some((span.clone(), near));
-                near
-            }
-        }
+        let before = match self.before {
+            Some((start, near)) if start == span.start => near,
+            _ => self.words.before(self.text, span.start, &mut self.work),
+        };
+        self.before = Some((span.start, before));
+        self.words
+            .after(self.text, span.end, before, &mut self.work)
     }
 
     fn push(
@@ -301,264 +300,121 @@ impl<'a> Finder<'a> {
         end
     }
 
-    fn hyphen(&mut self, at: usize) -> usize {
-        let begins = self
-            .text
-            .get(at..)
-            .is_some_and(|rest| rest.starts_with(b"-----BEGIN "));
-        match begins.then(|| secrets::pem_at(self.text, at)).flatten() {
-            Some(found) => self.secret(found),
-            None => at + 1,
+    /// How many letters and digits stand directly before a place, and were not looked at yet.
+    fn letters_before(&self, at: usize, most: usize) -> usize {
+        let most = most.min(at.saturating_sub(self.done));
+        let letter = |n: &usize| self.back(at, *n).is_ascii_alphanumeric();
+        (1..=most).take_while(letter).count()
+    }
+
+    /// A sign that joins words; the word before it may say what begins.
+    fn sign(&mut self, at: usize) -> usize {
+        let begins = |what: &[u8]| {
+            self.text
+                .get(at..)
+                .is_some_and(|rest| rest.starts_with(what))
+        };
+        if begins(b"-----BEGIN ")
+            && let Some(found) = secrets::pem_at(self.text, at)
+        {
+            return self.secret(found);
+        }
+        let length = (1..=KEY_WORD_BYTES_MAX + 1)
+            .take_while(|n| self.back(at, *n).is_ascii_alphanumeric())
+            .count();
+        let start = at - length;
+        if length == 0 || length > KEY_WORD_BYTES_MAX {
+            return at + 1;
+        }
+        if let Some(end) = self.key(start) {
+            return end;
+        }
+        // With a digit in it the word was looked at when that came.
+        if start < self.done {
+            return at + 1;
+        }
+        match (length, self.byte(at)) {
+            (2, b'-') | (4, b'.') => self.mac(start, self.byte(at)).unwrap_or(at + 1),
+            (1, b'-') => self.hyphened_nie(start).unwrap_or(at + 1),
+            _ => at + 1,
         }
     }
 
-    /// Looks at the word that begins here; where to go on.
-    fn word(&mut self, start: usize) -> usize {
-        let rest = self.text.get(start..).unwrap_or_default();
-        let (mut seen, mut length) = (0, 0);
-        for c in rest {
-            let kind = kind(*c);
-            if kind & WORD == 0 {
-                break;
+    /// The capitals of keys that have no sign, and may have no digit: `AKIA…`, `AIza…`, `eyJ…`.
+    fn capital(&mut self, at: usize) -> usize {
+        if self.byte(at) == b'A' {
+            let key = matches!(
+                self.slice(&(at + 1..at + 4)),
+                b"KIA" | b"SIA" | b"BIA" | b"Iza"
+            );
+            let whole = !self.back(at, 1).is_ascii_alphanumeric();
+            return (key && whole)
+                .then(|| self.key(at))
+                .flatten()
+                .unwrap_or(at + 1);
+        }
+        let Some(start) = at.checked_sub(2) else {
+            return at + 1;
+        };
+        let token =
+            self.slice(&(start..at)) == b"ey" && !self.back(start, 1).is_ascii_alphanumeric();
+        if token && start >= self.done {
+            self.work += 1;
+            if let Some(found) = secrets::jwt_at(self.text, start) {
+                return self.secret(found);
             }
-            seen |= kind;
+        }
+        at + 1
+    }
+
+    /// A key that begins here.
+    fn key(&mut self, start: usize) -> Option<usize> {
+        if start < self.keys_read {
+            return None;
+        }
+        let (found, read) = secrets::key_at(self.text, start);
+        self.work += read as u64;
+        self.keys_read = start + read;
+        found.map(|found| self.secret(found))
+    }
+
+    /// Looks at the word around a digit; where to go on.
+    fn word(&mut self, at: usize) -> usize {
+        let start = at - self.letters_before(at, WORD_BYTES_MAX);
+        let rest = self.text.get(start..).unwrap_or_default();
+        let (mut letters, mut small, mut length) = (false, false, 0);
+        for c in rest {
+            match c {
+                b'0'..=b'9' => {}
+                b'A'..=b'Z' => letters = true,
+                b'a'..=b'z' => small = true,
+                _ => break,
+            }
             length += 1;
         }
         let end = start + length;
         let next = self.byte(end);
-        if seen & DIGIT == 0
-            && length > 2
-            && length < KEY_BYTES_MIN
-            && !matches!(next, b'-' | b'_' | b'.')
+        if length >= KEY_BYTES_MIN
+            && let Some(end) = self.key(start)
         {
             return end;
         }
-        if let Some(end) = self.opens(start, length, next) {
-            return end;
-        }
-        let hexadecimal = || rest.iter().take(length).all(u8::is_ascii_hexdigit);
         if matches!((length, next), (2, b'-') | (4, b'.'))
-            && hexadecimal()
             && let Some(end) = self.mac(start, next)
         {
             return end;
         }
-        match seen {
-            DIGIT => self.digits(start, end),
-            _ if seen & DIGIT != 0 => self.mixed(start, end, seen),
-            LETTER if length == 2 && matches!(next, b' ' | b'-') => {
-                self.spaced_nino(start).unwrap_or(end)
-            }
-            LETTER if length == 1 && next == b'-' => self.hyphened_nie(start).unwrap_or(end),
-            _ => end,
+        if letters || small {
+            return self.mixed(start, end, small);
         }
-    }
-
-    /// A key or a token that begins with a word.
-    fn opens(&mut self, start: usize, length: usize, next: u8) -> Option<usize> {
-        let rest = self.text.get(start..)?;
-        if length >= 12 && rest.starts_with(b"eyJ")
-            || next == b'.' && rest.starts_with(b"eyJ")
-            || rest.starts_with(b"eyJ") && matches!(next, b'-' | b'_')
-        {
-            self.work += length as u64;
-            if let Some(found) = secrets::jwt_at(self.text, start) {
-                return Some(self.secret(found));
-            }
-        }
-        let signed = length <= KEY_WORD_BYTES_MAX && matches!(next, b'-' | b'_' | b'.');
-        if (signed || length >= KEY_BYTES_MIN) && start >= self.keys_read {
-            let (found, read) = secrets::key_at(self.text, start);
-            self.work += read as u64;
-            self.keys_read = start + read;
-            if let Some(found) = found {
-                return Some(self.secret(found));
-            }
-        }
-        None
-    }
-
-    /// A number that begins with these digits.
-    fn digits(&mut self, start: usize, end: usize) -> usize {
-        let first = end - start;
-        if first <= 3
-            && self.byte(end) == b'.'
-            && let Some(end) = self.ipv4(start)
+        if length == 2
+            && let Some(end) = start
+                .checked_sub(3)
+                .and_then(|start| self.spaced_nino(start))
         {
             return end;
         }
-        if let Some(end) = self.date(start, first) {
-            return end;
-        }
-        let mut done = end;
-        let forms = self.forms;
-        for form in forms.0.get(first).into_iter().flatten() {
-            let Some((number, stop)) = self.grouped(start, form) else {
-                continue;
-            };
-            if !(form.check)(number.digits()) {
-                continue;
-            }
-            let span = start..stop;
-            let free = self.is_free(&span, first, form.groups.len());
-            if self.weigh(form.kind, span, form.proof, form.alone, free) {
-                done = done.max(stop);
-            }
-        }
-        if first == 8
-            && self.byte(end) == b'-'
-            && self.byte(end + 1).is_ascii_alphabetic()
-            && !self.byte(end + 2).is_ascii_alphanumeric()
-        {
-            done = done.max(self.hyphened_nif(start));
-        }
-        let joined = matches!(self.before(start, 1), b'-' | b'.' | b'/' | b'_')
-            && self.before(start, 2).is_ascii_alphanumeric();
-        if done > end || joined {
-            return done;
-        }
-        self.phone(start).max(end)
-    }
-
-    /// The digits of a number that is written in this form, and where it ends.
-    fn grouped(&mut self, start: usize, form: &Form) -> Option<(Number, usize)> {
-        let mut number = Number::default();
-        let mut at = start;
-        let mut same = None;
-        for (nth, group) in form.groups.iter().enumerate() {
-            if nth > 0 {
-                let c = self.byte(at);
-                let fits = match form.between {
-                    Between::Same(set) => set.contains(&c) && *same.get_or_insert(c) == c,
-                    Between::Each(each) => each.get(nth - 1) == Some(&c),
-                };
-                if !fits {
-                    return None;
-                }
-                at += 1;
-            }
-            for _ in 0..*group {
-                let c = self.byte(at);
-                if !c.is_ascii_digit() {
-                    return None;
-                }
-                number.push(c);
-                at += 1;
-            }
-        }
-        self.work += (at - start) as u64;
-        let next = self.byte(at);
-        (!next.is_ascii_alphanumeric()).then_some((number, at))
-    }
-
-    /// A word of letters and digits.
-    fn mixed(&mut self, start: usize, end: usize, seen: u8) -> usize {
-        let length = end - start;
-        if length > WORD_BYTES_MAX {
-            return end;
-        }
-        let word = self.slice(&(start..end));
-        let mut room = [0; WORD_BYTES_MAX];
-        for (to, c) in room.iter_mut().zip(word) {
-            *to = c.to_ascii_uppercase();
-        }
-        let plain = room.get(..length).unwrap_or_default();
-        if let Some(end) = self.iban(start, plain) {
-            return end;
-        }
-        let mut done = end;
-        for WordForm(kind, of, check, proof, alone) in WORD_FORMS {
-            if *of != length || !check(plain) {
-                continue;
-            }
-            // People write these in capitals; small letters are those of a generated id.
-            let alone = match seen & SMALL != 0 && *proof != Proof::Ranged {
-                true => Alone::Unseen,
-                false => *alone,
-            };
-            let span = start..end;
-            let free = self.is_free(&span, length, 1);
-            if self.weigh(*kind, span, *proof, alone, free) {
-                done = end;
-            }
-        }
-        // `TEL03-1234-5678`.
-        let letters = word.iter().take_while(|c| c.is_ascii_alphabetic()).count();
-        let label = plain.get(..letters).unwrap_or_default();
-        let number = word.get(letters..).unwrap_or_default();
-        if matches!(label, b"TEL" | b"FAX" | b"PHONE" | b"MOBILE")
-            && number.iter().all(u8::is_ascii_digit)
-        {
-            done = done.max(self.phone(start + letters));
-        }
-        done
-    }
-
-    fn iban(&mut self, start: usize, word: &[u8]) -> Option<usize> {
-        let length = checks::iban_country(word)?;
-        let mut all = [0u8; WORD_BYTES_MAX];
-        let (mut at, mut group) = (start, 0);
-        for to in all.get_mut(..length)? {
-            let mut c = self.byte(at);
-            if matches!(c, b' ' | b'-') && group == 4 {
-                at += 1;
-                group = 0;
-                c = self.byte(at);
-            }
-            if !c.is_ascii_alphanumeric() {
-                return None;
-            }
-            *to = c.to_ascii_uppercase();
-            group += 1;
-            at += 1;
-        }
-        self.work += length as u64;
-        let whole = !self.byte(at).is_ascii_alphanumeric() && checks::iban(all.get(..length)?);
-        whole.then(|| {
-            let span = start..at;
-            let free = self.is_free(&span, 0, 1);
-            self.weigh(Kind::Iban, span, Proof::Ranged, Alone::Sure, free);
-            at
-        })
-    }
-
-    /// `AB 12 34 56 C`.
-    fn spaced_nino(&mut self, start: usize) -> Option<usize> {
-        let sign = self.byte(start + 2);
-        let text = self.slice(&(start..start + 13));
-        let signs = [2, 5, 8, 11]
-            .into_iter()
-            .all(|at| text.get(at) == Some(&sign));
-        let plain: Vec<u8> = text.iter().copied().filter(|c| *c != sign).collect();
-        let end = start + 13;
-        if !signs || !checks::nino(&plain) || self.byte(end).is_ascii_alphanumeric() {
-            return None;
-        }
-        self.weigh(Kind::Nino, start..end, Proof::Formed, Alone::Likely, true);
-        Some(end)
-    }
-
-    /// `X-1234567-L`.
-    fn hyphened_nie(&mut self, start: usize) -> Option<usize> {
-        let text = self.slice(&(start..start + 11));
-        let signs = [1, 9].into_iter().all(|at| text.get(at) == Some(&b'-'));
-        let plain: Vec<u8> = text.iter().copied().filter(|c| *c != b'-').collect();
-        let end = start + 11;
-        if !signs || !checks::nie(&plain) || self.byte(end).is_ascii_alphanumeric() {
-            return None;
-        }
-        self.weigh(Kind::Nie, start..end, Proof::Checked, Alone::Likely, true);
-        Some(end)
-    }
-
-    /// `12345678-Z`.
-    fn hyphened_nif(&mut self, start: usize) -> usize {
-        let end = start + 10;
-        let text = self.slice(&(start..end));
-        let plain: Vec<u8> = text.iter().copied().filter(|c| *c != b'-').collect();
-        let sure = checks::nif(&plain)
-            && self.weigh(Kind::Nif, start..end, Proof::Checked, Alone::Likely, true);
-        if sure { end } else { start }
+        self.digits(start, end)
     }
 }
 

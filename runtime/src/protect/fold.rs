@@ -17,7 +17,7 @@ pub(super) struct Folded<'a> {
 
 impl<'a> Folded<'a> {
     pub(super) fn new(original: &'a str) -> Self {
-        if original.is_ascii() {
+        if original.is_ascii() || is_folded(original) {
             return Self {
                 original,
                 text: Cow::Borrowed(original),
@@ -56,6 +56,30 @@ impl<'a> Folded<'a> {
         let width = rest.chars().next().map_or(0, char::len_utf8);
         start..last + width
     }
+}
+
+/// Whether nothing in a text folds: plain letters, kana, ideographs, Hangul and their signs.
+fn is_folded(text: &str) -> bool {
+    let plain = |c: char| {
+        matches!(
+            c,
+            '\0'..='\x7f'
+                | '\u{3001}'..='\u{3003}'
+                | '\u{300a}'..='\u{3011}'
+                | '\u{3041}'..='\u{3096}'
+                | '\u{30a1}'..='\u{30fb}'
+                | '\u{30fd}'..='\u{30fe}'
+                | '\u{4e00}'..='\u{9fff}'
+                | '\u{ac00}'..='\u{d7a3}'
+        )
+    };
+    let mut digit = false;
+    text.chars().all(|c| {
+        // After a digit it is a hyphen.
+        let long = c == 'ー' && !digit;
+        digit = c.is_ascii_digit();
+        plain(c) || long
+    })
 }
 
 /// A word in folded form and in small letters.

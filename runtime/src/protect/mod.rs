@@ -129,6 +129,25 @@ impl fmt::Debug for Finding {
 }
 
 impl Finding {
+    /// What was found in `value`, masked: for people to read.
+    pub fn shown(&self, value: &Value) -> Option<String> {
+        let piece = match self.in_key {
+            true => self.key()?.get(self.span.clone())?.to_owned(),
+            false => self.piece(value)?,
+        };
+        let whole = Self {
+            span: 0..piece.len(),
+            ..self.clone()
+        };
+        Some(mask_text(&piece, &[whole]))
+    }
+
+    /// The key in which it stands.
+    fn key(&self) -> Option<String> {
+        let (_, key) = self.pointer.rsplit_once('/')?;
+        Some(key.replace("~1", "/").replace("~0", "~"))
+    }
+
     /// The text that was found.
     fn piece(&self, value: &Value) -> Option<String> {
         let text = match value.pointer(&self.pointer)? {

@@ -101,7 +101,6 @@ static KEYS: &[Key] = &[
     key(Kind::ApiKey, b"lin_api_", alphanumeric, 40..=40),
     key(Kind::ApiKey, b"PMAK-", wide, 59..=64),
     key(Kind::ApiKey, b"SK", alphanumeric, 32..=32),
-    key(Kind::ApiKey, b"EAACEdEose0cBA", alphanumeric, 20..=200),
 ];
 
 /// A secret, and how far was read to tell.
@@ -113,7 +112,9 @@ pub(super) struct Secret {
 /// A key that begins with the word at `start`, and how many bytes were read.
 pub(super) fn key_at(text: &[u8], start: usize) -> (Option<Secret>, usize) {
     let rest = text.get(start..).unwrap_or_default();
-    let Some(key) = KEYS.iter().find(|key| rest.starts_with(key.prefix)) else {
+    let first = rest.first();
+    let begins = |key: &&Key| key.prefix.first() == first && rest.starts_with(key.prefix);
+    let Some(key) = KEYS.iter().find(begins) else {
         return (None, 0);
     };
     let body = rest.get(key.prefix.len()..).unwrap_or_default();
@@ -190,7 +191,12 @@ pub(super) fn jwt_at(text: &[u8], start: usize) -> Option<Secret> {
     let mut end = start + header;
     let mut parts = 1;
     while parts < 5 && dot(end) {
-        end += 1 + part(end + 1, usize::MAX);
+        let length = part(end + 1, usize::MAX);
+        // A full stop that ends the sentence; an unsigned token ends with an empty third part.
+        if length == 0 && parts >= 3 {
+            break;
+        }
+        end += 1 + length;
         parts += 1;
     }
     (parts >= 3).then_some(Secret {

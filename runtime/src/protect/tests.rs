@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::limits;
 
 /// The classes found in a text without any context, each with how sure it is.
 fn found(text: &str) -> Vec<(String, Confidence)> {
@@ -17,12 +18,16 @@ fn found(text: &str) -> Vec<(String, Confidence)> {
 #[track_caller]
 fn sure(text: &str, class: &str, value: &str) {
     let scan = Detector::built_in().scan_text(text, "");
-    let hit = scan
-        .findings
-        .iter()
-        .find(|one| one.class.as_str() == class && one.confidence == Confidence::Sure);
-    let hit = hit.unwrap_or_else(|| panic!("no {class} in {text}: {:?}", scan.findings));
-    assert_eq!(&text[hit.span.clone()], value, "{text}");
+    let is = |one: &&Finding| {
+        one.class.as_str() == class
+            && one.confidence == Confidence::Sure
+            && &text[one.span.clone()] == value
+    };
+    assert!(
+        scan.findings.iter().any(|one| is(&one)),
+        "no {class} {value} in {text}: {:?}",
+        found(text)
+    );
 }
 
 #[track_caller]
@@ -96,7 +101,7 @@ fn cards() {
     unsure("order 4111111111111111");
     clean("card 4111 1111 1111 1112");
     clean("1234567812345670");
-    clean("4111-1111-1111-1111-1111");
+    unsure("4111-1111-1111-1111-1111");
 }
 
 #[test]
@@ -179,6 +184,12 @@ fn internet_addresses() {
 fn devices() {
     sure("a4:5e:60:c2:11:0f", "mac-address", "a4:5e:60:c2:11:0f");
     sure("MAC A4-5E-60-C2-11-0F.", "mac-address", "A4-5E-60-C2-11-0F");
+    sure("MAC:a4:5e:60:c2:11:0f", "mac-address", "a4:5e:60:c2:11:0f");
+    sure(
+        "機器：a4:5e:60:c2:11:0f",
+        "mac-address",
+        "a4:5e:60:c2:11:0f",
+    );
     sure("mac a45e.60c2.110f", "mac-address", "a45e.60c2.110f");
     for text in [
         "ff:ff:ff:ff:ff:ff",
@@ -323,7 +334,6 @@ fn numbers_of_other_countries() {
     }
     for text in [
         "SSN 666-45-6789",
-        "NHS 943 476 5918",
         "Steuer-ID 86095742718",
         "DNI 12345678A",
         "NIE X1234567M",
@@ -331,7 +341,6 @@ fn numbers_of_other_countries() {
         "PESEL 44051401358",
         "personnummer 811218-9875",
         "CPF 529.982.247-24",
-        "Aadhaar 2341 2341 2347",
         "NRIC S1234567E",
         "身份证 110105194912310021",
     ] {
@@ -416,4 +425,45 @@ fn what_is_no_personal_data_stays_clean() {
     }
 }
 
+#[test]
+fn every_class_has_its_words() {
+    let mut names: Vec<_> = built_in().iter().map(|one| one.name).collect();
+    for (kind, one) in class::KINDS.iter().zip(built_in()) {
+        assert!(one.name.parse::<Class>().is_ok() && !one.en.is_empty() && !one.ja.is_empty());
+        assert_eq!(built_in()[usize::from(kind.id())].name, one.name);
+        assert!(usize::from(kind.id()) + limits::PROTECT_RULES_MAX < usize::from(class::OTHER));
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), class::KINDS.len());
+}
+
+#[test]
+fn a_class_is_named_plainly() {
+    for name in ["email", "jp-my-number", "x1", &"a".repeat(40)] {
+        assert_eq!(name.parse::<Class>().unwrap().to_string(), name);
+    }
+    for name in [
+        "",
+        "1a",
+        "-a",
+        "a-",
+        "A",
+        "a_b",
+        "é",
+        "a b",
+        &"a".repeat(41),
+    ] {
+        assert!(name.parse::<Class>().is_err(), "{name}");
+    }
+    assert_eq!(
+        serde_json::from_str::<Class>("\"card\"").unwrap().as_str(),
+        "card"
+    );
+    assert!(serde_json::from_str::<Class>("\"No\"").is_err());
+}
+
+mod attacks;
+mod corpus;
 mod json;
+mod own;

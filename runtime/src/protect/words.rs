@@ -7,479 +7,16 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use super::class::{Id, Kind, OTHER, Set};
 use super::fold;
 
+mod lists;
+
+use lists::{LABELS, OTHER_ENDINGS, OTHERS, PLAIN, WORDS};
+
 /// Bytes before a value in which a word counts: a label, or half a sentence. A Japanese letter has three.
 pub(super) const BEFORE_BYTES: usize = 72;
 /// Bytes after a value in which a word counts, such as "is my card".
 pub(super) const AFTER_BYTES: usize = 32;
 /// Bytes between words that make one label, such as "My Number (個人番号)".
 const LABEL_GAP_BYTES: usize = 4;
-
-/// What is said of each class, in small letters; a space is also a hyphen, an underscore, a change of case, or nothing.
-const WORDS: &[(Kind, &[&str])] = &[
-    (
-        Kind::Email,
-        &["email", "e mail", "mail", "メール", "メアド"],
-    ),
-    (
-        Kind::Phone,
-        &[
-            "phone",
-            "telephone",
-            "tel",
-            "mobile",
-            "cell",
-            "cell phone",
-            "cellular",
-            "fax",
-            "call me",
-            "call us",
-            "text me",
-            "contact number",
-            "sms",
-            "whats app",
-            "msisdn",
-            "telefon",
-            "telefono",
-            "telefone",
-            "handy",
-            "portable",
-            "電話",
-            "携帯",
-            "連絡先",
-            "ファックス",
-            "ファクス",
-            "手机",
-            "전화",
-            "휴대폰",
-        ],
-    ),
-    (
-        Kind::Card,
-        &[
-            "card",
-            "credit card",
-            "debit card",
-            "card number",
-            "pan",
-            "cc number",
-            "visa",
-            "mastercard",
-            "amex",
-            "american express",
-            "jcb",
-            "カード",
-            "クレジット",
-            "クレカ",
-            "デビット",
-        ],
-    ),
-    (
-        Kind::Iban,
-        &["iban", "bank account", "account number", "konto", "口座"],
-    ),
-    (
-        Kind::Ip,
-        &[
-            "ip",
-            "ip address",
-            "ipv4",
-            "ipv6",
-            "ip addr",
-            "client ip",
-            "remote addr",
-            "remote address",
-            "source ip",
-            "src ip",
-            "host",
-            "login from",
-            "logged in from",
-            "x forwarded for",
-            "ipアドレス",
-            "接続元",
-            "アクセス元",
-        ],
-    ),
-    (
-        Kind::Mac,
-        &[
-            "mac",
-            "mac address",
-            "hw addr",
-            "ether",
-            "bssid",
-            "macアドレス",
-            "物理アドレス",
-        ],
-    ),
-    (
-        Kind::BirthDate,
-        &[
-            "birth",
-            "birth date",
-            "birthday",
-            "birthdate",
-            "date of birth",
-            "dob",
-            "born",
-            "born on",
-            "geburtsdatum",
-            "naissance",
-            "nacimiento",
-            "生年月日",
-            "誕生日",
-            "生まれ",
-            "出生日期",
-            "생년월일",
-        ],
-    ),
-    (
-        Kind::Address,
-        &[
-            "address",
-            "addr",
-            "street",
-            "street address",
-            "home address",
-            "postal address",
-            "mailing address",
-            "shipping address",
-            "billing address",
-            "delivery address",
-            "residence",
-            "address line",
-            "住所",
-            "所在地",
-            "届け先",
-            "送付先",
-            "お届け先",
-        ],
-    ),
-    (
-        Kind::Postcode,
-        &[
-            "postcode",
-            "post code",
-            "postal code",
-            "zip",
-            "zip code",
-            "plz",
-            "郵便番号",
-            "〒",
-            "邮编",
-            "우편번호",
-        ],
-    ),
-    (
-        Kind::Passport,
-        &[
-            "passport",
-            "passport no",
-            "パスポート",
-            "旅券",
-            "护照",
-            "여권",
-        ],
-    ),
-    (
-        Kind::MyNumber,
-        &[
-            "my number",
-            "individual number",
-            "kojin bango",
-            "マイナンバー",
-            "個人番号",
-        ],
-    ),
-    (
-        Kind::ResidenceCard,
-        &[
-            "residence card",
-            "zairyu",
-            "zairyu card",
-            "在留カード",
-            "在留資格",
-            "特別永住者証明書",
-        ],
-    ),
-    (
-        Kind::DrivingLicence,
-        &[
-            "driving licence",
-            "driving license",
-            "driver license",
-            "drivers license",
-            "driver's license",
-            "driver licence",
-            "licence no",
-            "license no",
-            "運転免許",
-            "免許証",
-            "免許番号",
-        ],
-    ),
-    (
-        Kind::Pension,
-        &[
-            "pension",
-            "basic pension",
-            "nenkin",
-            "基礎年金",
-            "年金番号",
-            "年金手帳",
-        ],
-    ),
-    (
-        Kind::HealthInsurance,
-        &[
-            "health insurance",
-            "insurance card",
-            "insured number",
-            "insurer number",
-            "insured person",
-            "健康保険",
-            "保険証",
-            "被保険者",
-            "保険者番号",
-        ],
-    ),
-    (
-        Kind::Ssn,
-        &[
-            "ssn",
-            "social security",
-            "social security number",
-            "social sec",
-            "社会保障番号",
-        ],
-    ),
-    (
-        Kind::Itin,
-        &["itin", "taxpayer identification", "tax id", "taxpayer id"],
-    ),
-    (
-        Kind::Nino,
-        &["nino", "national insurance", "ni number", "ni no"],
-    ),
-    (Kind::Nhs, &["nhs", "nhs number"]),
-    (
-        Kind::TaxId,
-        &[
-            "steuer id",
-            "steueridentifikationsnummer",
-            "steuernummer",
-            "idnr",
-            "identifikationsnummer",
-            "tax id",
-            "tin",
-        ],
-    ),
-    (
-        Kind::Nir,
-        &[
-            "nir",
-            "securite sociale",
-            "insee",
-            "numero de securite sociale",
-            "num secu",
-            "carte vitale",
-        ],
-    ),
-    (Kind::Nif, &["nif", "dni", "documento nacional"]),
-    (
-        Kind::Nie,
-        &["nie", "numero de identidad de extranjero", "extranjero"],
-    ),
-    (
-        Kind::CodiceFiscale,
-        &["codice fiscale", "cod fiscale", "cod fisc"],
-    ),
-    (Kind::Pesel, &["pesel"]),
-    (
-        Kind::Personnummer,
-        &[
-            "personnummer",
-            "personal number",
-            "samordningsnummer",
-            "person nr",
-        ],
-    ),
-    (Kind::Cpf, &["cpf"]),
-    (Kind::Aadhaar, &["aadhaar", "aadhar", "uidai", "आधार"]),
-    (
-        Kind::Rrn,
-        &[
-            "rrn",
-            "resident registration",
-            "jumin",
-            "주민등록번호",
-            "주민번호",
-        ],
-    ),
-    (Kind::Nric, &["nric", "fin number", "fin no", "singpass"]),
-    (
-        Kind::ResidentId,
-        &[
-            "resident id",
-            "resident identity",
-            "id card",
-            "identity card",
-            "身份证",
-            "公民身份号码",
-        ],
-    ),
-    (
-        Kind::Password,
-        &[
-            "password",
-            "passwd",
-            "pass phrase",
-            "passphrase",
-            "client secret",
-            "api key",
-            "access token",
-            "refresh token",
-            "private key",
-            "secret key",
-            "secret access key",
-            "パスワード",
-            "暗証番号",
-            "密码",
-            "비밀번호",
-        ],
-    ),
-];
-
-/// What is said of numbers that are no personal data.
-const OTHERS: &[&str] = &[
-    "order",
-    "ticket",
-    "invoice",
-    "tracking",
-    "shipment",
-    "sku",
-    "isbn",
-    "ean",
-    "jan code",
-    "gtin",
-    "barcode",
-    "version",
-    "firmware",
-    "commit",
-    "sha",
-    "sha1",
-    "sha256",
-    "hash",
-    "digest",
-    "checksum",
-    "uuid",
-    "guid",
-    "timestamp",
-    "request id",
-    "trace id",
-    "session id",
-    "serial",
-    "lot no",
-    "isrc",
-    "doi",
-    "corporate number",
-    "注文",
-    "伝票",
-    "追跡",
-    "法人番号",
-    "型番",
-    "品番",
-    "商品",
-    "請求書番号",
-    "受付番号",
-    "整理番号",
-    "版",
-    "バージョン",
-    "ドキュメント",
-    "チケット",
-];
-
-/// What field names of ids, times and counts end with.
-const OTHER_ENDINGS: &[&str] = &[
-    "id",
-    "ids",
-    "at",
-    "on",
-    "ts",
-    "created",
-    "updated",
-    "expires",
-    "time",
-    "count",
-    "size",
-    "length",
-    "bytes",
-    "hash",
-    "total",
-    "amount",
-    "price",
-    "index",
-    "lat",
-    "lng",
-    "lon",
-    "latitude",
-    "longitude",
-    "port",
-    "type",
-    "enabled",
-    "verified",
-    "status",
-    "label",
-    "format",
-    "url",
-    "uri",
-    "hint",
-    "policy",
-    "field",
-    "changed",
-    "reset",
-    "strength",
-    "required",
-    "rules",
-];
-
-/// Field names that say nothing of their value: what their object is called, or labelled, counts.
-const PLAIN: &[&str] = &[
-    "value",
-    "values",
-    "number",
-    "num",
-    "no",
-    "text",
-    "content",
-    "data",
-    "raw",
-    "item",
-    "items",
-    "current",
-    "primary",
-    "main",
-    "home",
-    "work",
-    "personal",
-    "other",
-    "default",
-    "new",
-    "old",
-    "full",
-    "formatted",
-    "national",
-    "international",
-    "v",
-    "val",
-    "値",
-    "番号",
-    "内容",
-];
-
-/// Field names whose value labels the fields beside it.
-pub(super) const LABELS: &[&str] = &[
-    "type", "kind", "label", "name", "field", "key", "title", "種別", "種類", "項目", "名称",
-];
 
 /// What the words around a value say of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -585,36 +122,42 @@ impl Words {
         }
     }
 
-    /// What the text around a value says; `folded` is the whole text.
-    pub(super) fn near(&self, folded: &[u8], span: &Range<usize>, work: &mut u64) -> Near {
-        let from = span.start.saturating_sub(BEFORE_BYTES);
-        let before = folded.get(from..span.start).unwrap_or_default();
-        let before = own_label(before);
-        let mut window = [b' '; BEFORE_BYTES];
-        let text = plain_into(before, &mut window);
+    /// What the text before a value says; `folded` is the whole text.
+    pub(super) fn before(&self, folded: &[u8], start: usize, work: &mut u64) -> Near {
+        let from = start.saturating_sub(BEFORE_BYTES);
+        let before = own_label(folded.get(from..start).unwrap_or_default());
+        let mut room = [b' '; BEFORE_BYTES];
+        let text = plain_into(before, &mut room);
         *work += text.len() as u64;
         let (mut near, mut end) = (Near::default(), None::<usize>);
         self.each(text, |id, at| {
+            let joined = end.is_some_and(|end| at.start <= end + LABEL_GAP_BYTES);
             if id == OTHER {
                 near.said = Set::default();
             }
             near.said |= Set::of(id);
-            match end {
-                Some(end) if at.start <= end + LABEL_GAP_BYTES => near.label |= Set::of(id),
-                _ => near.label = Set::of(id),
+            if id == OTHER || !joined {
+                near.label = Set::default();
             }
+            near.label |= Set::of(id);
             end = Some(end.map_or(at.end, |end| end.max(at.end)));
         });
-        let to = folded.len().min(span.end + AFTER_BYTES);
-        let after = folded.get(span.end..to).unwrap_or_default();
+        near
+    }
+
+    /// Adds what the text after a value says; it labels what has no label before.
+    pub(super) fn after(&self, folded: &[u8], end: usize, near: Near, work: &mut u64) -> Near {
+        let rest = folded.get(end..).unwrap_or_default();
+        let after = rest.get(..AFTER_BYTES).unwrap_or(rest);
         let cut = after
             .iter()
             .position(|c| matches!(c, b',' | b';' | b'\n' | b'|' | b'"'));
         let after = after.get(..cut.unwrap_or(after.len())).unwrap_or_default();
-        let text = plain_into(after, &mut window);
+        let mut room = [b' '; BEFORE_BYTES];
+        let text = plain_into(after, &mut room);
         *work += text.len() as u64;
-        let labelled = end.is_some();
-        let mut end = None::<usize>;
+        let labelled = !near.label.is_empty();
+        let (mut near, mut end) = (near, None::<usize>);
         self.each(text, |id, at| {
             if id == OTHER {
                 return;
@@ -779,7 +322,9 @@ mod tests {
     fn near(text: &str) -> Near {
         let folded = fold::Folded::new(text);
         let at = folded.text().find("123").unwrap();
-        words().near(folded.text().as_bytes(), &(at..at + 3), &mut 0)
+        let (words, text) = (words(), folded.text().as_bytes());
+        let before = words.before(text, at, &mut 0);
+        words.after(text, at + 3, before, &mut 0)
     }
 
     #[test]

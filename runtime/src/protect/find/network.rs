@@ -1,6 +1,6 @@
 //! E-mail addresses, addresses of the internet and of devices, passwords in URLs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::class::Kind;
 use super::super::forms::{Alone, Proof};
@@ -46,7 +46,7 @@ impl Finder<'_> {
             c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
         };
         let back = (1..=LOCAL_BYTES_MAX)
-            .take_while(|n| *n <= at && local(self.before(at, *n)))
+            .take_while(|n| *n <= at && local(self.back(at, *n)))
             .count();
         self.work += back as u64;
         // What text puts before an address is not of it: quotes, slashes, `mail=`.
@@ -121,10 +121,10 @@ impl Finder<'_> {
             };
         }
         let back = (1..=4)
-            .take_while(|n| self.before(at, *n).is_ascii_hexdigit())
+            .take_while(|n| self.back(at, *n).is_ascii_hexdigit())
             .count();
         let start = at - back;
-        if self.before(start, 1).is_ascii_alphanumeric() || self.before(start, 1) == b':' {
+        if self.back(start, 1).is_ascii_alphanumeric() || self.goes_on(start, b':') {
             return at + 1;
         }
         let part = |c: &u8| c.is_ascii_hexdigit() || matches!(c, b':' | b'.');
@@ -166,6 +166,15 @@ impl Finder<'_> {
         end
     }
 
+    /// Whether a group of hexadecimal digits is not the first: a label ends with a colon too.
+    fn goes_on(&self, start: usize, sign: u8) -> bool {
+        let digit = |n: &usize| self.back(start, *n).is_ascii_hexdigit();
+        let before = (2..=6).take_while(digit).count();
+        let whole = before <= 4 && !self.back(start, before + 2).is_ascii_alphanumeric();
+        self.back(start, 1) == sign
+            && (before == 0 && self.back(start, 2) == sign || before > 0 && whole)
+    }
+
     /// Four numbers with points between them; where they end.
     pub(super) fn ipv4(&mut self, start: usize) -> Option<usize> {
         let rest = self.text.get(start..)?;
@@ -179,8 +188,8 @@ impl Finder<'_> {
         let text = std::str::from_utf8(rest.get(..length)?).ok()?;
         let address: Ipv4Addr = text.parse().ok()?;
         let joined = self.byte(end).is_ascii_alphanumeric()
-            || matches!(self.before(start, 1), b'.' | b'-' | b'_' | b'/')
-                && self.before(start, 2).is_ascii_alphanumeric();
+            || matches!(self.back(start, 1), b'.' | b'-' | b'_' | b'/')
+                && self.back(start, 2).is_ascii_alphanumeric();
         if !joined && is_personal(address.into()) {
             let span = start..end;
             self.weigh(Kind::Ip, span, Proof::Formed, Alone::Likely, true);
@@ -202,7 +211,8 @@ impl Finder<'_> {
             || !text.iter().enumerate().all(fits)
             || joined(self.byte(end))
                 && (self.byte(end) != b'.' || self.byte(end + 1).is_ascii_alphanumeric())
-            || joined(self.before(start, 1))
+            || self.back(start, 1).is_ascii_alphanumeric()
+            || self.goes_on(start, sign)
         {
             return None;
         }

@@ -23,7 +23,7 @@ impl Finder<'_> {
     pub(super) fn phone(&mut self, start: usize) -> usize {
         let plus = self.byte(start) == b'+';
         let joined =
-            (plus || self.byte(start) == b'(') && self.before(start, 1).is_ascii_alphanumeric();
+            (plus || self.byte(start) == b'(') && self.back(start, 1).is_ascii_alphanumeric();
         let mut at = start + usize::from(plus);
         at += usize::from(self.byte(at) == b'(');
         if joined || !self.byte(at).is_ascii_digit() {
@@ -218,7 +218,7 @@ impl Finder<'_> {
             return checks::lived(self.year(at)?, month, day).then_some((start, at + 4));
         }
         let back = (2..12)
-            .take_while(|n| self.before(start, *n).is_ascii_alphabetic())
+            .take_while(|n| self.back(start, *n).is_ascii_alphabetic())
             .count();
         let from = start.checked_sub(back + 1)?;
         let month = (back >= 3)

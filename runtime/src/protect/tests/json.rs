@@ -250,8 +250,6 @@ fn depth_size_and_count_are_bounded_and_told() {
     assert!(scan(json!(fits), Value::Null).is_clean());
 }
 
-use crate::limits;
-
 #[test]
 fn masking_keeps_what_people_compare_and_nothing_of_a_secret() {
     let mut value = json!({
@@ -269,7 +267,7 @@ fn masking_keeps_what_people_compare_and_nothing_of_a_secret() {
         json!({
             "card": "**** **** **** 1111 ok",
             "phone": "***-****-**78",
-            "wide": "電話：**********７８*".replace("*７８*", "***７８"),
+            "wide": "電話：***********７８",
             "url": "postgres://app:********@db/x",
             "mail": ["to *@*******.***"],
             "people": {"****@*******.***": 1, "****@*******.***#2": 2, "keep": 3},
@@ -286,7 +284,7 @@ fn masking_bears_findings_that_do_not_fit_the_text() {
         .scan_text("x a@example.com", "")
         .findings
         .remove(0);
-    assert_eq!(mask_text("電話", std::slice::from_ref(&finding)), "電*");
+    assert_eq!(mask_text("電話", std::slice::from_ref(&finding)), "**");
     finding.span = 1..2;
     assert_eq!(mask_text("電話", std::slice::from_ref(&finding)), "*話");
     finding.span = 100..200;
