@@ -118,6 +118,14 @@ name!(
     MountName, "the mount name", 64, "1 to 64 of `A-Z a-z 0-9 _ . -`", plain
 );
 name!(
+    /// The name under which an operator binds a store of keys and values.
+    StoreName, "the store name", 64, "1 to 64 of `A-Z a-z 0-9 _ . -`", plain
+);
+name!(
+    /// The key under which an operator sets a value for a package.
+    ConfigKey, "the configuration key", 128, "1 to 128 of `A-Z a-z 0-9 _ . -`", plain
+);
+name!(
     /// `iss` of a token, compared byte by byte.
     Issuer, "the issuer", IDENTIFIER_BYTES_MAX, "visible characters without spaces", visible
 );

@@ -186,6 +186,36 @@ pub const HTTP_FIELDS_BYTES_MAX: usize = 32 * 1024;
 /// Longest URL, in bytes.
 pub const HTTP_URL_BYTES_MAX: usize = 8 * 1024;
 
+/// Longest key of a store, in bytes: it stands in an index, and in every list.
+pub const KV_KEY_BYTES_MAX: usize = 512;
+/// Largest value of a store, in bytes: as much as a reply. What is larger is a file.
+pub const KV_VALUE_BYTES_MAX: usize = 256 * 1024;
+/// Keys and values of one user in one store, in bytes, unless the operator says less. Whoever has a million users with a full
+/// store each needs disks for it; the operator then says less.
+pub const KV_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Keys of one user in one store, unless the operator says less.
+pub const KV_KEYS_MAX: u64 = 10_000;
+/// Longest time that a value is kept where the operator has values end: ten years. Without it they are kept.
+pub const KV_TTL_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Keys of one batch, and so rows of one transaction that a guest asks for.
+pub const KV_BATCH_MAX: usize = 100;
+/// Keys of one page of a list: some 128 KiB at their longest.
+pub const KV_PAGE_KEYS_MAX: usize = 256;
+/// Keys that one call may touch, a page of a list counted as one. A write waits for the disk, and others wait for it.
+pub const KV_OPERATIONS_MAX: u32 = 1_000;
+/// Bytes that one call may write to stores.
+pub const KV_BYTES_OUT_MAX: u64 = 4 * 1024 * 1024;
+/// Bytes that one call may read from stores.
+pub const KV_BYTES_IN_MAX: u64 = 8 * 1024 * 1024;
+/// Bytes of values that one batch reads.
+pub const KV_BATCH_BYTES_MAX: u64 = 1024 * 1024;
+/// Stores that an operator can bind.
+pub const KV_STORES_MAX: usize = 64;
+/// Values that an operator can set for one package.
+pub const CONFIG_KEYS_MAX: usize = 64;
+/// Longest value that an operator can set, in bytes.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 4 * 1024;
+
 /// Largest key set of an issuer, in bytes.
 pub const JWKS_BYTES_MAX: usize = 1024 * 1024;
 /// Most keys of an issuer.

@@ -29,7 +29,9 @@ use crate::consent::{Consents, ReceiptError, RequestStates};
 use crate::egress::{DnsResolver, Egress, EgressSetupError, NoNames, Resolve};
 use crate::engine::{EngineError, Pool, WasmEngine};
 use crate::follow::{FollowError, Follower, Parts};
+use crate::host::config::Settings;
 use crate::host::files::{MountError, Mounts};
+use crate::host::kv::Stores;
 use crate::identity::{FetchError, FetchKeys, Identity, IssuerError};
 use crate::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
 use crate::mcp;
@@ -37,7 +39,8 @@ use crate::policy::{Rules, Vocabulary};
 use crate::problem::Problem;
 use crate::rate::Rates;
 use crate::sandbox::{Sandbox, Services};
-use crate::store::{SharedStore, SqliteStore, StoreError};
+use crate::store::kv::SharedKeyValues;
+use crate::store::{SharedStore, SqliteKeyValues, SqliteStore, StoreError};
 use crate::web::{self, WebParts, WebState};
 
 /// How often what has expired is forgotten.
@@ -196,12 +199,25 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     })?);
     let mounts = Mounts::new(&config.mounts, config.issuers.len())?;
     let safeguard = config.data.safeguard()?;
+    // Without a store there is no file for them.
+    let values: Option<SharedKeyValues> = match config.kv_stores.is_empty() {
+        true => None,
+        false => {
+            let file = SqliteKeyValues::beside(&config.state_file);
+            Some(Arc::new(SqliteKeyValues::open(&file).await?))
+        }
+    };
+    let stores = values
+        .as_ref()
+        .map(|values| Stores::new(&config.kv_stores, values));
     let sandbox = Sandbox::new(
         Arc::clone(&engine),
         Services {
             http: Arc::new(Arc::clone(&egress)),
             mounts,
             safeguard: safeguard.clone(),
+            stores: stores.unwrap_or_default(),
+            settings: Settings::new(config.tools.config.clone()),
         },
     );
 
@@ -236,6 +252,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     serving.push(tokio::spawn(follower.follow(changed, shutdown.clone())));
     serving.push(tokio::spawn(prune(
         Arc::clone(&store),
+        values,
         Arc::clone(&clock),
         shutdown.clone(),
     )));
@@ -479,7 +496,12 @@ impl FetchKeys for KeysOverEgress {
     }
 }
 
-async fn prune(store: SharedStore, clock: SharedClock, shutdown: CancellationToken) {
+async fn prune(
+    store: SharedStore,
+    values: Option<SharedKeyValues>,
+    clock: SharedClock,
+    shutdown: CancellationToken,
+) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(PRUNE_EVERY) => {}
@@ -487,6 +509,11 @@ async fn prune(store: SharedStore, clock: SharedClock, shutdown: CancellationTok
         }
         if let Err(error) = store.prune(clock.now()).await {
             tracing::warn!(%error, "what has expired could not be forgotten");
+        }
+        if let Some(values) = &values
+            && let Err(error) = values.prune(clock.now()).await
+        {
+            tracing::warn!(%error, "values that have ended could not be forgotten");
         }
     }
 }

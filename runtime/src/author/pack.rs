@@ -228,7 +228,10 @@ fn warnings(manifest: &Manifest, contents: &Contents<'_>) -> Vec<String> {
     }
     for kind in imported.difference(&needed) {
         // Every standard library brings files and clocks along; only these are wishes.
-        if matches!(kind, Kind::Http | Kind::Progress | Kind::Ask) {
+        if matches!(
+            kind,
+            Kind::Http | Kind::Progress | Kind::Ask | Kind::Kv | Kind::Config
+        ) {
             warnings.push(format!("the component imports `{kind}`, and no need asks for it: every use will be denied; add `[[needs]]` with `kind = \"{kind}\"` if it is meant"));
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::capability::{Capability, CapabilitySet, Files, Kind, Methods};
+use crate::capability::{Capability, CapabilitySet, Files, Kind, Kv, Methods};
 use crate::catalog::check;
 use crate::catalog::manifest::{Definition, Manifest, Need, Requires, Wishes};
 use crate::ids::{Publisher, ToolName};
@@ -99,6 +99,9 @@ struct RawNeed {
     access: Option<Spanned<String>>,
     path: Option<Spanned<String>>,
     classes: Option<Vec<Spanned<String>>>,
+    store: Option<Spanned<String>>,
+    prefix: Option<Spanned<String>>,
+    keys: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -242,13 +245,21 @@ impl Reader<'_> {
     }
 
     /// A problem for each key that belongs to another kind.
-    fn absent<const N: usize>(
-        &mut self,
-        need: &RawNeed,
-        fields: [(&str, Option<Range<usize>>); N],
-    ) {
+    fn absent(&mut self, spanned: &Spanned<RawNeed>, has: &[&str]) {
+        let need = spanned.get_ref();
+        let fields = [
+            ("hosts", need.hosts.as_ref().map(|_| spanned.span())),
+            ("methods", need.methods.as_ref().map(Spanned::span)),
+            ("mount", need.mount.as_ref().map(Spanned::span)),
+            ("access", need.access.as_ref().map(Spanned::span)),
+            ("path", need.path.as_ref().map(Spanned::span)),
+            ("classes", need.classes.as_ref().map(|_| spanned.span())),
+            ("store", need.store.as_ref().map(Spanned::span)),
+            ("prefix", need.prefix.as_ref().map(Spanned::span)),
+            ("keys", need.keys.as_ref().map(|_| spanned.span())),
+        ];
         for (field, at) in fields {
-            if at.is_some() {
+            if at.is_some() && !has.contains(&field) {
                 let message = format!(
                     "`{field}` has no meaning in a need of kind `{}`",
                     need.kind.get_ref()
@@ -261,55 +272,23 @@ impl Reader<'_> {
     fn need(&mut self, spanned: &Spanned<RawNeed>) -> Option<Need> {
         let raw = spanned.get_ref();
         let kind: Kind = self.parsed(&raw.kind)?;
-        let hosts = raw.hosts.as_ref().map(|_| spanned.span());
-        let methods = raw.methods.as_ref().map(Spanned::span);
-        let mount = raw.mount.as_ref().map(Spanned::span);
-        let access = raw.access.as_ref().map(Spanned::span);
-        let path = raw.path.as_ref().map(Spanned::span);
-        let classes = raw.classes.as_ref().map(|_| spanned.span());
+        let has: &[&str] = match kind {
+            Kind::Http => &["hosts", "methods", "path"],
+            Kind::Files => &["mount", "access", "path"],
+            Kind::Clock | Kind::Progress | Kind::Ask => &[],
+            Kind::Data => &["classes"],
+            Kind::Kv => &["store", "access", "prefix"],
+            Kind::Config => &["keys"],
+        };
+        self.absent(spanned, has);
         let all: Option<Vec<Capability>> = match kind {
-            Kind::Http => {
-                self.absent(
-                    raw,
-                    [("mount", mount), ("access", access), ("classes", classes)],
-                );
-                self.http(spanned)
-            }
-            Kind::Files => {
-                self.absent(
-                    raw,
-                    [("hosts", hosts), ("methods", methods), ("classes", classes)],
-                );
-                self.files(spanned).map(|one| vec![one])
-            }
-            Kind::Clock | Kind::Progress | Kind::Ask => {
-                self.absent(
-                    raw,
-                    [
-                        ("hosts", hosts),
-                        ("methods", methods),
-                        ("mount", mount),
-                        ("access", access),
-                        ("path", path),
-                        ("classes", classes),
-                    ],
-                );
-                // Their text is their name.
-                self.parsed(&raw.kind).map(|one| vec![one])
-            }
-            Kind::Data => {
-                self.absent(
-                    raw,
-                    [
-                        ("hosts", hosts),
-                        ("methods", methods),
-                        ("mount", mount),
-                        ("access", access),
-                        ("path", path),
-                    ],
-                );
-                self.data(spanned)
-            }
+            Kind::Http => self.http(spanned),
+            Kind::Files => self.files(spanned).map(|one| vec![one]),
+            // Their text is their name.
+            Kind::Clock | Kind::Progress | Kind::Ask => self.parsed(&raw.kind).map(|one| vec![one]),
+            Kind::Data => self.data(spanned),
+            Kind::Kv => self.kv(spanned).map(|one| vec![one]),
+            Kind::Config => self.config(spanned),
         };
         Some(Need {
             id: raw.id.clone(),
@@ -375,6 +354,32 @@ impl Reader<'_> {
         let all = classes.iter();
         let all = all.filter_map(|class| self.parsed(class).map(Capability::Data));
         Some(all.collect())
+    }
+
+    fn kv(&mut self, spanned: &Spanned<RawNeed>) -> Option<Capability> {
+        let raw = spanned.get_ref();
+        let store = self.there(spanned, "store", raw.store.as_ref());
+        let access = self.there(spanned, "access", raw.access.as_ref());
+        let (store, access) = (self.parsed(store?)?, self.parsed(access?)?);
+        let prefix = match &raw.prefix {
+            Some(prefix) => self.parsed(prefix)?,
+            None => crate::capability::KeyPrefix::default(),
+        };
+        Some(Capability::Kv(Kv {
+            store,
+            access,
+            prefix,
+        }))
+    }
+
+    fn config(&mut self, spanned: &Spanned<RawNeed>) -> Option<Vec<Capability>> {
+        let keys = self.there(spanned, "keys", spanned.get_ref().keys.as_ref())?;
+        let all = keys.iter().map(|key| self.parsed(key));
+        // Every wrong one is told.
+        let all: Vec<_> = all.collect();
+        all.into_iter()
+            .map(|key| key.map(Capability::Config))
+            .collect()
     }
 
     fn build(&mut self, spanned: &Spanned<RawBuild>) -> Option<BuildCommand> {

@@ -50,13 +50,49 @@ fn each_kind_becomes_its_capabilities() {
     );
     let data = "[[needs]]\nid=\"d\"\nkind=\"data\"\nclasses=[\"email\",\"card\"]\nreason=\"r\"\n";
     assert_eq!(asked(data), ["data card", "data email"]);
+    let kv = "[[needs]]\nid=\"k\"\nkind=\"kv\"\nstore=\"memory\"\naccess=\"write\"\nreason=\"r\"\n";
+    assert_eq!(asked(kv), ["kv write memory"]);
+    assert_eq!(
+        asked(&format!("{kv}prefix=\"a/\"\n")),
+        ["kv write memory a/"]
+    );
+    let config =
+        "[[needs]]\nid=\"c\"\nkind=\"config\"\nkeys=[\"units\",\"region\"]\nreason=\"r\"\n";
+    assert_eq!(asked(config), ["config region", "config units"]);
+}
+
+#[test]
+fn what_stores_and_settings_are_asked_for_by_is_checked() {
+    let kv = |rest: &str| format!("[[needs]]\nid=\"k\"\nkind=\"kv\"\nreason=\"r\"\n{rest}");
+    for (wrong, says) in [
+        ("access=\"read\"\n", "has no `store`"),
+        ("store=\"a\"\n", "has no `access`"),
+        ("store=\"a b\"\naccess=\"read\"\n", "the store name"),
+        ("store=\"a\"\naccess=\"own\"\n", "not an access"),
+        (
+            "store=\"a\"\naccess=\"read\"\nprefix=\"a b\"\n",
+            "not a prefix",
+        ),
+        (
+            "store=\"a\"\naccess=\"read\"\npath=\"a\"\n",
+            "`path` has no meaning",
+        ),
+    ] {
+        let told = problem(&kv(wrong));
+        assert!(told.contains(says), "{told}");
+    }
+    let config = |rest: &str| format!("[[needs]]\nid=\"c\"\nkind=\"config\"\nreason=\"r\"\n{rest}");
+    assert!(problem(&config("")).contains("has no `keys`"));
+    assert!(problem(&config("keys=[]\n")).contains("asks for nothing"));
+    assert!(problem(&config("keys=[\"a\",\"b c\"]\n")).contains("the configuration key"));
+    assert!(problem(&config("keys=[\"a\"]\nstore=\"a\"\n")).contains("`store` has no meaning"));
 }
 
 #[test]
 fn a_problem_names_its_line_and_its_mending() {
     assert_eq!(
         problem("[[needs]]\nid=\"c\"\nkind=\"klock\"\nreason=\"r\"\n"),
-        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data` or `ask`"
+        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data`, `ask`, `kv` or `config`"
     );
     assert_eq!(
         problem("[[needs]]\nid=\"f\"\nkind=\"files\"\nmount=\"notes\"\nreason=\"r\"\n"),

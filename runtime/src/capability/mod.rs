@@ -13,10 +13,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use host_name::{HostName, HostSelector};
-pub use parts::{Access, Methods, PathPrefix, SubPath};
+pub use parts::{Access, KeyPrefix, Methods, PathPrefix, SubPath};
 pub use set::CapabilitySet;
 
-use crate::ids::MountName;
+use crate::ids::{ConfigKey, MountName, StoreName};
 use crate::protect::{Class, ClassError};
 
 /// A text is not a capability.
@@ -24,7 +24,7 @@ use crate::protect::{Class, ClassError};
 pub enum CapabilityError {
     /// The first word names no kind.
     #[error(
-        "`{0}` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data` or `ask`"
+        "`{0}` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data`, `ask`, `kv` or `config`"
     )]
     Kind(String),
     /// A part is missing or there is one too many.
@@ -44,12 +44,15 @@ pub enum CapabilityError {
     /// An access is neither read nor write.
     #[error("`{0}` is not an access; use `read` or `write`")]
     Access(String),
-    /// A mount has no valid name.
+    /// A mount, a store or a key of the configuration has no valid name.
     #[error(transparent)]
-    Mount(#[from] crate::ids::NameError),
+    Name(#[from] crate::ids::NameError),
     /// A class of data has no valid name.
     #[error(transparent)]
     Class(#[from] ClassError),
+    /// Keys cannot be bounded by this.
+    #[error("`{0}` is not a prefix of keys; write at most 128 bytes of visible characters")]
+    Prefix(String),
 }
 
 /// The kinds that this build knows, in the words of the manifest.
@@ -68,17 +71,23 @@ pub enum Kind {
     Data,
     /// Questions to the user, as forms.
     Ask,
+    /// Values under keys, in a store that the operator bound.
+    Kv,
+    /// What the operator set for the package.
+    Config,
 }
 
 impl Kind {
     /// Every kind, in the order of [`Capability`].
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Http,
         Self::Files,
         Self::Clock,
         Self::Progress,
         Self::Data,
         Self::Ask,
+        Self::Kv,
+        Self::Config,
     ];
 
     /// The word for it in manifests, rules and logs.
@@ -90,6 +99,8 @@ impl Kind {
             Self::Progress => "progress",
             Self::Data => "data",
             Self::Ask => "ask",
+            Self::Kv => "kv",
+            Self::Config => "config",
         }
     }
 }
@@ -175,6 +186,17 @@ pub struct Files {
     pub path: SubPath,
 }
 
+/// Part of a store of keys and values that the operator bound under a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kv {
+    /// The operator's name for the store.
+    pub store: StoreName,
+    /// Reading alone, or reading and writing.
+    pub access: Access,
+    /// What keys must begin with; empty is every key.
+    pub prefix: KeyPrefix,
+}
+
 /// One thing that a tool can do outside its sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -191,6 +213,10 @@ pub enum Capability {
     Data(Class),
     /// Questions to the user.
     Ask,
+    /// Values in a store.
+    Kv(Kv),
+    /// One value that the operator set.
+    Config(ConfigKey),
 }
 
 impl Capability {
@@ -203,6 +229,8 @@ impl Capability {
             Self::Progress => Kind::Progress,
             Self::Data(_) => Kind::Data,
             Self::Ask => Kind::Ask,
+            Self::Kv(_) => Kind::Kv,
+            Self::Config(_) => Kind::Config,
         }
     }
 
@@ -215,11 +243,17 @@ impl Capability {
                 Access::Read => Tier::T1,
                 Access::Write => Tier::T2,
             },
-            // What comes back is data that the user gave for this call; it grants nothing.
-            Self::Clock | Self::Progress | Self::Ask => Tier::T0,
             // Whoever holds a secret can act with it.
             Self::Data(class) if class.is_secret() => Tier::T2,
             Self::Data(_) => Tier::T1,
+            Self::Kv(kv) => match kv.access {
+                Access::Read => Tier::T1,
+                Access::Write => Tier::T2,
+            },
+            // What comes back is data that the user gave for this call; it grants nothing.
+            Self::Clock | Self::Progress | Self::Ask => Tier::T0,
+            // The operator wrote it for this package; nothing of the user's is read.
+            Self::Config(_) => Tier::T0,
         }
     }
 
@@ -241,13 +275,21 @@ impl Capability {
             (Self::Progress, Self::Progress) => Some(Self::Progress),
             (Self::Data(a), Self::Data(b)) => (a == b).then(|| Self::Data(a.clone())),
             (Self::Ask, Self::Ask) => Some(Self::Ask),
+            (Self::Kv(a), Self::Kv(b)) if a.store == b.store => Some(Self::Kv(Kv {
+                store: a.store.clone(),
+                access: a.access.min(b.access),
+                prefix: a.prefix.meet(&b.prefix)?,
+            })),
+            (Self::Config(a), Self::Config(b)) if a == b => Some(Self::Config(a.clone())),
             (
                 Self::Http(_)
                 | Self::Files(_)
                 | Self::Clock
                 | Self::Progress
                 | Self::Data(_)
-                | Self::Ask,
+                | Self::Ask
+                | Self::Kv(_)
+                | Self::Config(_),
                 _,
             ) => None,
         }
@@ -300,6 +342,23 @@ impl Capability {
                 class.english()
             ),
             Self::Ask => "Ask you questions before it acts".to_owned(),
+            Self::Kv(kv) => {
+                let verb = match kv.access {
+                    Access::Read => "Read what is kept",
+                    Access::Write => "Read, add, change and delete what is kept",
+                };
+                if kv.prefix.is_whole() {
+                    format!("{verb} in the store “{}”", kv.store)
+                } else {
+                    format!(
+                        "{verb} in the store “{}” under keys that begin with “{}”",
+                        kv.store, kv.prefix
+                    )
+                }
+            }
+            Self::Config(key) => {
+                format!("See what the operator of this server set for it as “{key}”")
+            }
         }
     }
 }
@@ -326,6 +385,15 @@ impl fmt::Display for Capability {
             Self::Progress => out.write_str("progress"),
             Self::Data(class) => write!(out, "data {class}"),
             Self::Ask => out.write_str("ask"),
+            Self::Kv(kv) => {
+                write!(out, "kv {} {}", kv.access, kv.store)?;
+                if kv.prefix.is_whole() {
+                    Ok(())
+                } else {
+                    write!(out, " {}", kv.prefix)
+                }
+            }
+            Self::Config(key) => write!(out, "config {key}"),
         }
     }
 }
@@ -337,6 +405,8 @@ impl FromStr for Capability {
         const HTTP: &str = "http METHOD[,METHOD] HOST[:PORT] /PATH";
         const FILES: &str = "files read|write MOUNT [PATH]";
         const DATA: &str = "data CLASS";
+        const KV: &str = "kv read|write STORE [PREFIX]";
+        const CONFIG: &str = "config KEY";
         let mut words = text.split(' ');
         let kind: Kind = words.next().unwrap_or_default().parse()?;
         let capability = match kind {
@@ -367,6 +437,27 @@ impl FromStr for Capability {
             Kind::Progress => Self::Progress,
             Kind::Data => Self::Data(words.next().ok_or(CapabilityError::Shape(DATA))?.parse()?),
             Kind::Ask => Self::Ask,
+            Kind::Kv => {
+                let access = words.next().ok_or(CapabilityError::Shape(KV))?.parse()?;
+                let store = words.next().ok_or(CapabilityError::Shape(KV))?.parse()?;
+                // Not written where it is every key, so that a capability has one text.
+                let prefix = match words.next() {
+                    Some("") => return Err(CapabilityError::Shape(KV)),
+                    Some(prefix) => prefix.parse()?,
+                    None => KeyPrefix::default(),
+                };
+                Self::Kv(Kv {
+                    store,
+                    access,
+                    prefix,
+                })
+            }
+            Kind::Config => Self::Config(
+                words
+                    .next()
+                    .ok_or(CapabilityError::Shape(CONFIG))?
+                    .parse()?,
+            ),
         };
         match words.next() {
             None => Ok(capability),

@@ -140,7 +140,7 @@ impl FromStr for PathPrefix {
     }
 }
 
-/// What may be done with files. Writing includes reading.
+/// What may be done with files, or with a store of keys and values. Writing includes reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
@@ -217,6 +217,57 @@ impl FromStr for SubPath {
             return Err(CapabilityError::Path(text.to_owned()));
         }
         Ok(Self(text.split('/').map(str::to_owned).collect()))
+    }
+}
+
+/// Longest prefix of keys, in bytes: a person reads it.
+const KEY_PREFIX_BYTES_MAX: usize = 128;
+
+/// What keys must begin with, byte by byte; empty is every key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    /// Whether every key begins with it.
+    pub fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The prefix as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `key` begins with it.
+    pub fn contains(&self, key: &str) -> bool {
+        key.starts_with(&self.0)
+    }
+
+    pub(super) fn meet(&self, other: &Self) -> Option<Self> {
+        if self.contains(&other.0) {
+            Some(other.clone())
+        } else {
+            other.contains(&self.0).then(|| self.clone())
+        }
+    }
+}
+
+impl fmt::Display for KeyPrefix {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyPrefix {
+    type Err = CapabilityError;
+
+    fn from_str(text: &str) -> Result<Self, CapabilityError> {
+        // Keys may hold spaces; what a person is asked about shows where it ends.
+        let visible = |c: char| !c.is_control() && !c.is_whitespace();
+        if text.len() > KEY_PREFIX_BYTES_MAX || !text.chars().all(visible) {
+            return Err(CapabilityError::Prefix(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 

@@ -54,7 +54,9 @@ impl CapabilitySet {
             | Capability::Files(_)
             | Capability::Clock
             | Capability::Progress
-            | Capability::Ask => None,
+            | Capability::Ask
+            | Capability::Kv(_)
+            | Capability::Config(_) => None,
         };
         self.0.iter().filter_map(class).collect()
     }
@@ -110,7 +112,7 @@ impl BitAnd for &CapabilitySet {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Access, Files, HostSelector, Http, Methods};
+    use super::super::{Access, Files, HostSelector, Http, Kv, Methods};
     use super::*;
 
     fn capability() -> impl Strategy<Value = Capability> {
@@ -151,7 +153,30 @@ mod tests {
             });
         let data = proptest::sample::select(vec!["email", "card"])
             .prop_map(|class| Capability::Data(class.parse().unwrap()));
-        prop_oneof![4 => http, 3 => files, 1 => Just(Capability::Clock), 1 => Just(Capability::Progress), 1 => data, 1 => Just(Capability::Ask)]
+        let kv = (
+            proptest::sample::select(vec!["memory", "cache"]),
+            proptest::sample::select(vec![Access::Read, Access::Write]),
+            proptest::sample::select(vec!["", "a", "a/", "a/b", "ab", "é"]),
+        )
+            .prop_map(|(store, access, prefix)| {
+                Capability::Kv(Kv {
+                    store: store.parse().unwrap(),
+                    access,
+                    prefix: prefix.parse().unwrap(),
+                })
+            });
+        let config = proptest::sample::select(vec!["region", "region.x"])
+            .prop_map(|key| Capability::Config(key.parse().unwrap()));
+        prop_oneof![
+            4 => http,
+            3 => files,
+            1 => Just(Capability::Clock),
+            1 => Just(Capability::Progress),
+            1 => data,
+            1 => Just(Capability::Ask),
+            3 => kv,
+            1 => config,
+        ]
     }
 
     fn set() -> impl Strategy<Value = CapabilitySet> {
@@ -194,6 +219,31 @@ mod tests {
         #[test]
         fn a_capability_survives_its_own_text(a in capability()) {
             prop_assert_eq!(a.to_string().parse::<Capability>(), Ok(a));
+        }
+    }
+
+    #[test]
+    fn a_store_has_one_text_and_a_prefix_shows_where_it_ends() {
+        for text in ["kv read memory", "kv write memory a/", "config region"] {
+            assert_eq!(text.parse::<Capability>().unwrap().to_string(), text);
+        }
+        let long = format!("kv read memory {}", "a".repeat(129));
+        for wrong in [
+            "kv",
+            "kv read",
+            "kv read memory ",
+            "kv read memory a b",
+            "kv read memory a\u{a0}b",
+            "kv read memory a\0",
+            "kv append memory",
+            "kv read me/mory",
+            "config",
+            "config ",
+            "config a b",
+            "config ../a",
+            &long,
+        ] {
+            assert!(wrong.parse::<Capability>().is_err(), "{wrong:?}");
         }
     }
 

@@ -182,8 +182,12 @@ fn repeats(capability: &Capability) -> bool {
         Capability::Http(http) => {
             !Methods::iter(&http.methods).any(|m| matches!(m, "POST" | "PATCH"))
         }
-        Capability::Files(_) => capability.tier() <= Tier::T1,
-        Capability::Clock | Capability::Progress | Capability::Data(_) | Capability::Ask => true,
+        Capability::Files(_) | Capability::Kv(_) => capability.tier() <= Tier::T1,
+        Capability::Clock
+        | Capability::Progress
+        | Capability::Data(_)
+        | Capability::Ask
+        | Capability::Config(_) => true,
     }
 }
 
@@ -229,6 +233,9 @@ mod tests {
             hints(&["files write notes"]),
             hint(false, true, false, false)
         );
+        assert_eq!(hints(&["config region"]), hint(true, false, true, false));
+        assert_eq!(hints(&["kv read memory"]), hint(true, false, true, false));
+        assert_eq!(hints(&["kv write memory"]), hint(false, true, false, false));
         assert_eq!(
             hints(&["http GET a.example /"]),
             hint(true, false, true, true)

@@ -24,6 +24,7 @@ impl Place {
             dir: self.dir.path().join("tools"),
             cache_dir: self.dir.path().join("cache"),
             tags: Default::default(),
+            config: Default::default(),
             prefix: Vec::new(),
         }
     }

@@ -5,9 +5,11 @@
 mod clients;
 mod data;
 mod issuer;
+mod kv;
 mod parse;
 mod rates;
 mod scopes;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,11 +20,12 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::capability::HostName;
-use crate::ids::{Issuer, MountName, Tenant};
+use crate::ids::{ConfigKey, Issuer, MountName, Tenant, ToolName};
 use crate::problem::Problem;
 
 pub use clients::{ClientMetadata, NamedClient};
 pub use data::DataConfig;
+pub use kv::{KvStore, Share};
 pub use rates::RateClass;
 pub use scopes::ScopeMap;
 
@@ -62,6 +65,8 @@ pub struct Config {
     pub state_file: PathBuf,
     /// Directories that tools may ask for by name.
     pub mounts: Vec<Mount>,
+    /// Stores of keys and values that tools may ask for by name.
+    pub kv_stores: Vec<KvStore>,
     /// Private hosts that tools may reach by name.
     pub egress_hosts: Vec<EgressHost>,
     /// The classes of rate limits that rules name.
@@ -222,6 +227,8 @@ pub struct Tools {
     pub prefix: Vec<(String, String)>,
     /// The operator's tags, by the name under which a tool is served. Rules read them.
     pub tags: BTreeMap<String, BTreeSet<String>>,
+    /// What the operator sets for a package, by its name.
+    pub config: BTreeMap<ToolName, BTreeMap<ConfigKey, String>>,
 }
 
 /// A directory under a name.

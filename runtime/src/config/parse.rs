@@ -12,7 +12,9 @@ use url::{Host, Url};
 use super::clients::{self, RawClient, RawClientMetadata};
 use super::data::{self, RawData};
 use super::issuer::{self, RawIssuer};
+use super::kv::{self, RawKv};
 use super::rates::{self, RawRate};
+use super::settings::{self, RawSettings};
 use super::{Config, EgressHost, IssuerConfig, Mount, Server, SignIn, Tools};
 use crate::capability::HostName;
 use crate::ids::{Issuer, MountName, ToolName};
@@ -40,6 +42,8 @@ struct File {
     mount: Vec<RawMount>,
     #[serde(default)]
     egress: RawEgress,
+    #[serde(default)]
+    kv: Vec<RawKv>,
     #[serde(default)]
     rate: BTreeMap<Spanned<String>, RawRate>,
     #[serde(default)]
@@ -80,6 +84,8 @@ struct RawTools {
     prefix: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
     tags: BTreeMap<ToolName, BTreeSet<String>>,
+    #[serde(default)]
+    config: RawSettings,
 }
 
 #[derive(Deserialize)]
@@ -225,11 +231,13 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
         }
         egress_hosts.push(host);
     }
+    let kv_stores = kv::stores(&mut check, &raw.kv);
     let rates = rates::rates(&mut check, &raw.rate);
     let data = data::data(&mut check, &raw.data);
     let named = clients::named(&mut check, &raw.client);
     let client_metadata = clients::metadata(&mut check, &raw.client_metadata, &egress_hosts);
     let state_file = state(&mut check, &raw.state.url);
+    let settings = settings::settings(&mut check, &raw.tools.config);
     let tools = Tools {
         dir: check.path(&raw.tools.dir),
         cache_dir: check.path(raw.tools.cache_dir.as_deref().unwrap_or(Path::new("cache"))),
@@ -245,6 +253,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             .iter()
             .map(|(name, tags)| (name.to_string(), tags.clone()))
             .collect(),
+        config: settings,
     };
     let policy_dir = raw.policy.as_ref().map(|policy| check.path(&policy.dir));
     match (server, state_file) {
@@ -258,6 +267,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             admin_scope,
             state_file,
             mounts,
+            kv_stores,
             egress_hosts,
             rates,
             data,

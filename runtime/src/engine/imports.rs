@@ -49,10 +49,20 @@ pub fn unknown<'a>(imports: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
         .collect()
 }
 
+/// Packages that WASI has no release of, each in the one version that toolchains and other hosts have. Drafts promise nothing
+/// to each other: another version is another interface.
+const DRAFTS: [(&str, &str); 2] = [
+    ("wasi:keyvalue", "0.2.0-draft2"),
+    ("wasi:config", "0.2.0-rc.1"),
+];
+
 /// Takes a name apart; none when it names no interface in a version that we link.
 pub(crate) fn parse(import: &str) -> Option<Import<'_>> {
     let (path, version) = import.split_once('@')?;
     let (package, interface) = path.split_once('/')?;
+    if let Some((_, draft)) = DRAFTS.iter().find(|(name, _)| *name == package) {
+        return (version == *draft).then_some(Import { package, interface });
+    }
     let (major, minor) = match package.split_once(':')?.0 {
         "wasi" => (0, 2),
         "bailiwick" => (0, 1),
@@ -94,6 +104,8 @@ impl Import<'_> {
             ) => ImportClass::Stub,
             ("bailiwick:tool", "progress") => ImportClass::Capability(Kind::Progress),
             ("bailiwick:tool", "ask") => ImportClass::Capability(Kind::Ask),
+            ("wasi:keyvalue", "store" | "atomics" | "batch") => ImportClass::Capability(Kind::Kv),
+            ("wasi:config", "store") => ImportClass::Capability(Kind::Config),
             ("bailiwick:tool", "log") => ImportClass::Ours(Ours::Log),
             ("bailiwick:tool", "types") => ImportClass::Ours(Ours::Types),
             _ => ImportClass::Unknown,
@@ -130,6 +142,22 @@ mod tests {
                 "bailiwick:tool/ask@0.1.0",
                 ImportClass::Capability(Kind::Ask),
             ),
+            (
+                "wasi:keyvalue/store@0.2.0-draft2",
+                ImportClass::Capability(Kind::Kv),
+            ),
+            (
+                "wasi:keyvalue/atomics@0.2.0-draft2",
+                ImportClass::Capability(Kind::Kv),
+            ),
+            (
+                "wasi:keyvalue/batch@0.2.0-draft2",
+                ImportClass::Capability(Kind::Kv),
+            ),
+            (
+                "wasi:config/store@0.2.0-rc.1",
+                ImportClass::Capability(Kind::Config),
+            ),
         ] {
             assert_eq!(classify(import), class, "{import}");
         }
@@ -147,7 +175,18 @@ mod tests {
             "wasi:clocks/monotonic-clock@0.2.+1",
             "wasi:clocks/timezone@0.2.0",
             "wasi:http/incoming-handler@0.2.6",
+            "wasi:keyvalue/store",
             "wasi:keyvalue/store@0.2.0",
+            "wasi:keyvalue/store@0.2.0-draft",
+            "wasi:keyvalue/store@0.2.0-draft3",
+            "wasi:keyvalue/store@0.2.0-draft2+1",
+            "wasi:keyvalue/watcher@0.2.0-draft2",
+            "wasi:config/store@0.2.0",
+            "wasi:config/store@0.2.0-draft2",
+            "wasi:config/store@0.2.0-rc.2",
+            "wasi:config/runtime@0.2.0-rc.1",
+            "wasi:http/outgoing-handler@0.2.0-draft2",
+            "wasi:io/poll@0.2.0-rc.1",
             "wasi:nn/graph@0.2.0",
             "wasi:tls/types@0.2.0",
             "wasi_snapshot_preview1",

@@ -4,8 +4,10 @@
 
 pub mod ask;
 pub mod clock;
+pub mod config;
 pub mod files;
 pub mod http;
+pub mod kv;
 pub mod log;
 pub mod meter;
 pub mod progress;

@@ -56,7 +56,9 @@ impl Ceilings {
                     | Capability::Clock
                     | Capability::Progress
                     | Capability::Data(_)
-                    | Capability::Ask,
+                    | Capability::Ask
+                    | Capability::Kv(_)
+                    | Capability::Config(_),
                     _,
                 ) => true,
             }

@@ -205,6 +205,12 @@ fn wanted(tool: &Tool, capability: &Capability) -> Result<Entity, String> {
         ]),
         Capability::Data(class) => fields.push(("class", text(class.as_str()))),
         Capability::Clock | Capability::Progress | Capability::Ask => {}
+        Capability::Kv(kv) => fields.extend([
+            ("store", text(kv.store.as_str())),
+            ("access", text(kv.access.to_string())),
+            ("prefix", text(kv.prefix.as_str())),
+        ]),
+        Capability::Config(key) => fields.push(("key", text(key.as_str()))),
     }
     entity(
         capability_uid(capability)?,

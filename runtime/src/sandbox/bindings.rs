@@ -8,3 +8,17 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     require_store_data_send: true,
 });
+
+/// The interfaces of `wasi:keyvalue`. Stores wait for the disk.
+pub(super) mod keyvalue {
+    wasmtime::component::bindgen!({
+        path: "../wit/deps/keyvalue",
+        world: "wasi:keyvalue/imports",
+        imports: { default: async | trappable },
+        with: {
+            "wasi:keyvalue/store.bucket": crate::host::kv::Bucket,
+            "wasi:keyvalue/atomics.cas": crate::host::kv::Cas,
+        },
+        require_store_data_send: true,
+    });
+}

@@ -1,14 +1,21 @@
 //! Stand-ins for what a call is not granted: each answers its interface's own denial, and nothing lies behind it.
 
+mod kv;
+
+use std::sync::LazyLock;
+
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasData, Linker, Resource, ResourceType, types};
 use wasmtime_wasi::p2::bindings::sockets::{
     instance_network, ip_name_lookup, network, tcp_create_socket, udp_create_socket,
 };
 use wasmtime_wasi::p2::{DynPollable, Network, SocketError, SocketResult, TcpSocket, UdpSocket};
+use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::RequestOptions;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+
+pub(super) use kv::NoKv;
 
 use super::bindings::bailiwick::tool::{ask, progress};
 use super::state::State;
@@ -51,6 +58,12 @@ impl ask::Host for NoAsk {
     ) -> wasmtime::Result<Result<ask::Answer, ask::AskError>> {
         Ok(Err(ask::AskError::Denied))
     }
+}
+
+/// Settings without the grant: there are none.
+pub(super) fn no_config(_state: &mut State) -> WasiConfig<'_> {
+    static NOTHING: LazyLock<WasiConfigVariables> = LazyLock::new(WasiConfigVariables::new);
+    WasiConfig::new(&NOTHING)
 }
 
 /// Links requests without the grant: they can be built, since runtimes do that at their start, and never sent.

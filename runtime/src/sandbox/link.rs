@@ -18,14 +18,17 @@ use wasmtime_wasi_http::p2::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 use super::bindings::bailiwick::tool;
-use super::denied::{NoAsk, NoProgress, NoSockets, link_no_http, link_socket_methods};
+use super::bindings::keyvalue::wasi::keyvalue;
+use super::denied::{
+    NoAsk, NoKv, NoProgress, NoSockets, link_no_http, link_socket_methods, no_config,
+};
 use super::state::State;
 use crate::capability::{CapabilitySet, Kind};
 use crate::engine::parse;
 
 /// The kinds that a call is granted, as far as linking needs to know.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(super) struct Kinds(u8);
+pub(super) struct Kinds(u16);
 
 impl Kinds {
     pub(super) fn of(granted: &CapabilitySet) -> Self {
@@ -41,7 +44,7 @@ impl Kinds {
     }
 }
 
-fn bit(kind: Kind) -> u8 {
+fn bit(kind: Kind) -> u16 {
     match kind {
         Kind::Http => 1,
         Kind::Files => 2,
@@ -50,6 +53,8 @@ fn bit(kind: Kind) -> u8 {
         // No interface: it is kept on the way in and on the way out.
         Kind::Data => 0,
         Kind::Ask => 16,
+        Kind::Kv => 64,
+        Kind::Config => 128,
     }
 }
 
@@ -148,6 +153,14 @@ fn interface(
             _ => return None,
         },
         "wasi:sockets" => wasi_sockets(l, interface)?,
+        "wasi:keyvalue" => wasi_keyvalue(l, interface, granted.has(Kind::Kv))?,
+        "wasi:config" => match interface {
+            "store" if granted.has(Kind::Config) => {
+                wasmtime_wasi_config::add_to_linker(l, State::settings)
+            }
+            "store" => wasmtime_wasi_config::add_to_linker(l, no_config),
+            _ => return None,
+        },
         "bailiwick:tool" => match interface {
             "types" => tool::types::add_to_linker::<_, HasSelf<State>>(l, |state| state),
             "log" => tool::log::add_to_linker::<_, HasSelf<State>>(l, |state| state),
@@ -197,6 +210,23 @@ fn wasi_random(l: &mut Linker<State>, interface: &str) -> Option<wasmtime::Resul
         "insecure-seed" => {
             random::insecure_seed::add_to_linker::<_, WasiRandom>(l, |s| s.wasi.random())
         }
+        _ => return None,
+    })
+}
+
+fn wasi_keyvalue(
+    l: &mut Linker<State>,
+    interface: &str,
+    granted: bool,
+) -> Option<wasmtime::Result<()>> {
+    type Real = HasSelf<State>;
+    Some(match (interface, granted) {
+        ("store", true) => keyvalue::store::add_to_linker::<_, Real>(l, |state| state),
+        ("store", false) => keyvalue::store::add_to_linker::<_, NoKv>(l, |_| NoKv),
+        ("atomics", true) => keyvalue::atomics::add_to_linker::<_, Real>(l, |state| state),
+        ("atomics", false) => keyvalue::atomics::add_to_linker::<_, NoKv>(l, |_| NoKv),
+        ("batch", true) => keyvalue::batch::add_to_linker::<_, Real>(l, |state| state),
+        ("batch", false) => keyvalue::batch::add_to_linker::<_, NoKv>(l, |_| NoKv),
         _ => return None,
     })
 }

@@ -38,9 +38,11 @@ use crate::clock::SharedClock;
 use crate::dialogue::Asking;
 use crate::engine::WasmEngine;
 use crate::grant::GrantSet;
+use crate::host::config::Settings;
 use crate::host::files::Mounts;
+use crate::host::kv::Stores;
 use crate::host::progress::Progress;
-use crate::ids::Digest;
+use crate::ids::{Digest, ToolName};
 use crate::limits::CALL_WALL_MAX;
 use crate::protect::Safeguard;
 use bindings::ToolPre;
@@ -60,15 +62,21 @@ pub struct Services {
     pub mounts: Mounts,
     /// What is unreadable in all that a guest says beside its reply.
     pub safeguard: Safeguard,
+    /// The stores of keys and values that the operator bound.
+    pub stores: Stores,
+    /// What the operator set for packages.
+    pub settings: Settings,
 }
 
 impl Services {
-    /// No way out and no directory.
+    /// No way out, no directory, no store and no setting.
     pub fn none() -> Self {
         Self {
             http: Arc::new(Closed),
             mounts: Mounts::default(),
             safeguard: Safeguard::default(),
+            stores: Stores::default(),
+            settings: Settings::default(),
         }
     }
 }
@@ -101,14 +109,17 @@ pub struct Sandbox {
     http: Arc<dyn OpenHttp>,
     mounts: Arc<Mounts>,
     safeguard: Safeguard,
+    stores: Stores,
+    settings: Settings,
     places: Semaphore,
     linked: Cache<(Digest, Kinds), Arc<ToolPre<State>>>,
 }
 
-/// What is run: a component, and which of its tools.
+/// What is run: a component, of which package, and which of its tools.
 pub(crate) struct Target<'a> {
     pub(crate) component: &'a Component,
     pub(crate) digest: Digest,
+    pub(crate) package: &'a ToolName,
     pub(crate) tool: &'a str,
     pub(crate) wishes: &'a Wishes,
     /// Whether the definition has an output schema.
@@ -124,6 +135,8 @@ impl Sandbox {
             http: services.http,
             mounts: Arc::new(services.mounts),
             safeguard: services.safeguard,
+            stores: services.stores,
+            settings: services.settings,
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             linked: Cache::builder()
                 .max_capacity(LINKED_MAX)
@@ -145,6 +158,7 @@ impl Sandbox {
         let target = Target {
             component: package.component(),
             digest: package.component_digest(),
+            package: &package.manifest().name,
             tool: definition.name.as_str(),
             wishes: &package.manifest().limits,
             structured: definition.output_schema.is_some(),

@@ -20,7 +20,7 @@ use super::outcome::{Ending, Outcome, Usage};
 use super::reply;
 use super::state::State;
 use super::{RunContext, Sandbox, Target};
-use crate::capability::{Access, Capability, CapabilitySet, Files};
+use crate::capability::{Access, Capability, CapabilitySet, Files, Kv};
 use crate::catalog::manifest::Wishes;
 use crate::clock::Timestamp;
 use crate::dialogue::Asking;
@@ -28,11 +28,12 @@ use crate::grant::Holder;
 use crate::host::ask::{Asker, RunEnds};
 use crate::host::clock::CallClock;
 use crate::host::files::{BindError, Bound};
+use crate::host::kv::Session;
 use crate::host::log::{Log, Source};
 use crate::host::meter::Meter;
 use crate::host::progress::Reporter;
 use crate::limits::{CALL_WALL_MAX, COMPONENT_HANDLES_MAX, HOSTCALL_BYTES_MAX, RANDOM_BYTES_MAX};
-use crate::revocation::Standing;
+use crate::revocation::{Live, Standing};
 
 /// Ticks of computing after which a guest takes turns with the others that compute for long.
 const LONG_RUN_TICKS: u64 = 16;
@@ -141,6 +142,8 @@ impl Sandbox {
                 return ended(ending, Usage::default());
             }
         };
+        let kv = self.session(granted, standing, holder, &context, &meter);
+        let state = state.with_values(kv, self.settings.granted(target.package, granted));
         let mut store = self.store(state, deadline);
         let returned = supervise(
             async {
@@ -241,7 +244,9 @@ impl Sandbox {
                 | Capability::Clock
                 | Capability::Progress
                 | Capability::Data(_)
-                | Capability::Ask => None,
+                | Capability::Ask
+                | Capability::Kv(_)
+                | Capability::Config(_) => None,
             })
             .collect();
         if files.is_empty() {
@@ -259,6 +264,30 @@ impl Sandbox {
                     Ending::Fault(format!("{error}: {}", source.unwrap_or_default()))
                 }
             })
+    }
+
+    /// What the call may do in stores of keys and values; none without the grant.
+    fn session(
+        &self,
+        granted: &CapabilitySet,
+        standing: &Standing,
+        holder: &Holder,
+        context: &RunContext,
+        meter: &Meter,
+    ) -> Option<Session> {
+        let scope = |capability: &Capability| match capability {
+            Capability::Kv(kv) => Some((kv.clone(), standing.of(capability))),
+            Capability::Http(_)
+            | Capability::Files(_)
+            | Capability::Clock
+            | Capability::Progress
+            | Capability::Data(_)
+            | Capability::Ask
+            | Capability::Config(_) => None,
+        };
+        let scopes: Vec<(Kv, Live)> = granted.iter().filter_map(scope).collect();
+        let (meter, clock) = (meter.clone(), context.clock.clone());
+        (!scopes.is_empty()).then(|| self.stores.session(scopes, holder, meter, clock))
     }
 
     /// The data of one store: how far everything that is linked reaches.
@@ -285,7 +314,10 @@ impl Sandbox {
                     writes = Some(meter.clone());
                 }
                 // What data says of arguments and replies is kept outside of the sandbox.
-                Capability::Files(_) | Capability::Data(_) => {}
+                Capability::Files(_)
+                | Capability::Data(_)
+                | Capability::Kv(_)
+                | Capability::Config(_) => {}
                 Capability::Ask => asking = context.asking.clone(),
             }
         }

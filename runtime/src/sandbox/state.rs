@@ -5,6 +5,7 @@ use std::time::Instant;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::{WasiFilesystemCtxView, WasiFilesystemView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use super::bindings::bailiwick::tool::{ask, log, progress, types};
@@ -13,6 +14,7 @@ use super::glue::http::Closed;
 use super::limits::Limits;
 use crate::dialogue::Answer;
 use crate::host::ask::{AskError, Asker, RunEnds, Unanswered};
+use crate::host::kv::Session;
 use crate::host::log::{Level, Log};
 use crate::host::meter::Meter;
 use crate::host::progress::{Progress, ProgressError, Reporter};
@@ -29,6 +31,10 @@ pub(super) struct State {
     pub(super) asker: Asker,
     /// With what question the run ended, if it did.
     pub(super) run_ends: Option<RunEnds>,
+    /// What is done in stores; none without the grant.
+    pub(super) kv: Option<Session>,
+    /// What the operator set, as far as it is granted.
+    settings: WasiConfigVariables,
     /// Ticks for which the guest has computed.
     pub(super) ticks: u64,
     standing: Standing,
@@ -66,6 +72,8 @@ impl State {
             reporter,
             asker,
             run_ends: None,
+            kv: None,
+            settings: WasiConfigVariables::new(),
             ticks: 0,
             standing,
             writes,
@@ -74,6 +82,22 @@ impl State {
             hooks,
             closed: Closed,
         }
+    }
+
+    /// With the stores and settings of a call.
+    pub(super) fn with_values(
+        mut self,
+        kv: Option<Session>,
+        settings: Vec<(String, String)>,
+    ) -> Self {
+        self.kv = kv;
+        self.settings = settings.into_iter().collect();
+        self
+    }
+
+    /// Linked where `config` is granted.
+    pub(super) fn settings(&mut self) -> WasiConfig<'_> {
+        WasiConfig::new(&self.settings)
     }
 }
 

@@ -166,6 +166,7 @@ pub(crate) async fn run_on(
     let target = Target {
         component,
         digest: Digest::of(format!("{:?}", component.image_range()).as_bytes()),
+        package: &"package".parse().expect("a name"),
         tool: "tool",
         wishes: &wishes,
         structured: false,

@@ -5,6 +5,7 @@
 //! caller. It keeps what it is given: it decides nothing, and it never sees a token or the value of an argument.
 
 mod client;
+pub mod kv;
 mod records;
 mod sqlite;
 mod words;
@@ -23,7 +24,7 @@ pub use records::{
     ConsentState, Decision, Draft, Ender, Evidence, ForeignVisit, Head, Holding, Linked, Pinned,
     Scope, Seen, Session, TicketRow, TicketState,
 };
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteKeyValues, SqliteStore};
 pub use words::UnknownWord;
 
 /// A store that every stage can share.

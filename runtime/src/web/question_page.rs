@@ -317,12 +317,22 @@ fn meaning(w: &Meanings, capability: &Capability) -> &'static str {
         (Tier::T1 | Tier::T2, Capability::Data(_)) => w.given_data,
         (
             Tier::T1,
-            Capability::Files(_) | Capability::Clock | Capability::Progress | Capability::Ask,
+            Capability::Files(_)
+            | Capability::Clock
+            | Capability::Progress
+            | Capability::Ask
+            | Capability::Kv(_)
+            | Capability::Config(_),
         ) => w.reads_files,
         (Tier::T2, Capability::Http(_)) => w.writes_web,
         (
             Tier::T2,
-            Capability::Files(_) | Capability::Clock | Capability::Progress | Capability::Ask,
+            Capability::Files(_)
+            | Capability::Clock
+            | Capability::Progress
+            | Capability::Ask
+            | Capability::Kv(_)
+            | Capability::Config(_),
         ) => w.writes_files,
         (Tier::T3, _) => w.harms,
     }

@@ -2,4 +2,5 @@
 
 pub(super) mod clock;
 pub mod http;
+mod kv;
 pub(super) mod stdio;

@@ -5,7 +5,10 @@ use sqlx::sqlite::SqlitePool;
 use super::super::StoreError;
 
 /// Each format and the statements that lead to it from the one before.
-const MIGRATIONS: &[(i64, &str)] = &[
+pub(super) type Formats = [(i64, &'static str)];
+
+/// Those of the state.
+const MIGRATIONS: &Formats = &[
     (1, include_str!("0001_state.sql")),
     (2, include_str!("0002_uses.sql")),
     (3, include_str!("0003_sessions.sql")),
@@ -17,6 +20,11 @@ const MIGRATIONS: &[(i64, &str)] = &[
 
 /// Brings the state to the newest format, in one transaction.
 pub(super) async fn run(writer: &SqlitePool) -> Result<(), StoreError> {
+    run_of(writer, MIGRATIONS).await
+}
+
+/// The same for a database of other contents.
+pub(super) async fn run_of(writer: &SqlitePool, formats: &Formats) -> Result<(), StoreError> {
     let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query("CREATE TABLE IF NOT EXISTS state_format (version INTEGER PRIMARY KEY) STRICT")
         .execute(&mut *tx)
@@ -24,11 +32,11 @@ pub(super) async fn run(writer: &SqlitePool) -> Result<(), StoreError> {
     let found: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM state_format")
         .fetch_one(&mut *tx)
         .await?;
-    let known = MIGRATIONS.last().map_or(0, |(version, _)| *version);
+    let known = formats.last().map_or(0, |(version, _)| *version);
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    for (version, statements) in MIGRATIONS.iter().filter(|(version, _)| *version > found) {
+    for (version, statements) in formats.iter().filter(|(version, _)| *version > found) {
         sqlx::raw_sql(*statements).execute(&mut *tx).await?;
         sqlx::query("INSERT INTO state_format (version) VALUES (?)")
             .bind(version)

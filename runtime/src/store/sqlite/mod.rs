@@ -10,6 +10,7 @@ mod client;
 mod consents;
 mod held;
 mod history;
+mod kv;
 mod migrations;
 mod rows;
 mod sign_out;
@@ -23,6 +24,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use uuid::Uuid;
+
+pub use kv::SqliteKeyValues;
 
 use super::{
     Applied, AuditRow, ConsentFilter, ConsentKey, ConsentRow, Draft, ForeignVisit, Head, Holding,

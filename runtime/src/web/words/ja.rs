@@ -12,7 +12,7 @@ use super::{
     ChangedWords, ConsentsWords, DecidedWords, Frame, HistoryWords, IdpWords, Meanings, Name,
     QuestionWords, Words,
 };
-use crate::capability::{Access, Capability, Files, HostSelector, Http};
+use crate::capability::{Access, Capability, Files, HostSelector, Http, Kv};
 use crate::clock::Timestamp;
 use crate::store::Scope;
 
@@ -226,6 +226,22 @@ fn sentence(capability: &Capability) -> String {
             format!("依頼に含まれる{}を受け取り、回答に含める", class.japanese())
         }
         Capability::Ask => "実行の前に、あなたに質問する".to_owned(),
+        Capability::Kv(kv) => store(kv),
+        Capability::Config(key) => {
+            format!("このサーバーの管理者が「{key}」として設定した値を見る")
+        }
+    }
+}
+
+fn store(kv: &Kv) -> String {
+    let part = match kv.prefix.is_whole() {
+        true => String::new(),
+        false => format!("のうち、キーが「{}」で始まるもの", kv.prefix),
+    };
+    let what = format!("ストア「{}」に保存された内容{part}", kv.store);
+    match kv.access {
+        Access::Read => format!("{what}を読み取る"),
+        Access::Write => format!("{what}を読み取り、追加、変更、削除する"),
     }
 }
 
