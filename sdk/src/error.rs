@@ -5,6 +5,7 @@ use std::fmt;
 use crate::ask::AskError;
 use crate::files::FilesError;
 use crate::http::HttpError;
+use crate::kv::KvError;
 use crate::progress::ProgressError;
 
 /// Why a tool has no reply. The model reads the text of it, so say what would have worked.
@@ -91,6 +92,15 @@ impl From<AskError> for ToolError {
             | AskError::Invalid(_)
             | AskError::TooMany
             | AskError::Other(_) => Self::failed(error),
+        }
+    }
+}
+
+impl From<KvError> for ToolError {
+    fn from(error: KvError) -> Self {
+        match error {
+            KvError::Denied => Self::denied(error),
+            KvError::Contended | KvError::Failed(_) => Self::failed(error),
         }
     }
 }

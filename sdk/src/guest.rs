@@ -23,6 +23,41 @@ pub mod bindings {
     });
 }
 
+/// The interfaces of `wasi:keyvalue`.
+#[allow(unsafe_code, clippy::all, reason = "generated from `wit/deps/`")]
+pub mod keyvalue {
+    wit_bindgen::generate!({
+        path: "../wit/deps/keyvalue",
+        world: "imports",
+        generate_all,
+    });
+}
+
+/// The interface of `wasi:config`.
+pub mod config {
+    use std::collections::BTreeMap;
+
+    #[allow(unsafe_code, clippy::all, reason = "generated from `wit/deps/`")]
+    pub mod bindings {
+        wit_bindgen::generate!({
+            path: "../wit/deps/config",
+            world: "imports",
+            generate_all,
+        });
+    }
+
+    use bindings::wasi::config::store;
+
+    // A host that could not read a value says so; to a tool that is as if none were set.
+    pub(crate) fn get(key: &str) -> Option<String> {
+        store::get(key).ok().flatten()
+    }
+
+    pub(crate) fn all() -> BTreeMap<String, String> {
+        store::get_all().unwrap_or_default().into_iter().collect()
+    }
+}
+
 pub fn describe(tools: Tools) -> Description {
     let tools = tools.describe().into_iter().map(|tool| Definition {
         name: tool.name,

@@ -7,8 +7,8 @@
 //! (The derives come from the crates `serde` and `schemars`, which the tool depends on beside this one.)
 //!
 //! The doc comment is what the model reads, the struct becomes the JSON Schema of the arguments, and the signature is
-//! the tool's request: [`Http`], [`Files`], [`Clock`], [`Progress`] and [`Ask`] arrive as parameters, and a function that takes
-//! none of them can reach nothing. See [`tool`] for all of the form, and [`tools`] for several tools in one component.
+//! the tool's request: [`Http`], [`Files`], [`Clock`], [`Progress`], [`Ask`], [`Kv`] and [`Config`] arrive as parameters, and a function that
+//! takes none of them can reach nothing. See [`tool`] for all of the form, and [`tools`] for several tools in one component.
 //!
 //! # What a tool runs in
 //!
@@ -31,16 +31,19 @@
 //!
 //! A tool is an ordinary function, and the crate builds for the author's own machine as well. [`Tools::call`] runs the
 //! whole path from JSON text to [`Reply`] there. Outside a sandbox [`Http`] always fails, [`Progress`] and [`mod@log`]
-//! go nowhere and to standard error, [`Files::rooted_at`] takes the place of a mount, and [`Ask::answering`] that of a user.
+//! go nowhere and to standard error, [`Files::rooted_at`] takes the place of a mount, [`Ask::answering`] that of a user, [`Kv::in_memory`] that of stores, and
+//! [`Config::of`] that of the operator's values.
 
 mod ask;
 mod capability;
 mod clock;
+mod config;
 mod content;
 mod error;
 pub mod files;
 mod form;
 pub mod http;
+pub mod kv;
 pub mod log;
 mod progress;
 mod reply;
@@ -54,10 +57,12 @@ pub mod guest;
 pub use ask::{Answer, Ask, AskError};
 pub use bailiwick_sdk_macros::{tool, tools};
 pub use clock::Clock;
+pub use config::Config;
 pub use content::{Content, EmbeddedResource, Media, ResourceBody, ResourceLink};
 pub use error::ToolError;
 pub use files::Files;
 pub use http::Http;
+pub use kv::Kv;
 pub use progress::{Progress, ProgressError};
 pub use reply::{IntoReply, Json, Reply};
 pub use tools::{Definition, Tools};

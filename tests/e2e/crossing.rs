@@ -304,3 +304,35 @@ fn the_files_of_a_user_in_a_tenant_are_there_for_both_clients_and_nobody_else() 
         server.stop().await;
     });
 }
+
+#[test]
+fn what_a_user_in_a_tenant_keeps_is_there_for_both_clients_and_nobody_else() {
+    run(async {
+        let server = Setup::new().tools(&["memory"]).await.start().await;
+        for one in all() {
+            let name = format!("{}-{}-{}", one.user, one.client, one.tenant);
+            let memory = json!({"name": name, "text": name});
+            let caller = one.caller(&server);
+            let kept = caller.call_allowed(&server, "memory_remember", memory);
+            let kept = kept.await;
+            assert!(kept.is_reply(), "{one:?}: {kept:?}");
+        }
+        for one in all() {
+            let caller = one.caller(&server);
+            let listed = caller.call_allowed(&server, "memory_list", json!({})).await;
+            let own = CLIENTS.map(|client| format!("{}-{client}-{}", one.user, one.tenant));
+            assert_eq!(listed.structured()["names"], json!(own), "{one:?}");
+            for other in all() {
+                let name = format!("{}-{}-{}", other.user, other.client, other.tenant);
+                let name = json!({"name": name});
+                let read = caller.call_allowed(&server, "memory_recall", name).await;
+                assert_eq!(
+                    read.is_reply(),
+                    other.has_pages_of(one),
+                    "{one:?}: {read:?}"
+                );
+            }
+        }
+        server.stop().await;
+    });
+}

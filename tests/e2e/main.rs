@@ -30,6 +30,7 @@ mod files;
 mod folder;
 mod intersection;
 mod isolation;
+mod kv;
 mod law;
 mod layers;
 mod offers;

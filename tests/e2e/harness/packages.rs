@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::{OnceCell, Semaphore};
 
 /// The tools that are shipped.
-const TOOLS: [&str; 4] = ["hello", "notes", "fetch", "whoami-admin"];
+const TOOLS: [&str; 5] = ["hello", "notes", "fetch", "whoami-admin", "memory"];
 /// Components that are packed at once; each is compiled in a process with threads of its own.
 const PACKING_MAX: usize = 2;
 /// How long an attacker may run: an attack that must run out of time shall not take ten seconds.

@@ -46,7 +46,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A server with the rules of most tests, the mount `notes`, and no tool.
+    /// A server with the rules of most tests, the mount `notes`, the store `memory`, and no tool.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for sub in ["tools.d", "policy.d"] {
@@ -55,7 +55,8 @@ impl Setup {
         Self {
             dir,
             rules: RULES.to_owned(),
-            config: "[[mount]]\nname = \"notes\"\npath = \"notes/{tenant}/{sub}\"\n".to_owned(),
+            config: "[[mount]]\nname = \"notes\"\npath = \"notes/{tenant}/{sub}\"\n[[kv]]\nname = \"memory\"\n"
+                .to_owned(),
             server: String::new(),
             resolver: None,
             issuer: None,

@@ -8,6 +8,7 @@
 
 pub mod files;
 pub mod http;
+pub mod kv;
 pub mod sockets;
 
 /// The largest buffer that the host gives, to within 64 KiB.
