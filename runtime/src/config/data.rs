@@ -217,7 +217,11 @@ action = "reject"
         let class = |name: &str, rest: &str| format!("[[data.class]]\nname = \"{name}\"\n{rest}\n");
         let rule = |rest: &str| format!("[[data.rule]]\n{rest}\n");
         for (wrong, line, says) in [
-            (class("Employee", "pattern = \"E\""), 9, "Employee"),
+            (
+                class("Employee", "pattern = \"E\""),
+                9,
+                "a class is named by",
+            ),
             (class("x", "pattern = \"E(\""), 10, "no regular expression"),
             (class("x", "pattern = \"E*\""), 10, "empty text"),
             (
