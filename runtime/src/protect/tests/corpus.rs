@@ -201,6 +201,10 @@ fn what_is_planted_is_found_and_little_else() {
     }
     let doc = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/data.md");
     let doc = std::fs::read_to_string(doc).unwrap();
+    for one in built_in() {
+        let named = doc.contains(&format!("`{}`", one.name));
+        assert!(named, "docs/data.md does not name {}", one.name);
+    }
     assert!(
         doc.contains(&table),
         "docs/data.md has other figures than these:\n{table}"
