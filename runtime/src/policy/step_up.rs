@@ -8,7 +8,7 @@ use cedar_policy::Policy;
 use serde_json::Value;
 
 use super::ask::{self, Bearing, Question};
-use super::{Asking, Caller, Ceilings, Circumstances, Rules, Tool, missing_role, reads};
+use super::{Asking, Caller, Circumstances, Rules, Tool, missing_role, reads};
 use crate::clock::Timestamp;
 use crate::limits::{STEP_UP_SCOPES_MAX, STEP_UP_SIGN_INS_MAX};
 
@@ -242,11 +242,12 @@ impl Rules {
                 Question::CouldCall,
             ),
         };
-        // Which rules hold depends on the arguments, and so what they bound.
-        let of_call = match call {
-            Some(_) => self.bounds(&said.rules),
-            None => Ceilings::default(),
-        };
+        // Which rules hold depends on the arguments, and so what they bound: without them, only what bounds every call.
+        let mut bounding = said.rules;
+        if call.is_none() {
+            bounding.retain(|rule| !self.policies.varies(rule));
+        }
+        let of_call = self.bounds(&bounding);
         let required = manifest.needs.iter().filter(|need| !need.optional);
         let mut required = required.flat_map(|need| need.capabilities.iter());
         said.allowed
