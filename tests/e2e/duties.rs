@@ -13,7 +13,7 @@
 //! | P22 | a state is verified: whole, ours, for this caller and these arguments | proved |
 //! | P23 | a state counts once | proved |
 //! | P24 | the result of a retried call is not cached | proved |
-//! | P25 | a form asks for no secrets | cannot apply: nothing is asked by form |
+//! | P25 | a form is a flat object of what MCP knows, and asks for no secrets | proved |
 //! | P26 | a link holds no personal data and no right; to open it decides nothing | proved |
 //! | P27 | whoever opens the link is the user of the call | proved |
 //! | P28 | a link is no way in to the server itself | proved |
@@ -39,7 +39,7 @@
 //! | S1.3 | it is kept where nobody else reads or writes it | proved |
 //! | S1.4 | the page names the client | proved |
 //! | S1.5 | the page says exactly what is asked | proved |
-//! | S1.6 | the page shows the redirect address of the client | cannot apply: our pages lead to no address of a client |
+//! | S1.6 | the page shows the redirect address of the client | cannot apply: our pages lead to no address of a client; the hosts that its metadata document names are shown |
 //! | S1.7 | the form is safe against forgery | proved |
 //! | S1.8 | no page can be framed | proved |
 //! | S1.9 | cookies have the prefix `__Host-` | proved |
