@@ -64,6 +64,37 @@ fn explain(here: &Path, tool: &str, more: &str, words: &[&str], status: i32) -> 
 }
 
 #[test]
+fn an_explanation_says_when_arguments_hold_what_the_tool_may_not_be_given() {
+    run(async {
+        let folder = notes(RULES).await;
+        let rules = r#"permit (principal in Role::"staff", action, resource);"#;
+        std::fs::create_dir(folder.path().join("policy.all")).unwrap();
+        std::fs::write(folder.path().join("policy.all/rules.cedar"), rules).unwrap();
+        let explain = |text: &str, status| {
+            let arguments = serde_json::json!({"name": "a", "text": text}).to_string();
+            let claims = r#"{"sub":"ada","scope":"tools:call","roles":["staff"]}"#;
+            let words = ["explain", "--config", "bailiwick.toml", "--claims", claims];
+            let more = [
+                "--rules",
+                "policy.all",
+                "--tool",
+                "notes_write",
+                "--arguments",
+            ];
+            let all = [&words[..], &more, &[&arguments]].concat();
+            bailiwick(folder.path(), &all).ends(status)
+        };
+        assert!(explain("b", 0).contains("the call is permitted"));
+        let refused = explain("write to ada@example.com", 1);
+        let said = "in the arguments, `/text` holds data of class `email`, which this tool may not be given";
+        assert!(
+            refused.contains(said) && !refused.contains("ada@"),
+            "{refused}"
+        );
+    });
+}
+
+#[test]
 fn an_explanation_names_bounds_trials_and_the_token_that_would_do() {
     run(async {
         let folder = notes(RULES).await;

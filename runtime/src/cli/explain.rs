@@ -16,7 +16,8 @@ use crate::dev;
 use crate::follow;
 use crate::identity::{BearerToken, Caller, Identity};
 use crate::idp::{DEFAULT_SCOPE, DevIdp};
-use crate::policy::{CallerText, Ceilings, Circumstances, Rules, StepUp};
+use crate::policy::{CallerText, Ceilings, Circumstances, Permit, Rules, StepUp};
+use crate::protect::{Direction, May, Withheld};
 use crate::server;
 
 pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -89,7 +90,14 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     nearly(&rules, &caller, tool, call);
     on_trial(&rules, &caller, tool, call);
     println!();
-    match rules.permit(&caller, tool, call) {
+    let permit = rules.permit(&caller, tool, call);
+    if let Ok(permit) = &permit
+        && let Some(withheld) = withheld(&config, tool, permit, &arguments)?
+    {
+        println!("the rules permit the call, and it is refused: in the arguments, {withheld}");
+        return Ok(ExitCode::FAILURE);
+    }
+    match permit {
         Ok(permit) if permit.allowed().is_empty() => {
             println!("the call is permitted and needs no consent")
         }
@@ -114,6 +122,25 @@ pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why these arguments do not reach the tool, whatever its user agrees to: personal data, or a secret.
+fn withheld(
+    config: &Config,
+    tool: &Tool,
+    permit: &Permit,
+    arguments: &Map<String, Value>,
+) -> anyhow::Result<Option<Withheld>> {
+    let safeguard = config.data.safeguard()?;
+    let schema = &tool.definition().input_schema;
+    let found = safeguard.search(&Value::Object(arguments.clone()), schema);
+    let may = May {
+        tool: tool.name(),
+        granted: &permit.allowed().classes(),
+        bound: permit.data(),
+    };
+    let judged = safeguard.judge(Direction::Arguments, &found, may);
+    Ok(judged.pass.err())
 }
 
 /// The caller, or why the token makes none.

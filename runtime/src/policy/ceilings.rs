@@ -70,7 +70,7 @@ impl Ceilings {
     }
 
     /// Whether a capability of this tier by itself stays below, as it is treated.
-    fn allows_tier(&self, tier: Tier) -> bool {
+    pub(super) fn allows_tier(&self, tier: Tier) -> bool {
         self.tier.is_none_or(|highest| self.raised(tier) <= highest)
     }
 

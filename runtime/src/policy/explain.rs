@@ -1,6 +1,7 @@
 //! Every step of a decision, for people: which rules decided it, and how far they let it go.
 
 use super::{Caller, Ceilings, Circumstances, Rules, Step, Tool, demanded};
+use crate::capability::Capability;
 
 impl Rules {
     /// What each of the rules that decided a step bounds.
@@ -36,9 +37,13 @@ impl Rules {
                 step.allowed = false;
                 let (own, tier) = (capability.tier(), bounds.raised(capability.tier()));
                 let raised = if own == tier { "" } else { " by the rules" };
-                step.errors = vec![format!(
-                    "it is of tier {tier:?}{raised}, and the rules bound it: {bounds}"
-                )];
+                let is = match capability {
+                    Capability::Data(class) if bounds.allows_tier(own) => {
+                        format!("it is of class `{class}`")
+                    }
+                    _ => format!("it is of tier {tier:?}{raised}"),
+                };
+                step.errors = vec![format!("{is}, and the rules bound it: {bounds}")];
             }
             step
         }));
