@@ -11,7 +11,7 @@ use crate::audit::{Entry, Stage};
 use crate::catalog::Tool;
 use crate::clock::Timestamp;
 use crate::consent::{Carried, Consent, Offer, StateError, StateFacts, Waits};
-use crate::dialogue::{Asked, Asking, Dialogue};
+use crate::dialogue::{Asked, Asking, Dialogue, Reply};
 use crate::identity::Caller;
 use crate::ids::Digest;
 use crate::limits::{ASK_CALL_MAX, ASK_RUNS_MAX};
@@ -33,6 +33,14 @@ impl SoFar {
             runs: before.map_or(0, |before| before.runs).saturating_add(1),
             used: consent.used_up().to_vec(),
         }
+    }
+}
+
+/// What a client says that its user answered to the form for which the call waits.
+pub(super) fn answered<'a>(carried: Option<&Carried>, call: &'a Call) -> Option<&'a Reply> {
+    match carried?.waits() {
+        Waits::Form(_) => call.replied.as_ref(),
+        Waits::Consent(_) => None,
     }
 }
 

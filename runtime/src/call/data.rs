@@ -9,6 +9,7 @@ use crate::audit::{Entry, Stage};
 use crate::catalog::Tool;
 use crate::dialogue::{self, Asked, Asking, Question};
 use crate::mcp::Answer;
+use crate::policy::Permit;
 use crate::protect::{
     Class, Counts, Direction, Finding, Judged, May, Safeguard, Scan, Withheld, mask, mask_text,
 };
@@ -26,14 +27,23 @@ fn note_answers(counts: &Counts, entry: &mut Entry) {
 
 /// What one call may hold, apart from what the tool was granted.
 pub(super) struct Guard<'a> {
-    pub safeguard: &'a Safeguard,
-    pub tool: &'a Tool,
+    safeguard: &'a Safeguard,
+    tool: &'a Tool,
     /// The classes that the rules let through at most.
-    pub bound: Option<BTreeSet<Class>>,
+    bound: Option<BTreeSet<Class>>,
 }
 
-impl Guard<'_> {
-    fn may<'a>(&'a self, granted: &'a BTreeSet<Class>) -> May<'a> {
+impl<'a> Guard<'a> {
+    /// For a call of this tool under this permit.
+    pub fn of(safeguard: &'a Safeguard, tool: &'a Tool, permit: &Permit) -> Self {
+        Self {
+            safeguard,
+            tool,
+            bound: permit.data().cloned(),
+        }
+    }
+
+    fn may<'b>(&'b self, granted: &'b BTreeSet<Class>) -> May<'b> {
         May {
             tool: self.tool.name(),
             granted,
@@ -41,8 +51,50 @@ impl Guard<'_> {
         }
     }
 
+    /// Searches what a tool is to be given, and refuses what it may not be given whatever its user decides, where `permitted` is
+    /// all that it could be granted.
+    pub fn foresee(
+        &self,
+        arguments: &Value,
+        answer: Option<&dialogue::Reply>,
+        permitted: &BTreeSet<Class>,
+        entry: &mut Entry,
+    ) -> Result<Scan, Box<Ended>> {
+        let schema = &self.tool.definition().input_schema;
+        let found = self.safeguard.search(arguments, schema);
+        let masked = self.admit(&found, permitted, entry)?;
+        if !masked.is_empty() {
+            self.masked(arguments.clone(), &masked)?;
+        }
+        if let Some(dialogue::Reply::Submitted(content)) = answer {
+            let mut counts = Counts::default();
+            let judged = self.hand_in_answer(&mut content.clone(), permitted, &mut counts);
+            note_answers(&counts, entry);
+            judged?;
+        }
+        Ok(found)
+    }
+
+    /// The arguments, and the answers of the user, as the tool gets them under these grants. Answers that it was given before are
+    /// judged again: what was agreed to may have ended.
+    pub fn hand_in(
+        &self,
+        arguments: Value,
+        found: &Scan,
+        mut asking: Asking,
+        granted: &BTreeSet<Class>,
+        entry: &mut Entry,
+    ) -> Result<(Value, Asking), Box<Ended>> {
+        let masked = self.admit(found, granted, entry)?;
+        let arguments = self.masked(arguments, &masked)?;
+        let mut counts = Counts::default();
+        let judged = self.hand_in_all(&mut asking, granted, &mut counts);
+        note_answers(&counts, entry);
+        judged.map(|()| (arguments, asking))
+    }
+
     /// Refuses arguments with what the tool may not be given under these grants; else says what must be masked in them.
-    pub fn admit(
+    fn admit(
         &self,
         found: &Scan,
         granted: &BTreeSet<Class>,
@@ -57,49 +109,11 @@ impl Guard<'_> {
         pass.map_err(|withheld| self.refuse(&withheld, ARGUMENTS))
     }
 
-    /// The arguments as the tool gets them.
-    pub fn hand_in(
-        &self,
-        mut arguments: Value,
-        found: &Scan,
-        granted: &BTreeSet<Class>,
-        entry: &mut Entry,
-    ) -> Result<Value, Box<Ended>> {
-        let masked = self.admit(found, granted, entry)?;
-        match mask(&mut arguments, &masked).into_iter().next() {
+    fn masked(&self, mut arguments: Value, findings: &[Finding]) -> Result<Value, Box<Ended>> {
+        match mask(&mut arguments, findings).into_iter().next() {
             None => Ok(arguments),
             Some(pointer) => Err(self.refuse(&Withheld::Number { pointer }, ARGUMENTS)),
         }
-    }
-
-    /// The same of what a client says that its user answered to a form.
-    pub fn admit_reply(
-        &self,
-        reply: &dialogue::Reply,
-        granted: &BTreeSet<Class>,
-        entry: &mut Entry,
-    ) -> Result<(), Box<Ended>> {
-        let dialogue::Reply::Submitted(content) = reply else {
-            return Ok(());
-        };
-        let mut counts = Counts::default();
-        let judged = self.hand_in_answer(&mut content.clone(), granted, &mut counts);
-        note_answers(&counts, entry);
-        judged
-    }
-
-    /// The answers of the user as the tool gets them. Those that it was given before are judged again: what was agreed to may
-    /// have ended.
-    pub fn hand_in_answers(
-        &self,
-        asking: &mut Asking,
-        granted: &BTreeSet<Class>,
-        entry: &mut Entry,
-    ) -> Result<(), Box<Ended>> {
-        let mut counts = Counts::default();
-        let judged = self.hand_in_all(asking, granted, &mut counts);
-        note_answers(&counts, entry);
-        judged
     }
 
     fn hand_in_all(

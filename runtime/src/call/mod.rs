@@ -33,7 +33,7 @@ use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
 use crate::protect::Safeguard;
 use crate::rate::{Rates, Throttled};
 use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
-use asked::{SoFar, asking};
+use asked::{SoFar, answered, asking};
 use data::Guard;
 use ended::Ended;
 use facts::{decision_facts, state_facts, tool_facts};
@@ -117,25 +117,9 @@ impl Stages {
         let permit =
             permit.map_err(|refusal| not_permitted(&rules, &caller, &tool, asked, &refusal))?;
         let given = check_arguments(&tool, &call.arguments)?;
-        let guard = Guard {
-            safeguard: &self.safeguard,
-            tool: &tool,
-            bound: permit.data().cloned(),
-        };
-        let found = self
-            .safeguard
-            .search(&given, &tool.definition().input_schema);
-        // Before the consent: what no answer could allow is not asked about.
-        guard.admit(&found, &permit.allowed().classes(), entry)?;
         let whole = Arguments::of(&call.arguments);
         let arguments = whole.digest();
         let carried = self.carried(&call, &caller, &tool, arguments)?;
-        if let (Some(Waits::Form(_)), Some(reply)) =
-            (carried.as_ref().map(Carried::waits), &call.replied)
-        {
-            // Before the state is used up, so that the user can answer otherwise.
-            guard.admit_reply(reply, &permit.allowed().classes(), entry)?;
-        }
         // A call that its user was asked about is the same call in every run, and counts once.
         let classes = match carried.as_ref().map(Carried::waits) {
             Some(Waits::Form(_)) => BTreeSet::new(),
@@ -145,6 +129,11 @@ impl Stages {
         self.rates
             .look(caller.tenant(), caller.user(), &classes, Instant::now())
             .map_err(|throttled| throttle(&throttled))?;
+        let guard = Guard::of(&self.safeguard, &tool, &permit);
+        let answered = answered(carried.as_ref(), &call);
+        // Before the consent: what no decision could allow is not asked about. And before a state is used up, so that its user can
+        // answer otherwise.
+        let found = guard.foresee(&given, answered, &permit.allowed().classes(), entry)?;
         let (offer, dialogue) = self.resume(carried, &call, &caller, entry).await?;
         let used = dialogue.as_ref().map_or(&[][..], |so_far| &so_far.used);
         let consent = self
@@ -170,9 +159,8 @@ impl Stages {
             )
         })?;
         let data = grants.granted().classes();
-        let given = guard.hand_in(given, &found, &data, entry)?;
-        let mut asking = asking(dialogue, &call, &caller);
-        guard.hand_in_answers(&mut asking, &data, entry)?;
+        let asking = asking(dialogue, &call, &caller);
+        let (given, asking) = guard.hand_in(given, &found, asking, &data, entry)?;
         if call.cancel.is_cancelled() {
             return Err(Ended::refused(
                 Stage::Request,

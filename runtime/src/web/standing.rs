@@ -43,7 +43,7 @@ pub(super) enum Standing {
     SignedOut,
     /// A later decision stands in its place.
     Replaced,
-    /// It is not served for now.
+    /// It is suspended, and may hold again.
     Suspended(Suspension),
 }
 

@@ -41,7 +41,7 @@ fn set(rules: usize, tools: usize) -> String {
 }
 
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement; docs/performance.md has the command"]
 fn what_a_decision_costs() {
     let mut criterion = Criterion::default()
         .without_plots()

@@ -54,7 +54,7 @@ async fn looks(store: &SqliteStore, users: u64, times: &mut Vec<f64>) {
 }
 
 #[tokio::test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement; docs/performance.md has the command"]
 async fn what_a_look_up_costs_among_a_million() {
     let dir = tempfile::tempdir().unwrap();
     let mut stores = Vec::new();
