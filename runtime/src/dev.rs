@@ -72,11 +72,16 @@ pub enum DevError {
     Name(#[from] NameError),
 }
 
+/// Where the configuration of a folder stands.
+pub fn config_file(dir: &Path) -> PathBuf {
+    dir.join("bailiwick.toml")
+}
+
 /// The configuration of a folder; what is missing in it is written first.
 pub fn config_in(dir: &Path, listen: Option<SocketAddr>) -> Result<Config, DevError> {
     crate::server::folder(dir)?;
     ours(dir)?;
-    let file = dir.join("bailiwick.toml");
+    let file = config_file(dir);
     let listen = listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8137));
     write_once(
         &file,
@@ -179,6 +184,8 @@ pub fn add_idp(
         acr: Vec::new(),
         scopes: Default::default(),
         allow_without_user: false,
+        proof: Default::default(),
+        introspection: None,
     });
     if config.sign_in.is_none() {
         config.sign_in = Some(SignIn {

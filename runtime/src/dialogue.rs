@@ -46,8 +46,8 @@ pub struct Answered {
 pub struct Dialogue {
     /// The questions that were answered, in their order.
     pub answered: Vec<Answered>,
-    /// The question that waits.
-    pub waits: Digest,
+    /// The question that waits; none where the call waits for a decision on our page.
+    pub waits: Option<Digest>,
     /// When the first run of the call began.
     pub began: Timestamp,
     /// Runs so far, each of which ended with a question.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Audit, Event, EventKind};
 use crate::catalog::{Catalog, Change, ChangeKind};
+use crate::ids::Digest;
 use crate::limits::{RULES_BYTES_MAX, RULES_POLL, RULES_QUIET, RULES_SETTLE_MAX};
 use crate::policy::{PolicyError, Rules, Vocabulary};
 use crate::problem::{Problem, by_line};
@@ -208,7 +209,7 @@ impl Follower {
                 changes = changed.recv() => {
                     let Some(changes) = changes else { return };
                     for change in &changes {
-                        self.record(change).await;
+                        self.record(change, &changes).await;
                     }
                     self.judge().await;
                     self.told();
@@ -258,11 +259,18 @@ impl Follower {
         self.parts.epoch.send_modify(|epoch| *epoch += 1);
     }
 
-    async fn record(&self, change: &Change) {
+    /// Records a change. Of a package whose file was replaced, another build is told of as such.
+    async fn record(&self, change: &Change, all: &[Change]) {
         let event = match &change.kind {
             ChangeKind::Admitted { digest, tools } => {
                 tracing::info!(file = change.file, %digest, ?tools, "a package is served");
-                Event::new(EventKind::ToolAdmitted).fact("digest", digest.to_string())
+                let event = match build_before(change, all) {
+                    Some(before) => {
+                        Event::new(EventKind::ToolChanged).fact("before", before.to_string())
+                    }
+                    None => Event::new(EventKind::ToolAdmitted),
+                };
+                event.fact("digest", digest.to_string())
             }
             ChangeKind::Retired { digest } => {
                 tracing::info!(file = change.file, %digest, "a package is served no more");
@@ -361,6 +369,17 @@ fn watch_folder(
     Ok(debouncer)
 }
 
+/// The build of the same package that goes as this one comes.
+fn build_before(change: &Change, all: &[Change]) -> Option<Digest> {
+    let name = change.name.as_ref()?;
+    all.iter().find_map(|other| match &other.kind {
+        ChangeKind::Retired { digest } if other.name.as_ref() == Some(name) => Some(*digest),
+        ChangeKind::Retired { .. } | ChangeKind::Admitted { .. } | ChangeKind::Refused { .. } => {
+            None
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,5 +445,29 @@ mod tests {
         }
         assert_eq!(overdue, 1);
         assert!(settling.is_quiet(&read(99), now));
+    }
+
+    #[test]
+    fn another_build_of_a_package_is_told_of_as_one_and_nothing_else_is() {
+        let change = |name: &str, kind| Change {
+            file: format!("{name}.wasm"),
+            name: name.parse().ok(),
+            kind,
+        };
+        let gone = |name: &str| {
+            let digest = Digest::of(name.as_bytes());
+            change(name, ChangeKind::Retired { digest })
+        };
+        let came = change(
+            "notes",
+            ChangeKind::Admitted {
+                digest: Digest::of(b"new"),
+                tools: Vec::new(),
+            },
+        );
+        let all = [gone("other"), gone("notes"), came.clone()];
+        assert_eq!(build_before(&came, &all), Some(Digest::of(b"notes")));
+        let all = [gone("other"), came.clone()];
+        assert_eq!(build_before(&came, &all), None);
     }
 }

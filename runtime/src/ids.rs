@@ -122,6 +122,10 @@ name!(
     StoreName, "the store name", 64, "1 to 64 of `A-Z a-z 0-9 _ . -`", plain
 );
 name!(
+    /// The name under which an operator binds a secret.
+    SecretName, "the secret name", 64, "1 to 64 of `A-Z a-z 0-9 _ . -`", plain
+);
+name!(
     /// The key under which an operator sets a value for a package.
     ConfigKey, "the configuration key", 128, "1 to 128 of `A-Z a-z 0-9 _ . -`", plain
 );

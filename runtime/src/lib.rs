@@ -17,9 +17,15 @@ pub mod audit;
 pub mod config;
 pub mod egress;
 pub mod engine;
+pub mod hardening;
+pub mod private_file;
 pub mod rate;
 pub mod revocation;
+pub mod seal;
 pub mod store;
+pub mod telemetry;
+pub mod throttle;
+pub mod turns;
 // evidence
 pub mod catalog;
 pub mod clients;
@@ -35,6 +41,7 @@ pub mod sandbox;
 pub mod admin;
 pub mod author;
 pub mod idp;
+pub mod listen;
 pub mod mcp;
 pub mod web;
 // composition
@@ -44,4 +51,7 @@ pub mod crypto;
 pub mod demo;
 pub mod dev;
 pub mod follow;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod server;

@@ -53,6 +53,17 @@ pub fn line_at(text: &str, offset: usize) -> usize {
         + 1
 }
 
+/// An error with its causes.
+pub fn caused(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,124 +1,139 @@
-//! How often a user may call, by the classes that deciding rules name with `@rate`.
+//! When the next call is due: the generic cell rate algorithm (ITU-T I.371 annex A), and what is said of a call that came sooner.
 //!
-//! The generic cell rate algorithm (ITU-T I.371 annex A): of each user and class one point in time is kept, the one at which
-//! the next call would be due if calls came evenly. It is written out here, since a call may fall under several classes, and
-//! then all of them count or none: a library's limiter cannot be asked without being charged.
+//! Of each caller and limit one point in time is kept, the one at which the next call would be due if calls came evenly. It is
+//! written out here, since a call may fall under several limits, and then all of them count or none: a library's limiter cannot
+//! be asked without being charged. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::config::RateClass;
-use crate::ids::{Tenant, User};
-use crate::limits::RATE_KEYS_MAX;
+use crate::config::{Measure, RateClass};
 
-/// A call would be one too many.
+/// When the call after one now would be due, or how long one now comes too soon. What was due in the past says nothing.
+pub fn next_due(
+    pace: &RateClass,
+    known: Option<Instant>,
+    now: Instant,
+) -> Result<Instant, Duration> {
+    // Nobody waits for longer than this pace can ask: a slower one may have been in force before.
+    let from = known.unwrap_or(now).clamp(now, now + pace.period);
+    let each = pace.period / pace.calls.max(1);
+    // So many calls may come at once; then they come evenly.
+    let ahead = pace.period.saturating_sub(each);
+    match from.duration_since(now).saturating_sub(ahead) {
+        Duration::ZERO => Ok(from + each),
+        wait => Err(wait),
+    }
+}
+
+/// A call or a request would be one too many. Says which limit and never whose.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "too many calls: the limit `{class}` allows {calls} in {} s; wait {} s, then call again",
-    .period.as_secs(),
-    .again_in.as_secs_f64().ceil()
-)]
+#[error("{over}{}", self.advice())]
 pub struct Throttled {
-    /// The class that is used up.
-    pub class: String,
-    /// What it allows in its period.
-    pub calls: u32,
-    /// Its period.
-    pub period: Duration,
-    /// When a call would go through.
+    /// The name of the limit.
+    pub limit: String,
+    /// What it bounds.
+    pub over: Over,
+    /// When another try may go through.
     pub again_in: Duration,
 }
 
-/// Whose calls, of which class.
-type Key = (Tenant, User, String);
-
-/// The classes of the configuration, and what was used of them.
-pub struct Rates {
-    classes: BTreeMap<String, RateClass>,
-    /// When the next call would be due. What lies in the past says nothing and may be forgotten.
-    due: Mutex<HashMap<Key, Instant>>,
+/// What is used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// Calls in a time.
+    Rate { limit: String, pace: RateClass },
+    /// Calls at once.
+    AtOnce { limit: String, most: u32 },
+    /// The budget of a day.
+    Daily { limit: String, of: Measure },
 }
 
-impl Rates {
-    /// Nothing is used up yet.
-    pub fn new(classes: BTreeMap<String, RateClass>) -> Self {
-        Self {
-            classes,
-            due: Mutex::new(HashMap::new()),
-        }
-    }
-
-    /// Whether a call now would go through. Counts nothing.
-    pub fn look(
-        &self,
-        tenant: &Tenant,
-        user: &User,
-        classes: &BTreeSet<String>,
-        now: Instant,
-    ) -> Result<(), Throttled> {
-        let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        self.after(&due, tenant, user, classes, now).map(drop)
-    }
-
-    /// Counts a call for every class, or for none.
-    pub fn take(
-        &self,
-        tenant: &Tenant,
-        user: &User,
-        classes: &BTreeSet<String>,
-        now: Instant,
-    ) -> Result<(), Throttled> {
-        if classes.is_empty() {
-            return Ok(());
-        }
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        if due.len() >= RATE_KEYS_MAX {
-            due.retain(|_, next| *next > now);
-        }
-        let after = self.after(&due, tenant, user, classes, now)?;
-        due.extend(after);
-        Ok(())
-    }
-
-    /// When the next call of each class would be due after one now.
-    fn after(
-        &self,
-        due: &HashMap<Key, Instant>,
-        tenant: &Tenant,
-        user: &User,
-        classes: &BTreeSet<String>,
-        now: Instant,
-    ) -> Result<Vec<(Key, Instant)>, Throttled> {
-        let next = |name: &String| {
-            let Some(class) = self.classes.get(name) else {
-                // Rules that name other classes are refused when they are loaded.
-                return Err(throttled(name, 0, Duration::ZERO, Duration::ZERO));
-            };
-            let key = (tenant.clone(), user.clone(), name.clone());
-            let known = due.get(&key).copied();
-            if known.is_none() && due.len() >= RATE_KEYS_MAX {
-                return Err(throttled(name, class.calls, class.period, class.period));
-            }
-            let from = known.unwrap_or(now).max(now);
-            let each = class.period / class.calls.max(1);
-            // So many calls may come at once; then they come evenly.
-            let ahead = class.period.saturating_sub(each);
-            match from.duration_since(now).saturating_sub(ahead) {
-                Duration::ZERO => Ok((key, from + each)),
-                wait => Err(throttled(name, class.calls, class.period, wait)),
-            }
+impl Throttled {
+    /// Too many calls in a time.
+    pub fn rate(limit: &str, pace: &RateClass, again_in: Duration) -> Self {
+        let (limit, pace) = (limit.to_owned(), pace.clone());
+        let over = Over::Rate {
+            limit: limit.clone(),
+            pace,
         };
-        classes.iter().map(next).collect()
+        Self {
+            limit,
+            over,
+            again_in,
+        }
+    }
+
+    /// Too many calls at once.
+    pub fn at_once(limit: &str, most: u32) -> Self {
+        /// Calls last for seconds at most, and nobody knows when the next one ends.
+        const AGAIN_IN: Duration = Duration::from_secs(1);
+        let limit = limit.to_owned();
+        let over = Over::AtOnce {
+            limit: limit.clone(),
+            most,
+        };
+        Self {
+            limit,
+            over,
+            again_in: AGAIN_IN,
+        }
+    }
+
+    /// Nothing left of the day.
+    pub fn daily(limit: &str, of: Measure, again_in: Duration) -> Self {
+        let limit = limit.to_owned();
+        let over = Over::Daily {
+            limit: limit.clone(),
+            of,
+        };
+        Self {
+            limit,
+            over,
+            again_in,
+        }
+    }
+
+    /// Its name in the log.
+    pub fn reason(&self) -> String {
+        let kind = match self.over {
+            Over::Rate { .. } => "rate",
+            Over::AtOnce { .. } => "at-once",
+            Over::Daily { .. } => "daily",
+        };
+        format!("{kind}:{}", self.limit)
+    }
+
+    /// Whole seconds after which another try may go through; never none.
+    pub fn again_in_secs(&self) -> u64 {
+        let whole = self.again_in.as_secs();
+        let part = u64::from(self.again_in.subsec_nanos() > 0);
+        whole.saturating_add(part).max(1)
+    }
+
+    fn advice(&self) -> String {
+        format!("wait {} s, then call again", self.again_in_secs())
     }
 }
 
-fn throttled(class: &str, calls: u32, period: Duration, again_in: Duration) -> Throttled {
-    Throttled {
-        class: class.to_owned(),
-        calls,
-        period,
-        again_in,
+impl fmt::Display for Over {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rate { limit, pace } => write!(
+                out,
+                "too many calls: the limit `{limit}` allows {} in {} s; ",
+                pace.calls,
+                pace.period.as_secs()
+            ),
+            Self::AtOnce { limit, most } => write!(
+                out,
+                "too many calls at once: the limit `{limit}` allows {most}; let one end, "
+            ),
+            Self::Daily { limit, of } => write!(
+                out,
+                "the budget `{limit}` of this day is used up ({of}), so another try fails until it begins anew: "
+            ),
+        }
     }
 }
 
@@ -130,139 +145,84 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn rates() -> Rates {
-        let class = |calls, secs| RateClass {
-            calls,
-            period: Duration::from_secs(secs),
-        };
-        let classes = [("writes", class(3, 60)), ("daily", class(5, 86_400))];
-        Rates::new(classes.map(|(name, class)| (name.to_owned(), class)).into())
-    }
-
-    fn user(name: &str) -> (Tenant, User) {
-        let user = User {
-            issuer: "https://as.example".parse().unwrap(),
-            subject: name.parse().unwrap(),
-        };
-        ("acme".parse().unwrap(), user)
-    }
-
-    fn set(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
+    fn pace() -> RateClass {
+        RateClass {
+            calls: 3,
+            period: 60 * SECOND,
+        }
     }
 
     #[test]
     fn so_many_calls_come_at_once_and_then_evenly() {
-        let (rates, (tenant, alice), now) = (rates(), user("alice"), Instant::now());
-        let take = |at| rates.take(&tenant, &alice, &set(&["writes"]), at);
+        let (pace, now) = (pace(), Instant::now());
+        let mut due = None;
         for _ in 0..3 {
-            assert_eq!(take(now), Ok(()));
+            due = Some(next_due(&pace, due, now).unwrap());
         }
-        let refused = take(now).unwrap_err();
-        assert_eq!(refused.again_in, 20 * SECOND);
-        assert_eq!(
-            refused.to_string(),
-            "too many calls: the limit `writes` allows 3 in 60 s; wait 20 s, then call again"
-        );
-        assert!(take(now + 19 * SECOND).is_err());
-        assert_eq!(take(now + 20 * SECOND), Ok(()));
-        assert!(take(now + 20 * SECOND).is_err());
+        assert_eq!(next_due(&pace, due, now), Err(20 * SECOND));
+        assert_eq!(next_due(&pace, due, now + 19 * SECOND), Err(SECOND));
+        let mut due = next_due(&pace, due, now + 20 * SECOND).ok();
+        assert!(next_due(&pace, due, now + 20 * SECOND).is_err());
         // A pause gives back no more than there was.
         let later = now + 86_400 * SECOND;
-        assert_eq!((0..9).filter(|_| take(later).is_ok()).count(), 3);
+        let passed = (0..9).filter(|_| match next_due(&pace, due, later) {
+            Ok(next) => due.replace(next).is_some(),
+            Err(_) => false,
+        });
+        assert_eq!(passed.count(), 3);
     }
 
     #[test]
-    fn one_users_calls_are_counted_for_nobody_else() {
-        let (rates, now) = (rates(), Instant::now());
-        let (tenant, alice) = user("alice");
-        let writes = set(&["writes"]);
-        while rates.take(&tenant, &alice, &writes, now).is_ok() {}
-        let (_, bob) = user("bob");
-        assert!(rates.look(&tenant, &bob, &writes, now).is_ok());
-        let other = "other".parse().unwrap();
-        assert!(rates.look(&other, &alice, &writes, now).is_ok());
-        assert!(rates.look(&tenant, &alice, &set(&["daily"]), now).is_ok());
-        assert!(rates.look(&tenant, &alice, &writes, now).is_err());
-    }
-
-    #[test]
-    fn a_call_of_several_classes_counts_for_all_or_for_none() {
-        let (rates, (tenant, alice), now) = (rates(), user("alice"), Instant::now());
-        let both = set(&["daily", "writes"]);
-        for _ in 0..3 {
-            assert!(rates.take(&tenant, &alice, &both, now).is_ok());
-        }
-        for _ in 0..10 {
+    fn what_is_said_helps_its_reader_and_names_nobody() {
+        let rate = Throttled::rate("writes", &pace(), Duration::from_millis(19_001));
+        let daily = Throttled::daily("user-day", Measure::Calls, 7_200 * SECOND);
+        for (throttled, reason, text) in [
+            (
+                rate,
+                "rate:writes",
+                "too many calls: the limit `writes` allows 3 in 60 s; wait 20 s, then call again",
+            ),
+            (
+                Throttled::at_once("user-share", 4),
+                "at-once:user-share",
+                "too many calls at once: the limit `user-share` allows 4; let one end, wait 1 s, then call again",
+            ),
+            (
+                daily,
+                "daily:user-day",
+                "the budget `user-day` of this day is used up (calls), so another try fails until it begins anew: wait 7200 s, then call again",
+            ),
+        ] {
             assert_eq!(
-                rates.take(&tenant, &alice, &both, now).unwrap_err().class,
-                "writes"
+                (throttled.reason().as_str(), throttled.to_string().as_str()),
+                (reason, text)
             );
         }
-        let daily = set(&["daily"]);
-        assert_eq!(
-            (0..9)
-                .filter(|_| rates.take(&tenant, &alice, &daily, now).is_ok())
-                .count(),
-            2
-        );
-    }
-
-    #[test]
-    fn a_class_that_is_not_configured_lets_nothing_through() {
-        let (rates, (tenant, alice)) = (rates(), user("alice"));
-        assert!(
-            rates
-                .take(&tenant, &alice, &set(&["ghost"]), Instant::now())
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded_and_forgets_nobody_who_has_used_something() {
-        let (rates, now) = (rates(), Instant::now());
-        let (tenant, _) = user("x");
-        let writes = set(&["writes"]);
-        for n in 0..RATE_KEYS_MAX {
-            let (_, one) = user(&format!("u{n}"));
-            assert!(rates.take(&tenant, &one, &writes, now).is_ok());
-        }
-        let (_, late) = user("late");
-        assert!(rates.take(&tenant, &late, &writes, now).is_err());
-        let (_, first) = user("u0");
-        assert!(rates.take(&tenant, &first, &writes, now).is_ok());
-        // When the others are as if they had never called, there is room again.
-        assert!(
-            rates
-                .take(&tenant, &late, &writes, now + 20 * SECOND)
-                .is_ok()
-        );
-        assert_eq!(rates.due.lock().unwrap().len(), 2);
     }
 
     proptest! {
-        /// In no window of one period go more than twice the calls through, and in the long run no more than the rate.
+        /// In no window go more through than a bucket of three holds that one call refills every 20 s, and whoever is told to
+        /// wait gets through then and not a millisecond before.
         #[test]
         fn no_window_holds_more_than_burst_and_rate(gaps in prop::collection::vec(0_u64..30_000, 1..200)) {
-            let (rates, (tenant, alice), start) = (rates(), user("alice"), Instant::now());
-            let (mut now, mut passed) = (start, Vec::new());
+            let (pace, mut now, mut due) = (pace(), Instant::now(), None);
+            let mut passed = Vec::new();
             for gap in gaps {
                 now += Duration::from_millis(gap);
-                let free = rates.look(&tenant, &alice, &set(&["writes"]), now);
-                let taken = rates.take(&tenant, &alice, &set(&["writes"]), now);
-                prop_assert_eq!(&free, &taken);
-                match taken {
-                    Ok(()) => passed.push(now),
+                match next_due(&pace, due, now) {
+                    Ok(next) => {
+                        due = Some(next);
+                        passed.push(now);
+                    }
                     Err(wait) => {
-                        let again = now + wait.again_in;
-                        prop_assert!(rates.look(&tenant, &alice, &set(&["writes"]), again).is_ok());
-                        prop_assert!(rates.look(&tenant, &alice, &set(&["writes"]), again - Duration::from_millis(1)).is_err());
+                        prop_assert!(next_due(&pace, due, now + wait).is_ok());
+                        let sooner = now + wait - Duration::from_millis(1);
+                        prop_assert!(next_due(&pace, due, sooner).is_err());
                     }
                 }
             }
             for (i, first) in passed.iter().enumerate() {
                 for (j, last) in passed.iter().enumerate().skip(i) {
-                    // Independent of how it is counted: a bucket of three that a call refills every 20 s.
                     let refilled = last.duration_since(*first).as_secs_f64() / 20.0;
                     prop_assert!(((j - i + 1) as f64) <= 3.0 + refilled + 1e-6);
                 }

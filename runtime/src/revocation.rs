@@ -4,9 +4,11 @@
 //! acts inside [`Live::pass`], so that looking and acting are one step: a revocation waits for the steps that have begun, and
 //! none begins after it. Decides nothing and reads no state: it is told what has ended.
 
+mod gate;
+
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use uuid::Uuid;
 use crate::capability::{Capability, Tier};
 use crate::ids::TenantUser;
 use crate::limits::RECENT_REVOCATIONS_MAX;
+use gate::{Gate, Inside, is_open};
 
 /// How long a revocation waits for the calls that it stops. A guest is dropped where it stands, at the latest at the next
 /// tick of 1 ms; what takes longer is a machine that is overloaded.
@@ -25,30 +28,6 @@ const STOP_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the consent for this was revoked")]
 pub struct Revoked;
-
-/// One consent, as one running call stands on it.
-#[derive(Debug, Default)]
-struct Gate {
-    revoked: RwLock<bool>,
-    told: CancellationToken,
-}
-
-impl Gate {
-    fn revoke(&self) {
-        // Waits for the steps that have begun; each is one poll, which never waits itself.
-        *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = true;
-        self.told.cancel();
-    }
-
-    fn pass<T>(&self, step: impl FnOnce() -> T) -> Result<T, Revoked> {
-        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
-        if *revoked { Err(Revoked) } else { Ok(step()) }
-    }
-
-    fn is_open(&self) -> bool {
-        self.pass(|| ()).is_ok()
-    }
-}
 
 /// Whether what was agreed to still is.
 #[derive(Debug, Clone)]
@@ -60,12 +39,37 @@ enum Kind {
     Free,
     /// Somebody agreed, perhaps twice. It ends with the last of them; of none, at once.
     Under(Arc<[Arc<Gate>]>),
+    /// Calls within each other stand on this, each as under [`Kind::Under`], the innermost first. It ends with the first of
+    /// them that ends.
+    Each(Arc<[Arc<[Arc<Gate>]>]>),
 }
 
 impl Live {
     /// For what needs no consent: capabilities of tier T0, and our own requests.
     pub fn free() -> Self {
         Self(Kind::Free)
+    }
+
+    /// Whatever ends one of them ends this. `within` is of the inner call, whose gates no call outside of it knows: they are
+    /// always passed first, so that two calls never wait for each other's gates.
+    pub fn both(within: Self, outside: Self) -> Self {
+        match (&within.0, &outside.0) {
+            (Kind::Free, _) => outside,
+            (_, Kind::Free) => within,
+            (Kind::Under(_) | Kind::Each(_), Kind::Under(_) | Kind::Each(_)) => {
+                let all = within.groups().chain(outside.groups());
+                Self(Kind::Each(all.cloned().collect()))
+            }
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &Arc<[Arc<Gate>]>> {
+        let all = match &self.0 {
+            Kind::Free => &[][..],
+            Kind::Under(gates) => std::slice::from_ref(gates),
+            Kind::Each(groups) => groups,
+        };
+        all.iter()
     }
 
     /// Acts, unless it was revoked. The step must not wait, and must not pass again.
@@ -76,6 +80,23 @@ impl Live {
                 let gate = gates.iter().find(|gate| gate.is_open()).ok_or(Revoked)?;
                 gate.pass(step)
             }
+            Kind::Each(groups) => {
+                let mut passed: Vec<(&Arc<Gate>, Inside<'_>)> = Vec::with_capacity(groups.len());
+                for gates in groups.iter() {
+                    // One consent may be behind several of them, and its gate is passed once.
+                    let among = |(gate, _): &(&Arc<Gate>, _)| {
+                        gates.iter().any(|one| Arc::ptr_eq(one, gate))
+                    };
+                    if passed.iter().any(among) {
+                        continue;
+                    }
+                    let gate = gates.iter().find(|gate| gate.is_open()).ok_or(Revoked)?;
+                    passed.push((gate, gate.enter()?));
+                }
+                let done = step();
+                drop(passed);
+                Ok(done)
+            }
         }
     }
 
@@ -83,7 +104,8 @@ impl Live {
     pub fn is_revoked(&self) -> bool {
         match &self.0 {
             Kind::Free => false,
-            Kind::Under(gates) => !gates.iter().any(|gate| gate.is_open()),
+            Kind::Under(gates) => !is_open(gates),
+            Kind::Each(groups) => groups.iter().any(|gates| !is_open(gates)),
         }
     }
 
@@ -95,6 +117,16 @@ impl Live {
                 for gate in gates.iter() {
                     gate.told.cancelled().await;
                 }
+            }
+            Kind::Each(groups) => {
+                let ends = groups.iter().map(|gates| {
+                    Box::pin(async move {
+                        for gate in gates.iter() {
+                            gate.told.cancelled().await;
+                        }
+                    })
+                });
+                futures_util::future::select_all(ends).await;
             }
         }
     }
@@ -119,7 +151,11 @@ impl Live {
 
 /// What one call stands on: each of its capabilities, and whether it still is agreed to. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Standing(Arc<[(Capability, Live)]>);
+pub struct Standing {
+    each: Arc<[(Capability, Live)]>,
+    /// What else the whole call stands on: that the calls around it may make it.
+    whole: Arc<[Live]>,
+}
 
 impl Standing {
     /// For calls that no consent stands behind: of authors and of tests.
@@ -127,25 +163,73 @@ impl Standing {
         let free = capabilities
             .into_iter()
             .map(|one| (one.clone(), Live::free()));
-        Self(free.collect())
+        Self::of_each(free)
+    }
+
+    fn of_each(each: impl IntoIterator<Item = (Capability, Live)>) -> Self {
+        Self {
+            each: each.into_iter().collect(),
+            whole: Arc::new([]),
+        }
     }
 
     /// Of this capability. What is not among those of the call is revoked.
     pub fn of(&self, capability: &Capability) -> Live {
-        let known = self.0.iter().find(|(one, _)| one == capability);
+        let known = self.each.iter().find(|(one, _)| one == capability);
+        known.map_or_else(|| Live(Kind::Under(Arc::new([]))), |(_, live)| live.clone())
+    }
+
+    /// Of a call within another one, which may do these things of its own: each ends with what stands behind it here, and
+    /// where `shared` says so with what stands behind it in the call outside as well. All of it ends with `made_by`, by which
+    /// the call outside makes this one.
+    pub fn narrowed<'a>(
+        &self,
+        capabilities: impl IntoIterator<Item = &'a Capability>,
+        (outside, made_by): (&Self, &Capability),
+        shared: impl Fn(&Capability) -> bool,
+    ) -> Self {
+        let narrowed = capabilities.into_iter().map(|one| {
+            let live = match shared(one) {
+                true => Live::both(self.around(one), outside.around(one)),
+                false => self.around(one),
+            };
+            (one.clone(), live)
+        });
+        let made_by = outside.around(made_by);
+        let whole = outside.whole.iter().cloned().chain([made_by]);
+        Self {
+            each: narrowed.collect(),
+            whole: whole.collect(),
+        }
+    }
+
+    /// Of the first capability that this one lies within; of none, revoked.
+    fn around(&self, capability: &Capability) -> Live {
+        let known = self.each.iter().find(|(one, _)| capability.within(one));
         known.map_or_else(|| Live(Kind::Under(Arc::new([]))), |(_, live)| live.clone())
     }
 
     /// Whether the call must stop: it holds nothing any more that somebody had to agree to, or it lost what cannot be taken
-    /// from it: open files of a folder, and data that it was given.
+    /// from it: open files of a folder, data that it was given or has opened, and what it was told of its user.
     pub fn is_lost(&self) -> bool {
+        if self.whole.iter().any(Live::is_revoked) {
+            return true;
+        }
         let (mut agreed, mut left) = (false, false);
-        for (capability, live) in self.0.iter() {
+        for (capability, live) in self.each.iter() {
             let revoked = live.is_revoked();
-            if revoked && matches!(capability, Capability::Files(_) | Capability::Data(_)) {
+            let kept = matches!(
+                capability,
+                Capability::Files(_)
+                    | Capability::Data(_)
+                    | Capability::Claims(_)
+                    | Capability::Reveal(_)
+                    | Capability::Deliver(_)
+            );
+            if revoked && kept {
                 return true;
             }
-            if matches!(live.0, Kind::Under(_)) {
+            if matches!(live.0, Kind::Under(_) | Kind::Each(_)) {
                 agreed = true;
                 left |= !revoked;
             }
@@ -157,8 +241,10 @@ impl Standing {
     pub async fn lost(&self) {
         while !self.is_lost() {
             // Each of them ends at most once, so this comes round no oftener than there are capabilities.
-            let next = self.0.iter().filter(|(_, live)| !live.is_revoked());
-            let next: Vec<_> = next.map(|(_, live)| Box::pin(live.revoked())).collect();
+            let each = self.each.iter().map(|(_, live)| live);
+            let next = each.chain(self.whole.iter());
+            let next = next.filter(|live| !live.is_revoked());
+            let next: Vec<_> = next.map(|live| Box::pin(live.revoked())).collect();
             if next.is_empty() {
                 return std::future::pending().await;
             }
@@ -215,7 +301,7 @@ impl Calls {
 #[derive(Debug, Default)]
 struct Call {
     held: Mutex<HashMap<Uuid, Arc<Gate>>>,
-    standing: OnceLock<Standing>,
+    standing: Mutex<Option<Standing>>,
     ended: CancellationToken,
 }
 
@@ -274,11 +360,12 @@ impl RunningCalls {
     /// Takes these consents from every call: when it returns, no step under them is being done or will be, and the calls
     /// that had to stop have ended. To be called once it is in the state that the consents have ended.
     pub async fn revoke(&self, ids: &[Uuid]) {
+        // Those from which one was taken, and those that a call makes from which one was.
         let affected = self.take(ids);
         // One time for all of them: whoever waits for the answer waits no longer for many than for one.
         let until = tokio::time::Instant::now() + STOP_MAX;
         for call in affected {
-            let stops = call.standing.get().is_some_and(Standing::is_lost);
+            let stops = call.standing().is_some_and(|standing| standing.is_lost());
             if stops
                 && tokio::time::timeout_at(until, call.ended.cancelled())
                     .await
@@ -300,7 +387,14 @@ impl RunningCalls {
             calls.note(Ended::Consents(ids.to_vec()));
             calls.running.values().cloned().collect()
         };
-        running.into_iter().filter(|call| call.take(ids)).collect()
+        // Of all first: a call may stand on what is taken from another.
+        let taken: Vec<bool> = running.iter().map(|call| call.take(ids)).collect();
+        let lost = |call: &Call| call.standing().is_some_and(|standing| standing.is_lost());
+        let affected = running.into_iter().zip(taken);
+        affected
+            .filter(|(call, taken)| *taken || lost(call))
+            .map(|(call, _)| call)
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -323,6 +417,11 @@ impl Call {
             gate.revoke();
         }
         !gates.is_empty()
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let standing = self.standing.lock();
+        standing.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Gate>>> {
@@ -367,9 +466,16 @@ impl RunningCall {
         let all = capabilities
             .into_iter()
             .map(|(capability, ids)| (capability.clone(), live(&capability, ids)));
-        let standing = Standing(all.collect());
+        let standing = Standing::of_each(all);
         drop(held);
-        self.call.standing.get_or_init(|| standing).clone()
+        self.stand_on(standing.clone());
+        standing
+    }
+
+    /// What it stands on is this from now on: a revocation judges by it whether the call must stop.
+    pub fn stand_on(&self, standing: Standing) {
+        let known = self.call.standing.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = Some(standing);
     }
 }
 

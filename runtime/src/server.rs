@@ -1,112 +1,67 @@
 //! Builds every stage once, from a checked configuration, and serves.
 
+mod apart;
+mod error;
+mod front;
+mod own;
+mod place;
+mod reload;
+mod state;
+mod telemetry;
+mod witness;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use tokio_util::task::TaskTracker;
 
 use crate::admin;
-use crate::audit::{Audit, AuditError, Event, EventKind};
-use crate::call::Stages;
-use crate::catalog::{Catalog, CatalogError, Change, Compiler};
-use crate::clients::Clients;
+use crate::audit::{Audit, Event, EventKind, Witness};
+use crate::call::{Pseudonyms, Stages};
+use crate::catalog::{Catalog, Change, Compiler};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, KeySource};
-use crate::consent::{Consents, ReceiptError, RequestStates};
-use crate::egress::{DnsResolver, Egress, EgressSetupError, NoNames, Resolve};
-use crate::engine::{EngineError, Pool, WasmEngine};
-use crate::follow::{FollowError, Follower, Parts};
+use crate::config::{Config, Isolation};
+use crate::consent::{Consents, RequestStates};
+use crate::egress::{Egress, Resolve};
+use crate::engine::{Pool, WasmEngine};
+use crate::follow::{Follower, Parts};
+use crate::hardening::Report;
 use crate::host::config::Settings;
-use crate::host::files::{MountError, Mounts};
+use crate::host::files::Mounts;
 use crate::host::kv::Stores;
-use crate::identity::{FetchError, FetchKeys, Identity, IssuerError};
-use crate::limits::{JWKS_BYTES_MAX, JWKS_FETCH_MAX};
+use crate::identity::{FetchKeys, Identity};
+use crate::limits::DRAIN_RECORDS_WAIT_MAX;
+use crate::listen::{self, Inlet, Tls};
 use crate::mcp;
 use crate::policy::{Rules, Vocabulary};
-use crate::problem::Problem;
-use crate::rate::Rates;
+use crate::problem::{Problem, caused};
+use crate::sandbox::executor::Maker;
 use crate::sandbox::{Sandbox, Services};
+use crate::seal::Seals;
 use crate::store::kv::SharedKeyValues;
-use crate::store::{SharedStore, SqliteKeyValues, SqliteStore, StoreError};
+use crate::store::{SharedStore, SqliteBudgets};
+use crate::telemetry::log::LogControl;
+use crate::throttle::{Calls, SharedLimits};
 use crate::web::{self, WebParts, WebState};
+
+pub use error::StartError;
+use own::{KeysOverEgress, shared, trusted_origins};
+pub use own::{NoKeys, clients, key_provider, keys_over_egress, resolver, secrets};
+use place::Alone;
+pub use place::folder;
+pub use state::State;
 
 /// How often what has expired is forgotten.
 const PRUNE_EVERY: Duration = Duration::from_secs(300);
-
-/// The server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A folder cannot be made.
-    #[error("the folder `{}` cannot be made", dir.display())]
-    Folder {
-        dir: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    /// The address is taken, or not ours.
-    #[error("cannot listen on {address}; choose another port with `server.listen`")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
-    /// The cryptographic library does not work as it must.
-    #[error("the self-test of token verification failed")]
-    SelfTest(#[source] crate::identity::SelfTestError),
-    /// State cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The key of receipts cannot be used.
-    #[error(transparent)]
-    Receipts(#[from] ReceiptError),
-    /// The audit log cannot be written.
-    #[error("the audit log cannot be written, and without it nothing runs")]
-    Audit(#[from] AuditError),
-    /// An issuer cannot be used.
-    #[error(transparent)]
-    Issuer(#[from] IssuerError),
-    /// The engine cannot start.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The tools folder cannot be followed.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// A mount cannot be used.
-    #[error(transparent)]
-    Mount(#[from] MountError),
-    /// What is looked for in calls cannot be.
-    #[error(transparent)]
-    Data(#[from] crate::protect::RuleError),
-    /// The way out cannot be built.
-    #[error(transparent)]
-    Egress(#[from] EgressSetupError),
-    /// Certificates of authorities cannot be read.
-    #[error("the certificates in `{}` cannot be read; write them in PEM", file.display())]
-    Authorities {
-        file: PathBuf,
-        #[source]
-        source: pem::Error,
-    },
-    /// The rules cannot be read or followed.
-    #[error(transparent)]
-    Rules(#[from] FollowError),
-    /// Our own program cannot be found, which compiles packages.
-    #[error("our own program cannot be found")]
-    Program(#[source] std::io::Error),
-}
 
 /// What the caller of [`start`] decides, beside the configuration.
 #[derive(Default)]
@@ -117,8 +72,18 @@ pub struct Options {
     pub resolver: Option<Arc<dyn Resolve>>,
     /// The time; the machine's when none is given.
     pub clock: Option<SharedClock>,
+    /// The file of the configuration, whose limits are followed.
+    pub config_file: Option<PathBuf>,
+    /// Changes what the log says; without it, the log is not this server's to change.
+    pub log: Option<LogControl>,
+    /// What makes the processes in which guests run; needed where the configuration says that they run in such.
+    pub executors: Option<Maker>,
+    /// What the process gave up; nothing when none is given.
+    pub hardening: Report,
     /// Routes of the embedded identity provider, and where it listens.
     pub idp: Option<(SocketAddr, Router)>,
+    /// What is put before the state by a program that measures the server. No configuration and no command does.
+    pub before_state: Option<fn(SharedStore) -> SharedStore>,
 }
 
 /// A server that runs.
@@ -132,6 +97,9 @@ pub struct Running {
     shutdown: CancellationToken,
     serving: Vec<JoinHandle<()>>,
     audit: Audit,
+    witness: Witness,
+    /// Held until the log is written to its end.
+    _alone: Alone,
 }
 
 impl Running {
@@ -143,19 +111,39 @@ impl Running {
                 tracing::error!(%error, "a task of the server panicked");
             }
         }
+        // Calls whose connections were ended write down that they were.
+        self.stages.running.close();
+        let ended = tokio::time::timeout(DRAIN_RECORDS_WAIT_MAX, self.stages.running.wait());
+        if ended.await.is_err() {
+            tracing::error!("calls are still running; the log has no outcome of theirs");
+        }
+        if let Err(error) = self.stages.limits.settle().await {
+            tracing::error!(error = %caused(&error), "what is left of daily budgets could not be written; less of them is there after the next start");
+        }
+        let meters = Arc::clone(self.audit.meters());
+        let ended = tokio::task::spawn_blocking(move || {
+            if let Some(tracer) = meters.tracer() {
+                tracer.end();
+            }
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the last traces could not be sent");
+        }
         // What was only counted is told before the end.
         if let Err(error) = self.audit.flush().await {
-            tracing::error!(%error, "the log could not be written to its end");
+            tracing::error!(error = %caused(&error), "the log could not be written to its end");
         }
         if let Err(error) = self.audit.event(Event::new(EventKind::ServerStopped)).await {
-            tracing::error!(%error, "the end could not be recorded");
+            tracing::error!(error = %caused(&error), "the end could not be recorded");
         }
+        self.witness.finish().await;
     }
 }
 
 /// Starts everything. When it returns, calls are taken.
 pub async fn start(config: Config, options: Options) -> Result<Running, StartError> {
     crate::identity::self_test().map_err(StartError::SelfTest)?;
+    outlive_limits_of_files();
     let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock));
     for dir in [Some(config.tools.dir.as_path()), config.state_file.parent()]
         .into_iter()
@@ -163,31 +151,63 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     {
         folder(dir)?;
     }
+    let alone = Alone::on(&config.state_file).await?;
     let shutdown = CancellationToken::new();
     let mut serving = Vec::new();
     if let Some((address, router)) = options.idp {
         let listener = listen(address).await?;
-        serving.push(spawn_serve(listener, router, shutdown.clone()));
+        serving.push(spawn_serve(
+            listener,
+            router,
+            Inlet::plain(),
+            shutdown.clone(),
+        ));
     }
+    let tls = config.server.front.tls.clone().map(Tls::open).transpose()?;
     let listener = listen(config.server.listen).await?;
     let address = listener.local_addr().map_err(|source| StartError::Listen {
         address: config.server.listen,
         source,
     })?;
-
-    let store: SharedStore = Arc::new(SqliteStore::open(&config.state_file).await?);
-    let audit = Audit::start(Arc::clone(&store), Arc::clone(&clock)).await?;
-    audit
-        .event(Event::new(EventKind::ServerStarted).fact("version", env!("CARGO_PKG_VERSION")))
-        .await?;
+    let watching = match config.telemetry.listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
 
     let resolver = resolver(options.resolver);
-    let egress = Arc::new(Egress::new(
+    let state = State::open(&config, Arc::clone(&resolver)).await?;
+    let mut store: SharedStore = Arc::clone(&state.store) as SharedStore;
+    if let Some(before) = options.before_state {
+        store = before(store);
+    }
+    let audit = state.audit_on(&store, Arc::clone(&clock)).await?;
+    let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
+    if let Some(file) = options.config_file {
+        let follow = reload::follow(file, Arc::clone(&limits), audit.clone(), shutdown.clone())?;
+        serving.push(tokio::spawn(follow));
+    }
+    let budgets = SqliteBudgets::open(&SqliteBudgets::beside(&config.state_file)).await?;
+    let calls = Calls::open(config.rates.clone(), Arc::clone(&limits), Arc::new(budgets)).await?;
+    let mut started =
+        Event::new(EventKind::ServerStarted).fact("version", env!("CARGO_PKG_VERSION"));
+    // Before the first call, since it tells those of the server before from those of this one.
+    let interrupted = audit.close_interrupted().await?;
+    if interrupted > 0 {
+        started = started.fact("interrupted", interrupted);
+    }
+    audit.event(started).await?;
+
+    let witness = witness::witness(&config, &resolver, &store, &clock).await?;
+    serving.extend(witness.start(&shutdown));
+    let egress = Egress::new(
         config.egress_hosts.clone(),
         trusted_origins(&config),
         Arc::clone(&resolver),
-    )?);
+    )?;
+    let egress = egress.with_meters(Arc::clone(audit.meters()));
+    let egress = Arc::new(egress.with_retry(config.retry));
     let fetch: Arc<dyn FetchKeys> = Arc::new(KeysOverEgress(Arc::clone(&egress)));
+    own::tell_collector(&config, Arc::clone(&resolver), audit.meters())?;
     let identity = Arc::new(Identity::new(config.issuers.clone(), Arc::clone(&fetch))?);
     for error in identity.load(clock.now()).await {
         tracing::error!(%error, "the keys of an issuer could not be read; its tokens are refused until they can");
@@ -202,11 +222,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     // Without a store there is no file for them.
     let values: Option<SharedKeyValues> = match config.kv_stores.is_empty() {
         true => None,
-        false => {
-            let file = SqliteKeyValues::beside(&config.state_file);
-            Some(Arc::new(SqliteKeyValues::open(&file).await?))
-        }
+        false => Some(Arc::new(state.key_values(&config).await?)),
     };
+    let seals = state.seals(&audit);
     let stores = values
         .as_ref()
         .map(|values| Stores::new(&config.kv_stores, values));
@@ -218,20 +236,28 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
             safeguard: safeguard.clone(),
             stores: stores.unwrap_or_default(),
             settings: Settings::new(config.tools.config.clone()),
+            secrets: secrets(&config, Arc::clone(&resolver), &clock)?,
         },
     );
+    let apart = config.isolation == Isolation::Process;
+    let executors = match apart {
+        true => Some(apart::executors(options.executors, config.hardening).await?),
+        false => None,
+    };
+    let sandbox = sandbox.with_executors(executors.clone());
+    let sandbox = sandbox.with_limits(Arc::clone(&limits));
 
     let program = match options.compiler {
         Some(program) => program,
         None => std::env::current_exe().map_err(StartError::Program)?,
     };
+    let compiler = Compiler::new(program).with_mirrors(apart);
     let (changes, changed) = mpsc::unbounded_channel();
     let tell = move |all: &[Change]| {
         // The receiver ends with the server; nobody is left to tell then.
         let _ = changes.send(all.to_vec());
     };
-    let catalog =
-        Arc::new(Catalog::open(config.tools.clone(), engine, Compiler::new(program), tell).await?);
+    let catalog = Arc::new(Catalog::open(config.tools.clone(), engine, compiler, tell).await?);
     let rules = Arc::new(ArcSwap::from_pointee(Rules::none()));
     let in_force = Arc::new(AtomicBool::new(false));
     let problems = Arc::new(ArcSwap::<Vec<Problem>>::default());
@@ -252,11 +278,22 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     serving.push(tokio::spawn(follower.follow(changed, shutdown.clone())));
     serving.push(tokio::spawn(prune(
         Arc::clone(&store),
+        audit.clone(),
         values,
+        seals.clone(),
         Arc::clone(&clock),
         shutdown.clone(),
     )));
 
+    if let Some(keep) = config.audit.keep {
+        serving.push(tokio::spawn(witness::retain(
+            keep,
+            audit.clone(),
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            shutdown.clone(),
+        )));
+    }
     let known = Arc::new(clients(&config, resolver)?);
     let consents = Consents::open(Arc::clone(&store), audit.clone())
         .await?
@@ -281,6 +318,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         exchange: Arc::clone(&egress) as Arc<dyn web::Exchange>,
         clock: Arc::clone(&clock),
         public_url: config.server.public_url.clone(),
+        shared: shared(&config),
     })
     .await?;
     let stages = Arc::new(Stages {
@@ -291,22 +329,33 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         states: RequestStates::open_key(Arc::clone(&store)).await?,
         sandbox,
         safeguard,
-        rates: Rates::new(config.rates.clone()),
+        seals,
+        limits: calls,
+        pseudonyms: Pseudonyms::new(Arc::clone(&store)),
         audit: audit.clone(),
         clock: Arc::clone(&clock),
         public_url: config.server.public_url.clone(),
         call_timeout: config.server.call_timeout,
+        call_bounds: config.server.call_bounds,
         anonymous_discovery: config.anonymous_discovery,
         changed: epochs,
+        running: TaskTracker::new(),
     });
-    let (known, log, force) = (Arc::clone(&identity), audit.clone(), Arc::clone(&in_force));
-    let standing = move || admin::Standing {
-        keys: known.ready(),
-        log: log.healthy(),
-        rules: force.load(Ordering::Acquire),
-        problems: problems.load_full(),
-    };
-    let (known, log) = (Arc::clone(&identity), audit.clone());
+    let standing: Arc<dyn Fn() -> admin::Standing + Send + Sync> = Arc::new({
+        let (known, log, copies) = (Arc::clone(&identity), audit.clone(), witness.clone());
+        let (tls, clock, shutdown) = (tls.clone(), Arc::clone(&clock), shutdown.clone());
+        let executors = executors.clone();
+        move || admin::Standing {
+            keys: known.ready(),
+            log: log.healthy(),
+            rules: in_force.load(Ordering::Acquire),
+            witness: copies.is_well(),
+            certificate: tls.as_ref().is_none_or(|tls| tls.ready(clock.now())),
+            executors: executors.as_ref().is_none_or(|all| all.are_made()),
+            open: !shutdown.is_cancelled(),
+            problems: problems.load_full(),
+        }
+    });
     let settings = mcp::Settings {
         public_url: config.server.public_url.clone(),
         listen: address,
@@ -321,9 +370,16 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
             .into_iter()
             .map(str::to_owned)
             .collect(),
-        ready: Arc::new(move || known.ready() && log.healthy() && in_force.load(Ordering::Acquire)),
+        dpop: identity.dpop(),
+        client_certificates: (config.server.front.tls.as_ref())
+            .is_some_and(|tls| tls.clients.is_some()),
+        ready: Arc::new({
+            let standing = Arc::clone(&standing);
+            move || standing().reasons().is_empty()
+        }),
         clock,
         sessions: config.server.sessions,
+        meters: Arc::clone(audit.meters()),
         shutdown: shutdown.clone(),
     };
     let line = Arc::clone(&stages) as Arc<dyn mcp::Line>;
@@ -335,12 +391,30 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         consents: stages.consents.clone(),
         audit: audit.clone(),
         clock: Arc::clone(&stages.clock),
-        standing: Arc::new(standing),
+        standing: Arc::clone(&standing),
+        log: options.log,
     });
     let router = mcp::router(line, settings)
         .merge(web::router(pages))
         .merge(administrators);
-    serving.push(spawn_serve(listener, router, shutdown.clone()));
+    if let Some(tls) = tls.clone() {
+        let clock = Arc::clone(&stages.clock);
+        serving.push(front::follow_certificate(tls, clock, shutdown.clone()));
+    }
+    let inlet = Inlet::new(&config.server.front, tls);
+    let router = mcp::guarded(router, mcp::Front::new(limits, audit.clone()));
+    let router = telemetry::counted(router, &stages);
+    serving.push(spawn_serve(listener, router, inlet, shutdown.clone()));
+    if let Some(listener) = watching {
+        let watched = telemetry::router(telemetry::Watched {
+            stages: Arc::clone(&stages),
+            standing,
+            sessions: config.server.sessions,
+            hardening: options.hardening,
+        });
+        let inlet = Inlet::plain();
+        serving.push(spawn_serve(listener, watched, inlet, shutdown.clone()));
+    }
     Ok(Running {
         address,
         stages,
@@ -348,18 +422,29 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         shutdown,
         serving,
         audit,
+        witness,
+        _alone: alone,
     })
+}
+
+/// Lets a write beyond a limit on the size of files be an error, as on a full disk, and not the end of the process.
+fn outlive_limits_of_files() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // What was heard once is never again left to end us, also when nobody listens any more.
+    let exceeded = rustix::process::Signal::XFSZ.as_raw();
+    if let Err(error) = signal(SignalKind::from_raw(exceeded)) {
+        tracing::warn!(%error, "a limit on the size of files would end the server");
+    }
 }
 
 fn spawn_serve(
     listener: TcpListener,
     router: Router,
+    inlet: Inlet,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        if let Err(error) = mcp::serve(listener, router, shutdown).await {
-            tracing::error!(%error, "a listener ended");
-        }
+        listen::serve(listener, router, inlet, shutdown).await;
     })
 }
 
@@ -367,55 +452,6 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| StartError::Listen { address, source })
-}
-
-/// Makes a folder that only we can read, if there is none.
-pub fn folder(dir: &Path) -> Result<(), StartError> {
-    use std::os::unix::fs::DirBuilderExt;
-    if dir.as_os_str().is_empty() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| StartError::Folder {
-            dir: dir.to_owned(),
-            source,
-        })
-}
-
-/// How names are resolved: as given, or by the system's name servers.
-pub fn resolver(given: Option<Arc<dyn Resolve>>) -> Arc<dyn Resolve> {
-    given.unwrap_or_else(|| match DnsResolver::from_system() {
-        Ok(resolver) => Arc::new(resolver),
-        Err(error) => {
-            tracing::warn!(%error, "no name servers are configured; tools reach bound hosts alone");
-            Arc::new(NoNames)
-        }
-    })
-}
-
-/// Origins on this machine that the operator named for keys. Everything else that we fetch is public https.
-fn trusted_origins(config: &Config) -> Vec<url::Origin> {
-    let urls = config.issuers.iter().flat_map(|issuer| {
-        let keys = match &issuer.keys {
-            KeySource::Url(url) => Some(url.clone()),
-            KeySource::File(_) | KeySource::Discovery => None,
-        };
-        [keys, issuer.issuer.as_str().parse::<Url>().ok()]
-            .into_iter()
-            .flatten()
-    });
-    let local = |url: &Url| match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(_)) | None => false,
-    };
-    let mut origins: Vec<_> = urls.filter(local).map(|url| url.origin()).collect();
-    origins.sort_by_key(url::Origin::ascii_serialization);
-    origins.dedup();
-    origins
 }
 
 /// The words of the configuration that rules may use.
@@ -429,76 +465,11 @@ pub fn vocabulary(config: &Config) -> Vocabulary {
     .with_data(config.data.names())
 }
 
-/// The way in which a server with this configuration reads keys.
-pub fn keys_over_egress(config: &Config) -> Result<Arc<dyn FetchKeys>, StartError> {
-    let egress = Egress::new(
-        config.egress_hosts.clone(),
-        trusted_origins(config),
-        resolver(None),
-    )?;
-    Ok(Arc::new(KeysOverEgress(Arc::new(egress))))
-}
-
-/// What a server with this configuration knows of clients, by documents that it reads where `resolver` says.
-pub fn clients(config: &Config, resolver: Arc<dyn Resolve>) -> Result<Clients, StartError> {
-    let metadata = &config.client_metadata;
-    if !metadata.read {
-        return Ok(Clients::new(&config.clients, None));
-    }
-    // A filter of its own: a client id is text of a stranger, and must not lead to where only keys are read.
-    let egress = Egress::new(
-        config.egress_hosts.clone(),
-        metadata.private_origins.clone(),
-        resolver,
-    )?;
-    let egress = match &metadata.ca_file {
-        Some(file) => egress.with_roots(authorities(file)?)?,
-        None => egress,
-    };
-    Ok(Clients::new(&config.clients, Some(Arc::new(egress))))
-}
-
-/// Certificates in PEM, at least one.
-fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
-    let failed = |source| StartError::Authorities {
-        file: file.to_owned(),
-        source,
-    };
-    let read = CertificateDer::pem_file_iter(file).map_err(failed)?;
-    let all = read.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    if all.is_empty() {
-        return Err(failed(pem::Error::NoItemsFound));
-    }
-    Ok(all)
-}
-
-/// Reads no keys: for commands that only look at the configuration.
-pub struct NoKeys;
-
-impl FetchKeys for NoKeys {
-    fn get<'a>(&'a self, _url: &'a Url) -> BoxFuture<'a, Result<Bytes, FetchError>> {
-        Box::pin(std::future::ready(Err(FetchError::new(
-            "no keys are read by this command",
-        ))))
-    }
-}
-
-struct KeysOverEgress(Arc<Egress>);
-
-impl FetchKeys for KeysOverEgress {
-    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Bytes, FetchError>> {
-        Box::pin(async move {
-            self.0
-                .fetch(url, JWKS_BYTES_MAX, JWKS_FETCH_MAX)
-                .await
-                .map_err(FetchError::new)
-        })
-    }
-}
-
 async fn prune(
     store: SharedStore,
+    audit: Audit,
     values: Option<SharedKeyValues>,
+    seals: Seals,
     clock: SharedClock,
     shutdown: CancellationToken,
 ) {
@@ -507,13 +478,19 @@ async fn prune(
             () = tokio::time::sleep(PRUNE_EVERY) => {}
             () = shutdown.cancelled() => return,
         }
+        if let Err(error) = web::forget_over(store.as_ref(), &audit, clock.now()).await {
+            tracing::warn!(error = %caused(&error), "sessions that are over could not be forgotten");
+        }
         if let Err(error) = store.prune(clock.now()).await {
-            tracing::warn!(%error, "what has expired could not be forgotten");
+            tracing::warn!(error = %caused(&error), "what has expired could not be forgotten");
         }
         if let Some(values) = &values
             && let Err(error) = values.prune(clock.now()).await
         {
-            tracing::warn!(%error, "values that have ended could not be forgotten");
+            tracing::warn!(error = %caused(&error), "values that have ended could not be forgotten");
+        }
+        if let Err(error) = seals.prune(clock.now()).await {
+            tracing::warn!(error = %caused(&error), "encrypted values that have ended could not be forgotten");
         }
     }
 }

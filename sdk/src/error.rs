@@ -3,10 +3,13 @@
 use std::fmt;
 
 use crate::ask::AskError;
+use crate::call::CallError;
+use crate::caller::CallerError;
 use crate::files::FilesError;
 use crate::http::HttpError;
 use crate::kv::KvError;
 use crate::progress::ProgressError;
+use crate::reveal::RevealError;
 
 /// Why a tool has no reply. The model reads the text of it, so say what would have worked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +95,43 @@ impl From<AskError> for ToolError {
             | AskError::Invalid(_)
             | AskError::TooMany
             | AskError::Other(_) => Self::failed(error),
+        }
+    }
+}
+
+impl From<CallError> for ToolError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Denied => Self::denied(error),
+            CallError::InvalidArguments(_) => Self::invalid_arguments(error),
+            CallError::Unavailable
+            | CallError::TooDeep
+            | CallError::TooMany
+            | CallError::Cycle
+            | CallError::NeedsConsent
+            | CallError::Failed(_)
+            | CallError::Other(_) => Self::failed(error),
+        }
+    }
+}
+
+impl From<RevealError> for ToolError {
+    fn from(error: RevealError) -> Self {
+        match error {
+            RevealError::Denied => Self::denied(error),
+            RevealError::Destroyed
+            | RevealError::TooMany
+            | RevealError::Unavailable
+            | RevealError::Other(_) => Self::failed(error),
+        }
+    }
+}
+
+impl From<CallerError> for ToolError {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Denied => Self::denied(error),
+            CallerError::Form(_) | CallerError::Other(_) => Self::failed(error),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::capability::Capability;
@@ -120,6 +121,30 @@ impl Dir {
         Ok(fs::write(self.at(path)?, bytes)?)
     }
 
+    /// Writes a file so that nobody ever reads half of it: whoever reads finds what was there before, or all of this.
+    ///
+    /// The bytes go to a new file beside it first, which then takes its place; if something fails, that file is removed. It
+    /// needs room for both for a moment. A call that is ended in between leaves a file `.new-` and digits behind. Of two
+    /// calls that replace one file at once, the later one stays.
+    ///
+    /// # Errors
+    ///
+    /// See [`FilesError`]; what was there is unchanged then.
+    pub fn replace(&self, path: &str, bytes: impl AsRef<[u8]>) -> Result<(), FilesError> {
+        let at = self.at(path)?;
+        // Keys by chance: a name that no other call writes to at the same time.
+        let chance = RandomState::new().build_hasher().finish();
+        let beside = at.with_file_name(format!(".new-{chance:016x}"));
+        let written = fs::File::create_new(&beside)
+            .and_then(|mut file| file.write_all(bytes.as_ref()))
+            .and_then(|()| fs::rename(&beside, &at));
+        if written.is_err() {
+            // What failed first is what is told.
+            let _removed = fs::remove_file(&beside);
+        }
+        Ok(written?)
+    }
+
     /// What is in the folder itself, by name.
     ///
     /// # Errors
@@ -211,5 +236,26 @@ mod tests {
             files.mount("no-such-mount-here").unwrap_err(),
             FilesError::Denied
         );
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_behind() {
+        let root = std::env::temp_dir().join(format!("sdk-replace-{}", std::process::id()));
+        fs::create_dir_all(root.join("notes/folder")).unwrap();
+        let dir = Files::rooted_at(&root).mount("notes").unwrap();
+        dir.write("one", "before").unwrap();
+        dir.replace("one", "after").unwrap();
+        assert_eq!(dir.read_text("one").unwrap(), "after");
+        dir.replace("two", "new").unwrap();
+        // A folder cannot be replaced by a file.
+        assert!(dir.replace("folder", "x").is_err());
+        let names: Vec<_> = dir
+            .list()
+            .unwrap()
+            .into_iter()
+            .map(|one| one.name)
+            .collect();
+        assert_eq!(names, ["folder", "one", "two"]);
+        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -1,14 +1,18 @@
 //! The border between the types of this crate and those of the WIT package. Exists only in a component.
 
 use crate::ask::{Answer, AskError};
-use crate::content::{Content, Media, ResourceBody};
+use crate::call::CallError;
+use crate::caller::CallerError;
+use crate::content::{Content, EmbeddedResource, Media, ResourceBody, ResourceLink};
 use crate::error::ToolError;
 use crate::log::Level;
 use crate::progress::ProgressError;
+use crate::reveal::RevealError;
 use crate::tools::Tools;
 
 use bindings::bailiwick::tool::{
-    ask as host_ask, log as host_log, progress as host_progress, types,
+    ask as host_ask, caller as host_caller, log as host_log, progress as host_progress,
+    protected as host_protected, secrets as host_secrets, tools as host_tools, types,
 };
 
 pub use bindings::exports::bailiwick::tool::handler::{Definition, Description, Guest};
@@ -72,7 +76,7 @@ pub fn describe(tools: Tools) -> Description {
     }
 }
 
-pub fn call(tools: Tools, name: &str, arguments: &str) -> Result<Reply, Error> {
+pub fn call(tools: Tools, name: &str, arguments: &str) -> Result<types::Reply, Error> {
     let (content, structured) = tools
         .call(name, arguments)
         .map_err(|error| match error {
@@ -81,7 +85,7 @@ pub fn call(tools: Tools, name: &str, arguments: &str) -> Result<Reply, Error> {
             ToolError::Failed(message) => Error::Failed(message),
         })?
         .into_parts();
-    Ok(Reply {
+    Ok(types::Reply {
         content: content.into_iter().map(block).collect(),
         structured,
     })
@@ -126,6 +130,83 @@ pub fn ask(message: &str, schema: &str) -> Result<Answer<String>, AskError> {
             Host::Invalid(what) => AskError::Invalid(what),
             Host::TooMany => AskError::TooMany,
             Host::Other(what) => AskError::Other(what),
+        }),
+    }
+}
+
+pub fn secret_exists(name: &str) -> bool {
+    host_secrets::exists(name)
+}
+
+pub fn call_tool(name: &str, arguments: &str) -> Result<crate::reply::Reply, CallError> {
+    use host_tools::CallError as Host;
+
+    let reply = host_tools::call(name, arguments).map_err(|error| match error {
+        Host::Denied => CallError::Denied,
+        Host::Unavailable => CallError::Unavailable,
+        Host::InvalidArguments(what) => CallError::InvalidArguments(what),
+        Host::TooDeep => CallError::TooDeep,
+        Host::TooMany => CallError::TooMany,
+        Host::Cycle => CallError::Cycle,
+        Host::NeedsConsent => CallError::NeedsConsent,
+        Host::Failed(what) => CallError::Failed(what),
+        Host::Other(what) => CallError::Other(what),
+    })?;
+    let blocks = reply.content.into_iter().map(content);
+    Ok(crate::reply::Reply::of(blocks.collect(), reply.structured))
+}
+
+pub fn subject() -> Result<String, CallerError> {
+    host_caller::subject().map_err(untold)
+}
+
+pub fn claim(name: &str) -> Result<Option<String>, CallerError> {
+    host_caller::claim(name).map_err(untold)
+}
+
+fn untold(error: host_caller::CallerError) -> CallerError {
+    match error {
+        host_caller::CallerError::Denied => CallerError::Denied,
+        host_caller::CallerError::Other(what) => CallerError::Other(what),
+    }
+}
+
+pub fn reveal(handle: &str) -> Result<String, RevealError> {
+    use host_protected::RevealError as Host;
+
+    host_protected::reveal(handle).map_err(|error| match error {
+        Host::Denied => RevealError::Denied,
+        Host::Destroyed => RevealError::Destroyed,
+        Host::TooMany => RevealError::TooMany,
+        Host::Unavailable => RevealError::Unavailable,
+        Host::Other(what) => RevealError::Other(what),
+    })
+}
+
+fn content(block: types::Content) -> Content {
+    let media = |media: types::Media| Media {
+        data: media.data,
+        mime_type: media.mime_type,
+    };
+    match block {
+        types::Content::Text(text) => Content::Text(text),
+        types::Content::Image(bytes) => Content::Image(media(bytes)),
+        types::Content::Audio(bytes) => Content::Audio(media(bytes)),
+        types::Content::ResourceLink(link) => Content::ResourceLink(ResourceLink {
+            uri: link.uri,
+            name: link.name,
+            title: link.title,
+            description: link.description,
+            mime_type: link.mime_type,
+            size: link.size,
+        }),
+        types::Content::Embedded(resource) => Content::Embedded(EmbeddedResource {
+            uri: resource.uri,
+            mime_type: resource.mime_type,
+            body: match resource.body {
+                types::ResourceBody::Text(text) => ResourceBody::Text(text),
+                types::ResourceBody::Blob(blob) => ResourceBody::Blob(blob),
+            },
         }),
     }
 }

@@ -7,7 +7,7 @@
 //! (The derives come from the crates `serde` and `schemars`, which the tool depends on beside this one.)
 //!
 //! The doc comment is what the model reads, the struct becomes the JSON Schema of the arguments, and the signature is
-//! the tool's request: [`Http`], [`Files`], [`Clock`], [`Progress`], [`Ask`], [`Kv`] and [`Config`] arrive as parameters, and a function that
+//! the tool's request: [`Http`], [`Files`], [`Clock`], [`Progress`], [`Ask`], [`Kv`], [`Config`], [`Secret`], [`Call`], [`Caller`], [`Reveal`] and [`Deliver`] arrive as parameters, and a function that
 //! takes none of them can reach nothing. See [`tool`] for all of the form, and [`tools`] for several tools in one component.
 //!
 //! # What a tool runs in
@@ -32,13 +32,16 @@
 //! A tool is an ordinary function, and the crate builds for the author's own machine as well. [`Tools::call`] runs the
 //! whole path from JSON text to [`Reply`] there. Outside a sandbox [`Http`] always fails, [`Progress`] and [`mod@log`]
 //! go nowhere and to standard error, [`Files::rooted_at`] takes the place of a mount, [`Ask::answering`] that of a user, [`Kv::in_memory`] that of stores, and
-//! [`Config::of`] that of the operator's values.
+//! [`Config::of`] that of the operator's values, [`Secret::attached`] that of what a host attaches, [`Call::answering`] that of other tools, [`Caller::of`] that of what is told of a user, and [`Reveal::of`] that of what is kept encrypted.
 
 mod ask;
+mod call;
+mod caller;
 mod capability;
 mod clock;
 mod config;
 mod content;
+mod deliver;
 mod error;
 pub mod files;
 mod form;
@@ -47,7 +50,9 @@ pub mod kv;
 pub mod log;
 mod progress;
 mod reply;
+mod reveal;
 mod schema;
+mod secret;
 mod tools;
 
 #[cfg(target_family = "wasm")]
@@ -56,15 +61,20 @@ pub mod guest;
 
 pub use ask::{Answer, Ask, AskError};
 pub use bailiwick_sdk_macros::{tool, tools};
+pub use call::{Call, CallError};
+pub use caller::{Caller, CallerError};
 pub use clock::Clock;
 pub use config::Config;
 pub use content::{Content, EmbeddedResource, Media, ResourceBody, ResourceLink};
+pub use deliver::Deliver;
 pub use error::ToolError;
 pub use files::Files;
 pub use http::Http;
 pub use kv::Kv;
 pub use progress::{Progress, ProgressError};
 pub use reply::{IntoReply, Json, Reply};
+pub use reveal::{Reveal, RevealError};
+pub use secret::Secret;
 pub use tools::{Definition, Tools};
 
 /// What the attributes expand to. Not for people: no promise is made about it.

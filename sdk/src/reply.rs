@@ -1,6 +1,7 @@
 //! What a tool answers.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::content::Content;
 use crate::error::ToolError;
@@ -25,6 +26,14 @@ impl Reply {
     /// A reply with nothing in it.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn of(content: Vec<Content>, structured: Option<String>) -> Self {
+        Self {
+            content,
+            structured,
+        }
     }
 
     /// A reply of one block of text.
@@ -59,6 +68,19 @@ impl Reply {
     /// The structured JSON, as text.
     pub fn structured(&self) -> Option<&str> {
         self.structured.as_deref()
+    }
+
+    /// The structured JSON as a `T`, which a tool reads of another one's reply.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolError::Failed`] when there is none, or it is no `T`.
+    pub fn structured_as<T: DeserializeOwned>(&self) -> Result<T, ToolError> {
+        let text = self.structured.as_deref();
+        let text = text.ok_or_else(|| ToolError::failed("the reply has no structured part"))?;
+        serde_json::from_str(text).map_err(|error| {
+            ToolError::failed(format_args!("the reply is of another form: {error}"))
+        })
     }
 
     /// The blocks and the structured JSON.

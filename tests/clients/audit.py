@@ -2,6 +2,8 @@
 
     audit.py running TOOL CLIENT   waits for a call that is under way; prints the id of its event
     audit.py ended ID              waits for the end of that call; prints its result as JSON
+    audit.py runs TOOL CLIENT      prints how often it was run
+    audit.py last TOOL CLIENT      waits for the end of its newest run; prints what that was granted and used, as JSON
     audit.py whole                 fails if an intent stays without an outcome
 
 The server alone knows whether a call that a client gave up has ended, so it is asked, not the client.
@@ -53,6 +55,20 @@ def ended(event):
     return until(f"the end of {event}", END_S_MAX, lambda: calls()[1].get(event, {}).get("result"))
 
 
+def runs(tool, client):
+    """How often the tool was run, or was about to be. Who is asked first has no such record."""
+    return sum(record["client_id"] == client for record in calls(tool)[0].values())
+
+
+def last(tool, client):
+    """What the newest run was granted, how it ended, and what it really used."""
+    event, intent = [(i, r) for i, r in calls(tool)[0].items() if r["client_id"] == client][-1]
+    result = ended(event)
+    effects = result.get("used", {}).get("effects", {})
+    used = [name for name, one in effects.items() if one["count"] > one.get("refused", 0)]
+    return {"status": result["status"], "granted": intent.get("granted", []), "used": used}
+
+
 def whole():
     """Nothing may be under way any more but what is about to end."""
 
@@ -65,5 +81,5 @@ def whole():
 
 if __name__ == "__main__":
     command, *rest = sys.argv[1:]
-    result = {"running": running, "ended": ended, "whole": whole}[command](*rest)
+    result = {"running": running, "ended": ended, "runs": runs, "last": last, "whole": whole}[command](*rest)
     print(result if isinstance(result, str) else json.dumps(result))

@@ -1,6 +1,7 @@
-"""A scripted browser: signs the user in and decides on a consent page.
+"""A scripted browser: signs the user in and decides on a consent page, or takes consents back.
 
     browser.py allow|deny URL USER PASSWORD
+    browser.py take-back URL USER PASSWORD TOOL CLIENT    of this tool through this client; URL is any page of the server
 
 Plain HTML forms over loopback, nothing else. It sends what a browser sends (cookies shared by all
 ports of a host, `Origin`, `Sec-Fetch-*`), because the pages rely on those for their protection.
@@ -20,12 +21,14 @@ USER_TYPES = ("text", "email")  # the sign-in form is known by its field types, 
 PASSWORD_TYPE = "password"
 DECISION_FIELDS = "decision-"  # one radio group or check box for each capability
 SUBMIT_BUTTON = "decide"
+CONSENTS = "/consents"
+TAKE_BACK = "/revoke"  # how the form of one consent ends; its button has a label that ends with the client
 # The first value that a group offers is taken. "Once" comes first so that a test leaves no
 # consent behind that would answer the next one.
 ALLOW = os.environ.get("BROWSER_ALLOW", "allow-once allow-until allow").split()
 DENY = ["deny"]
 
-STEPS_MAX = 12  # redirects and forms of one visit; more is a loop
+STEPS_MAX = 32  # redirects and forms of one visit; more is a loop
 PAGE_BYTES_MAX = 1024 * 1024
 TIMEOUT_S = 20
 
@@ -36,14 +39,16 @@ class Page(html.parser.HTMLParser):
     def __init__(self, url, status, body):
         super().__init__()
         self.url, self.status, self.forms, self.words = url, status, [], []
-        self.silent = False
+        self.silent, self.heading = False, None
         self.feed(body)
 
     def handle_starttag(self, tag, attrs):
         field = dict(attrs)
         self.silent = tag in ("style", "script", "title")
-        if tag == "form":
-            self.forms.append({"attrs": field, "fields": []})
+        if tag == "h2":
+            self.heading = ""
+        elif tag == "form":
+            self.forms.append({"attrs": field, "fields": [], "heading": self.heading})
         elif tag in ("input", "button", "select", "textarea") and self.forms:
             default = {"input": "text", "button": "submit"}.get(tag, tag)
             self.forms[-1]["fields"].append({**field, "type": (field.get("type") or default).lower()})
@@ -51,6 +56,7 @@ class Page(html.parser.HTMLParser):
     def handle_data(self, data):
         if not self.silent and data.strip():
             self.words.append(" ".join(data.split()))
+            self.heading = self.heading or data.strip()  # the first words below it
 
     def handle_endtag(self, tag):
         self.silent = False
@@ -146,9 +152,8 @@ class Browser:
         return self.visit(action, data=data, initiator=origin(page.url))
 
 
-def decide(url, user, password, wish):
-    """Opens the consent page, signs in on the way, chooses for every capability, submits."""
-    browser = Browser()
+def signed_in(browser, url, user, password):
+    """Opens a page and signs in on the way."""
     page = browser.visit(url)
     is_password = lambda f: f["type"] == PASSWORD_TYPE
     form = page.form_with(is_password)
@@ -156,7 +161,13 @@ def decide(url, user, password, wish):
     fill = {PASSWORD_TYPE: password, **dict.fromkeys(USER_TYPES, user)}
     page = browser.submit(page, form, lambda field, _: fill.get(field["type"]))
     check(not page.form_with(is_password), f"sign-in was refused:\n{text(page)}")
+    return page
 
+
+def decide(url, user, password, wish):
+    """Opens the consent page, signs in on the way, chooses for every capability, submits."""
+    browser = Browser()
+    page = signed_in(browser, url, user, password)
     is_decision = lambda f: (f.get("name") or "").startswith(DECISION_FIELDS)
     form = page.form_with(is_decision) or page.form_with(lambda f: f.get("name") == SUBMIT_BUTTON)
     check(form, f"{page.url} ({page.status}) asks for no decision:\n{text(page)}")
@@ -179,6 +190,24 @@ def deny(url, user, password):
     return decide(url, user, password, DENY)
 
 
+def take_back(url, user, password, tool, client):
+    """Opens "My consents", and takes back one after the other what was allowed to this tool through this client."""
+    browser = Browser()
+    page = signed_in(browser, origin(url) + CONSENTS, user, password)
+
+    def consent(form):
+        label = next((f.get("aria-label", "") for f in form["fields"] if f["type"] == "submit"), "")
+        ends = form["attrs"].get("action", "").endswith(TAKE_BACK) and label.endswith(f", {client}")
+        return ends and form["heading"] == tool
+
+    taken = 0
+    while form := next(filter(consent, page.forms), None):
+        page = browser.submit(page, form, lambda *_: None)
+        taken += 1
+    check(taken, f"{page.url} has no consent to {tool} through {client}:\n{text(page)}")
+    return page
+
+
 def origin(url):
     parts = urllib.parse.urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
@@ -194,7 +223,9 @@ def check(holds, message):
 
 
 if __name__ == "__main__":
-    check(len(sys.argv) == 5 and sys.argv[1] in ("allow", "deny"), __doc__)
-    last = {"allow": allow, "deny": deny}[sys.argv[1]](*sys.argv[2:])
+    wishes = {"allow": (allow, 5), "deny": (deny, 5), "take-back": (take_back, 7)}
+    run, length = wishes.get(sys.argv[1] if len(sys.argv) > 1 else None, (None, None))
+    check(len(sys.argv) == length, __doc__)
+    last = run(*sys.argv[2:])
     print(text(last))
     sys.exit(0 if last.status == 200 else f"browser: {last.url} answered {last.status}")

@@ -196,4 +196,5 @@ async def main():
     await Walk("python-legacy", "legacy", "2025-11-25", asks=SESSIONS).run()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -13,22 +13,22 @@ export const url = process.argv[2];
 export const tools = join(process.env.TOOLS, 'clients');
 
 // Each client has an OAuth client id of its own, because consent is per user and client.
-function token(client, ...more) {
+export function token(client, ...more) {
   const script = `${process.env.BAILIWICK_TOKEN} "$@"`;
   const args = ['-c', script, 'token', '--client', client, ...more];
   return execFileSync('sh', args, { encoding: 'utf8', timeout: STEP_MS_MAX }).trim();
 }
 
-// Opens the consent page as the user and decides there.
-function decide(wish, link) {
+// Opens the consent page as the user and decides there; with `take-back`, takes back what `more` says.
+export function decide(wish, link, ...more) {
   const { BAILIWICK_USER: user, BAILIWICK_PASSWORD: password } = process.env;
-  const args = [join(here, 'browser.py'), wish, link, user, password];
+  const args = [join(here, 'browser.py'), wish, link, user, password, ...more];
   const { status, stdout, stderr } = spawnSync('python3', args, { encoding: 'utf8', timeout: STEP_MS_MAX });
   assert.equal(status, 0, `browser ${wish}: ${stderr}${stdout}`);
 }
 
 // Asks the audit log; see there. Not in step, so that the client goes on meanwhile.
-async function audit(...args) {
+export async function audit(...args) {
   const { stdout } = await promisify(execFile)('python3', [join(here, 'audit.py'), ...args], { timeout: STEP_MS_MAX });
   return stdout.trim();
 }
@@ -38,8 +38,27 @@ export const sessions = process.env.BAILIWICK_SESSIONS === 'true';
 
 export const textOf = (result) => (result.content ?? []).map((block) => block.text ?? '').join('\n');
 
-const LINK = /https?:\/\/[^\s"'<>()[\]]*\/consent\/[A-Za-z0-9_-]+/;
+export const LINK = /https?:\/\/[^\s"'<>()[\]]*\/consent\/[A-Za-z0-9_-]+/;
 const NOTE = { name: 'ada', text: 'first' };
+
+// Takes a step, in at most a minute; whether it went well.
+export async function taken(client, name, run) {
+  let timer;
+  const late = new Promise((_, no) => {
+    timer = setTimeout(() => no(new Error(`no end after ${STEP_MS_MAX} ms`)), STEP_MS_MAX);
+  });
+  try {
+    await Promise.race([run(), late]);
+    console.log(`ok ${client} ${name}`);
+    return true;
+  } catch (error) {
+    console.log(`FAILED ${client} ${name}`);
+    console.error(`  ${error.stack ?? error}`);
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 // `connect(token, answer)` gives {version, listTools, callTool, close}; `token` may be undefined.
 // `callTool(name, args, {signal, onprogress})`: the client's own way to cancel, and to tell progress.
@@ -52,20 +71,7 @@ export async function walk({ client, version, asks, connect, cannot = {} }) {
 
   const step = async (name, run) => {
     if (cannot[name]) return console.log(`cannot ${client} ${name}: ${cannot[name]}`);
-    let timer;
-    const late = new Promise((_, no) => {
-      timer = setTimeout(() => no(new Error(`no end after ${STEP_MS_MAX} ms`)), STEP_MS_MAX);
-    });
-    try {
-      await Promise.race([run(), late]);
-      console.log(`ok ${client} ${name}`);
-    } catch (error) {
-      failures++;
-      console.log(`FAILED ${client} ${name}`);
-      console.error(`  ${error.stack ?? error}`);
-    } finally {
-      clearTimeout(timer);
-    }
+    if (!await taken(client, name, run)) failures++;
   };
 
   const refused = async (bearer, expected) => {

@@ -11,11 +11,15 @@ node_version=22.23.3
 npm_install() {
   local dir=$tools/$1
   shift
-  [ "$(cat "$dir/installed" 2>/dev/null)" = "$*" ] && return
   mkdir -p "$dir"
-  timeout 600 npm install --prefix "$dir" --ignore-scripts --no-audit --no-fund \
-    --loglevel=error "$@" >"$dir/npm.log" 2>&1 || { cat "$dir/npm.log" >&2; return 1; }
-  echo "$*" >"$dir/installed"
+  # Scripts that run at the same time may need the same.
+  (
+    flock 9
+    [ "$(cat "$dir/installed" 2>/dev/null)" = "$*" ] && exit
+    timeout 600 npm install --prefix "$dir" --ignore-scripts --no-audit --no-fund \
+      --loglevel=error "$@" >"$dir/npm.log" 2>&1 || { cat "$dir/npm.log" >&2; exit 1; }
+    echo "$*" >"$dir/installed"
+  ) 9>"$dir.lock"
 }
 
 # The package `node` fetches its binary in an install script; the package for the platform is the

@@ -1,11 +1,15 @@
 //! What is not a good package is not served, and says why; what lies beside it is.
 
+use std::time::Duration;
+
 use bailiwick::capability::Kind;
 use bailiwick::catalog::package;
+use bailiwick::limits::{COMPILE_WALL_MAX, PACKAGE_BYTES_MAX};
 use serde_json::json;
 
 use crate::harness::{
-    Setup, component_bytes, guests, handmade, pack, pack_guest, run, toml_of, tool, with_manifest,
+    Setup, Stopwatch, component_bytes, guests, handmade, hostile, pack, pack_guest, run, toml_of,
+    tool, with_manifest,
 };
 
 async fn refusal(guest: &str) -> String {
@@ -160,22 +164,15 @@ fn what_a_component_says_later_changes_nothing() {
 
 /// A package whose manifest section is this text, whatever the packer would say of it.
 fn with_section(package: &[u8], section: &str) -> Vec<u8> {
-    let length = |mut rest: usize| {
-        let mut bytes = Vec::new();
-        loop {
-            let low = u8::try_from(rest & 0x7f).unwrap();
-            rest >>= 7;
-            if rest == 0 {
-                bytes.push(low);
-                return bytes;
-            }
-            bytes.push(low | 0x80);
-        }
-    };
+    followed_by(&package::strip(package).unwrap(), section)
+}
+
+/// These bytes, and a manifest section of this text behind them.
+fn followed_by(bytes: &[u8], section: &str) -> Vec<u8> {
+    let length = hostile::length;
     let name = b"bailiwick-manifest";
     let content = [&length(name.len())[..], name, section.as_bytes()].concat();
-    let bare = package::strip(package).unwrap();
-    [&bare[..], &[0], &length(content.len()), &content].concat()
+    [bytes, &[0], &length(content.len()), &content].concat()
 }
 
 #[test]
@@ -233,6 +230,174 @@ fn the_longest_description_that_is_admitted_is_shown_escaped_and_in_part_and_a_l
             "six hundred, and that there is more"
         );
         assert!(plain.ends_with('…') && page.html.len() < 20_000, "{shown}");
+        server.stop().await;
+    });
+}
+
+/// The package of a component that answers, as another component says it is it.
+async fn under_its_manifest(name: &str, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let component = handmade::component(name, "", "(call $number (i64.const 7))");
+    let model = pack(&component, &toml_of(name, &[])).await.unwrap();
+    let manifest = package::read(&model).unwrap().manifest().unwrap();
+    package::write(&change(&component), &manifest).unwrap()
+}
+
+#[test]
+fn a_module_of_the_first_wasi_is_refused_whatever_manifest_it_carries() {
+    run(async {
+        let module = r#"(module
+            (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (func (export "_start") (drop (call $renumber (i32.const 3) (i32.const 1)))))"#;
+        let module = wat::parse_str(module).unwrap();
+        let refused = pack(&module, &toml_of("import_wasip1", &[])).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("component"), "{refused}");
+        let hello = tool("hello").await;
+        let manifest = package::read(&hello).unwrap().manifest().unwrap();
+        let manifest = serde_json::to_string(&manifest).unwrap();
+        let setup = Setup::new().tools(&["notes"]).await;
+        let setup = setup.package("import_wasip1", &followed_by(&module, &manifest));
+        let server = setup.start().await;
+        let reason = server.refusal("import_wasip1.wasm").unwrap();
+        assert!(reason.contains("component"), "{reason}");
+        assert_eq!(server.caller("alice").list().await.len(), 4);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_component_of_more_parts_than_a_slot_of_the_pool_has_is_refused_and_not_tried_again() {
+    run(async {
+        let instances = |module: &str, count: usize| {
+            let instances = "(core instance (instantiate $m))".repeat(count);
+            format!("(component (core module $m {module}) {instances})")
+        };
+        let parts = [
+            ("many_instances", instances("", 40)),
+            ("many_memories", instances("(memory 1)", 2)),
+            ("many_tables", instances("(table 1 funcref)", 5)),
+            ("large_table", instances("(table 30000 funcref)", 1)),
+            ("large_memory", instances("(memory 4800)", 1)),
+        ];
+        let mut setup = Setup::new().tools(&["hello"]).await;
+        for (name, inner) in &parts {
+            let package = under_its_manifest(name, |bare| {
+                hostile::with_inner(bare, &wat::parse_str(inner).unwrap())
+            });
+            setup = setup.package(name, &package.await);
+        }
+        // Within the bounds of a slot, and over that of a call.
+        let inner = instances("(memory 1100)", 1);
+        let package = under_its_manifest("over_the_call", |bare| {
+            hostile::with_inner(bare, &wat::parse_str(&inner).unwrap())
+        });
+        setup = setup.package("over_the_call", &package.await);
+        let server = setup.start().await;
+        let snapshot = server.running.stages.catalog.snapshot();
+        for (name, _) in &parts {
+            let reason = server.refusal(&format!("{name}.wasm")).unwrap();
+            assert!(
+                reason.contains("no call has room for it"),
+                "{name}: {reason}"
+            );
+        }
+        assert_eq!(snapshot.refused.len(), parts.len());
+        let alice = server.caller("alice");
+        assert_eq!(alice.list().await, ["hello", "over_the_call"]);
+        let answer = alice.call("over_the_call", json!({})).await;
+        assert!(!answer.is_reply(), "{answer:?}");
+        let outcome = server.outcomes("over_the_call").await.pop().unwrap();
+        assert_eq!(outcome.result.unwrap().status, "out-of-bounds");
+        let answer = alice.call("hello", json!({"name": "Ada"})).await;
+        assert_eq!(answer.text(), "Hello, Ada!");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn what_is_made_to_cost_a_compiler_is_judged_while_the_others_are_served() {
+    run(async {
+        let server = Setup::new().tools(&["hello"]).await.start().await;
+        let bombs = hostile::compile_bombs();
+        for (name, bomb) in &bombs {
+            let package = under_its_manifest(name, |bare| hostile::with_inner(bare, bomb));
+            server.put(name, &package.await);
+        }
+        // A byte more than any package has, most of which is a hole.
+        let huge = std::fs::File::create(server.dir().join("compile_huge.new")).unwrap();
+        huge.set_len(PACKAGE_BYTES_MAX + 1).unwrap();
+        let file = server.dir().join("tools.d/compile_huge.wasm");
+        std::fs::rename(server.dir().join("compile_huge.new"), file).unwrap();
+        let (alice, began) = (server.caller("alice"), Stopwatch::start());
+        let mut open: Vec<_> = bombs
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(["compile_huge"])
+            .collect();
+        // They may come one after the other.
+        let judged_max = COMPILE_WALL_MAX * u32::try_from(open.len()).unwrap();
+        while !open.is_empty() {
+            let at = Stopwatch::start();
+            let answer = alice.call("hello", json!({"name": "Ada"})).await;
+            assert_eq!(answer.text(), "Hello, Ada!");
+            assert!(at.took() < Duration::from_secs(2), "{:?}", at.took());
+            let served = alice.list().await;
+            open.retain(|name| {
+                let refused = server.refusal(&format!("{name}.wasm"));
+                if let Some(reason) = &refused {
+                    let named = [
+                        "bytes; at most",
+                        "to compile",
+                        "its native code is larger",
+                        "does not compile",
+                    ];
+                    assert!(
+                        named.iter().any(|words| reason.contains(words)),
+                        "{name}: {reason}"
+                    );
+                }
+                let judged = refused.is_some() || served.iter().any(|one| one == name);
+                if judged {
+                    println!("{name}: {:?} after {:?}", refused, began.elapsed());
+                }
+                !judged
+            });
+            assert!(began.elapsed() < judged_max, "{open:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(server.refusal("compile_huge.wasm").is_some());
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_name_that_looks_like_another_is_no_name() {
+    run(async {
+        let hello = tool("hello").await;
+        let manifest = package::read(&hello).unwrap().manifest().unwrap();
+        let manifest = serde_json::to_string(&manifest).unwrap();
+        assert!(manifest.contains("\"hello\""));
+        let alike = [
+            ("cyrillic", "h\u{435}llo"),
+            ("wide", "\u{ff48}ello"),
+            ("nothing", "hel\u{200b}lo"),
+            ("reversed", "\u{202e}olleh"),
+            ("blank", "hello "),
+            ("combined", "hello\u{301}"),
+        ];
+        let mut setup = Setup::new().tools(&["hello"]).await;
+        for (file, name) in alike {
+            let manifest = manifest.replace("\"hello\"", &format!("\"{name}\""));
+            setup = setup.package(file, &with_section(&hello, &manifest));
+        }
+        let server = setup.start().await;
+        for (file, name) in alike {
+            let reason = server.refusal(&format!("{file}.wasm")).unwrap();
+            assert!(reason.contains("1 to 64 of"), "{file}: {reason}");
+            assert!(!reason.contains(name), "{file}: {reason}");
+        }
+        assert_eq!(server.caller("alice").list().await, ["hello"]);
         server.stop().await;
     });
 }

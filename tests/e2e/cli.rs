@@ -5,11 +5,11 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::harness::{Setup, config_text, free_ports, program, run, tool};
+use crate::harness::{Setup, config_text, free_ports, private_file, program, run, tool};
 
 /// What a command said and how it ended.
 pub struct Ran {
-    status: Option<i32>,
+    pub status: Option<i32>,
     pub out: String,
     pub complaints: String,
 }
@@ -156,7 +156,7 @@ fn what_the_server_would_stumble_over_is_told_before_it_starts() {
         );
         assert!(out.contains("2 problem(s)"), "{out}");
         // Keys that are there and are none are told as well.
-        std::fs::write(folder.path().join("secret"), "s3cret\n").unwrap();
+        private_file(&folder.path().join("secret"), "s3cret\n");
         for keys in ["{}", "no JSON", "{\"keys\":[]}"] {
             std::fs::write(folder.path().join("keys.json"), keys).unwrap();
             let out = check().ends(1);

@@ -189,7 +189,7 @@ fn a_record_that_was_changed_is_named() {
                 .unwrap();
         }
         connection.close().await.unwrap();
-        let broken = bailiwick(copy.path(), &verify).ends(1);
+        let broken = bailiwick(copy.path(), &verify).ends(3);
         assert!(
             broken.contains("NOT whole") && broken.contains(&last.to_string()),
             "{broken}"

@@ -53,7 +53,7 @@ fn check_refused(answer: &Answer, class: &str) {
 }
 
 /// Asserts that a value stands neither in the log nor in the audit nor in the state.
-async fn check_silent(server: &Server, secret: &str) {
+pub async fn check_silent(server: &Server, secret: &str) {
     for stored in server.records().await {
         assert!(!stored.json.contains(secret), "{}", stored.json);
     }

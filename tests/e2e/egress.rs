@@ -34,7 +34,15 @@ fn statuses(report: &Value) -> Vec<&Value> {
 #[test]
 fn no_written_form_of_a_special_address_is_reached() {
     run(async {
-        let guests = ["http_loopback", "http_metadata", "http_odd_encodings"];
+        let guests = [
+            "http_embedded_v4",
+            "http_ip_literal",
+            "http_loopback",
+            "http_metadata",
+            "http_odd_encodings",
+            "http_special_name",
+            "http_userinfo",
+        ];
         let server = Setup::new().guests(&guests).await.start().await;
         let alice = server.caller("alice");
         for guest in guests {

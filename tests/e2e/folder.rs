@@ -5,7 +5,7 @@ use bailiwick::ids::Digest;
 use serde_json::json;
 
 use crate::harness::{
-    Browser, Server, Setup, Stream, for_an_hour, packed, root, run, toml_of, tool, until,
+    Browser, Server, Setup, Stream, for_an_hour, packed, plain_toml, run, toml_of, tool, until,
     with_manifest,
 };
 
@@ -92,7 +92,7 @@ async fn replace(server: &Server, package: &[u8]) {
 
 /// The notes, which also read from these hosts: reading and writing are bound to a tool in different ways.
 async fn notes_reading(hosts: &str) -> Vec<u8> {
-    let text = std::fs::read_to_string(root().join("tools/notes/tool.toml")).unwrap();
+    let text = plain_toml("notes");
     let more = format!(
         "[[needs]]\nid = \"web\"\nkind = \"http\"\nhosts = [{hosts}]\nmethods = [\"GET\"]\npath = \"/\"\nreason = \"Looks something up.\"\noptional = false\n\n[limits]"
     );

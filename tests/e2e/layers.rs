@@ -45,7 +45,7 @@ fn sources() -> Vec<Source> {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             let is_test = matches!(
                 name.as_str(),
-                "tests" | "tests.rs" | "testing" | "testing.rs"
+                "tests" | "tests.rs" | "testing" | "testing.rs" | "fuzz.rs"
             ) || name.ends_with("_tests.rs");
             if is_test {
                 continue;

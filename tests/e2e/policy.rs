@@ -20,6 +20,7 @@ fn customer(issuer: &mut IssuerConfig) {
         path: vec!["crm".to_owned(), "customer".to_owned()],
         kind: ClaimType::String,
         required: false,
+        told: false,
     };
     issuer.claims.extra.insert("customer".to_owned(), claim);
 }

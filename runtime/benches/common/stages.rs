@@ -9,7 +9,7 @@ use bailiwick::capability::CapabilitySet;
 use bailiwick::catalog::Tool;
 use bailiwick::consent::{Arguments, Consent};
 use bailiwick::grant::GrantSet;
-use bailiwick::identity::{BearerToken, Caller};
+use bailiwick::identity::{BearerToken, Caller, Credentials};
 use bailiwick::mcp::{Answer, Call, Era, Line, RequestFacts};
 use bailiwick::policy::{Circumstances, Permit};
 use bailiwick::sandbox::{Ending, RunContext};
@@ -40,7 +40,10 @@ impl OneCall {
         let stages = &running.stages;
         let caller = stages
             .identity
-            .verify(BearerToken::new(token.clone()), stages.clock.now())
+            .verify(
+                Credentials::bearer(BearerToken::new(token.clone())),
+                stages.clock.now(),
+            )
             .await?;
         let tool = stages
             .catalog
@@ -59,7 +62,7 @@ impl OneCall {
     /// A token that was verified before.
     pub async fn verify(&self) -> anyhow::Result<Arc<Caller>> {
         let stages = &self.running.stages;
-        let token = BearerToken::new(self.token.clone());
+        let token = Credentials::bearer(BearerToken::new(self.token.clone()));
         Ok(stages.identity.verify(token, stages.clock.now()).await?)
     }
 
@@ -117,6 +120,7 @@ impl OneCall {
             asking: Default::default(),
             cancel: CancellationToken::new(),
             clock: Arc::clone(&stages.clock),
+            given: Default::default(),
         };
         let arguments = Value::Object(self.arguments.clone()).to_string();
         let outcome = stages.sandbox.run(grants, arguments, context).await;
@@ -172,7 +176,7 @@ impl OneCall {
     pub async fn line(&self) -> anyhow::Result<()> {
         let call = Call {
             tool: self.tool.name().clone(),
-            arguments: self.arguments.clone(),
+            arguments: bailiwick::protect::Sensitive::new(self.arguments.clone()),
             request: RequestFacts {
                 began: Instant::now(),
                 id: Uuid::nil(),

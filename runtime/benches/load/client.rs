@@ -46,22 +46,39 @@ impl Connection {
             "the quick brown fox jumps over the lazy dog, time {:010}",
             self.calls
         );
-        let reply = self.call("echo", json!({ "text": text })).await?;
+        let reply = self.done("echo", json!({ "text": text })).await?;
         let shown = reply
             .pointer("/result/content/0/text")
             .and_then(Value::as_str);
-        let is_error = reply.pointer("/result/isError").and_then(Value::as_bool);
         ensure!(
-            shown == Some(&text)
-                && is_error != Some(true)
-                && reply.get("id") == Some(&self.calls.into()),
+            shown == Some(&text) && reply.get("id") == Some(&self.calls.into()),
             "the reply is another: {reply}"
         );
         Ok(())
     }
 
+    /// From now on somebody else calls.
+    pub fn bear(&mut self, token: &str) {
+        self.token = Some(token.to_owned());
+    }
+
     /// Calls a tool and reads its answer.
     pub async fn call(&mut self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
+        match self.offer(tool, arguments).await? {
+            Some(body) => serde_json::from_slice(&body).context("the reply is no JSON"),
+            None => bail!("the server is busy"),
+        }
+    }
+
+    /// The same of a tool that does what it is asked.
+    pub async fn done(&mut self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
+        let reply = self.call(tool, arguments).await?;
+        ensure_done(&reply)?;
+        Ok(reply)
+    }
+
+    /// The same of a server that may be busy: then there is no answer.
+    pub async fn offer(&mut self, tool: &str, arguments: Value) -> anyhow::Result<Option<Vec<u8>>> {
         let body = json!({
             "jsonrpc": "2.0",
             "id": self.calls,
@@ -89,13 +106,12 @@ impl Connection {
             body.len(),
         );
         self.stream.write_all(request.as_bytes()).await?;
-        let body = self.reply().await?;
-        serde_json::from_slice(&body).context("the reply is no JSON")
+        self.reply().await
     }
 
-    async fn reply(&mut self) -> anyhow::Result<Vec<u8>> {
+    async fn reply(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
         self.buffer.clear();
-        let (head, length) = loop {
+        let (head, length, busy) = loop {
             if let Some(found) = head(&self.buffer)? {
                 break found;
             }
@@ -108,7 +124,7 @@ impl Connection {
             self.buffer.len() == head + length,
             "more came than the reply"
         );
-        Ok(self.buffer.split_off(head))
+        Ok((!busy).then(|| self.buffer.split_off(head)))
     }
 
     async fn read(&mut self) -> anyhow::Result<()> {
@@ -121,15 +137,26 @@ impl Connection {
     }
 }
 
-/// Where the head ends and how long the body is, once the head is here.
-fn head(bytes: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
+/// Whether a tool did what it was asked. That it did not is said in an answer as well.
+pub fn ensure_done(reply: &Value) -> anyhow::Result<()> {
+    let is_error = reply.pointer("/result/isError").and_then(Value::as_bool);
+    ensure!(
+        reply.pointer("/result/content").is_some() && is_error != Some(true),
+        "the reply is another: {reply}"
+    );
+    Ok(())
+}
+
+/// Where the head ends, how long the body is, and whether the server is busy, once the head is here.
+fn head(bytes: &[u8]) -> anyhow::Result<Option<(usize, usize, bool)>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };
     let head = std::str::from_utf8(bytes.get(..end).unwrap_or_default())?;
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap_or_default();
-    if status != "HTTP/1.1 200 OK" {
+    let busy = status == "HTTP/1.1 503 Service Unavailable";
+    if status != "HTTP/1.1 200 OK" && !busy {
         bail!("the server answered `{status}`");
     }
     let length = lines.find_map(|line| {
@@ -137,7 +164,40 @@ fn head(bytes: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
         name.eq_ignore_ascii_case("content-length")
             .then(|| value.trim().parse().ok())?
     });
-    Ok(Some((end + 4, length.context("the reply has no length")?)))
+    let length = length.context("the reply has no length")?;
+    Ok(Some((end + 4, length, busy)))
+}
+
+/// What is called in a measurement.
+#[derive(Debug, Clone, Copy)]
+pub enum What {
+    /// `echo`, whose text is checked.
+    Echo,
+    /// Another tool, by its name, with these arguments.
+    Tool(&'static str, &'static str),
+    /// The first tools of so many packages of the many run, in an order that jumps.
+    Spread(usize),
+}
+
+impl Connection {
+    /// One call, whose reply is checked.
+    pub async fn once(&mut self, what: What) -> anyhow::Result<()> {
+        let (tool, arguments) = match what {
+            What::Echo => return self.echo().await,
+            What::Tool(tool, arguments) => (tool.to_owned(), serde_json::from_str(arguments)?),
+            What::Spread(count) => {
+                // Multiplied with a prime, so that neighbours are called at different times.
+                let nth = self.calls.wrapping_mul(7_919) % count.max(1) as u64;
+                (
+                    format!("tool-{nth}-0"),
+                    json!({"text": "the quick brown fox"}),
+                )
+            }
+        };
+        self.calls += 1;
+        self.done(&tool, arguments).await?;
+        Ok(())
+    }
 }
 
 /// What one measurement found.
@@ -162,15 +222,34 @@ impl Measured {
     }
 }
 
-/// Calls as fast as the answers come, over so many connections at once.
+/// Calls of `echo` as fast as the answers come, over so many connections at once.
 pub async fn load(ready: &Ready, connections: usize, span: Duration) -> anyhow::Result<Measured> {
-    let began = Instant::now();
-    load_until(ready, connections, move || began.elapsed() >= span).await
+    load_of(ready, What::Echo, connections, span).await
 }
 
-/// The same until something has happened.
+/// The same of another tool.
+pub async fn load_of(
+    ready: &Ready,
+    what: What,
+    connections: usize,
+    span: Duration,
+) -> anyhow::Result<Measured> {
+    let began = Instant::now();
+    load_of_until(ready, what, connections, move || began.elapsed() >= span).await
+}
+
+/// Calls of `echo` until something has happened.
 pub async fn load_until(
     ready: &Ready,
+    connections: usize,
+    over: impl Fn() -> bool + Clone + Send + 'static,
+) -> anyhow::Result<Measured> {
+    load_of_until(ready, What::Echo, connections, over).await
+}
+
+async fn load_of_until(
+    ready: &Ready,
+    what: What,
     connections: usize,
     over: impl Fn() -> bool + Clone + Send + 'static,
 ) -> anyhow::Result<Measured> {
@@ -178,7 +257,7 @@ pub async fn load_until(
     for _ in 0..connections {
         let mut connection = Connection::open(ready).await?;
         // The first call of a connection is not counted.
-        connection.echo().await?;
+        connection.once(what).await?;
         all.push(connection);
     }
     let began = Instant::now();
@@ -188,7 +267,7 @@ pub async fn load_until(
             let mut micros = Vec::with_capacity(100_000);
             while !over() {
                 let called = Instant::now();
-                connection.echo().await?;
+                connection.once(what).await?;
                 micros.push(u32::try_from(called.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
             Ok::<_, anyhow::Error>(micros)

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::client::Connection;
 use super::common;
+use super::rounds::median;
 use super::servers::Server;
-use super::whole::median;
 
 /// Calls of each name after the first.
 const AGAIN: usize = 20;

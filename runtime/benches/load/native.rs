@@ -76,5 +76,6 @@ pub async fn start() -> anyhow::Result<Ready> {
     Ok(Ready {
         address,
         token: None,
+        others: Vec::new(),
     })
 }

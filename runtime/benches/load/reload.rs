@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::client::{self, Connection, Measured};
 use super::common;
+use super::rounds::median;
 use super::servers::{Ready, Server};
-use super::whole::median;
 
 /// How often it is asked whether the new rules are in force.
 const LOOK: Duration = Duration::from_millis(50);

@@ -14,12 +14,15 @@ use tracing_subscriber::EnvFilter;
 use super::common::{self, stages::OneCall};
 
 /// What a child says when it serves.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Ready {
     /// Where.
     pub address: SocketAddr,
     /// The token to call with.
     pub token: Option<String>,
+    /// Tokens of somebody else, through a client each.
+    #[serde(default)]
+    pub others: Vec<String>,
 }
 
 /// A server in a process of its own; it ends when this is dropped.
@@ -67,6 +70,14 @@ impl Server {
         Self::start_in(&["whole", &dir], &[("MIMALLOC_PURGE_DELAY", "0")]).await
     }
 
+    /// The whole server for callers of every tenant of the soak, with guests where `apart` says.
+    pub async fn tenants(dir: &Path, apart: bool) -> anyhow::Result<Self> {
+        let dir = dir.display().to_string();
+        let more = apart.then_some("--apart");
+        let child: Vec<&str> = ["tenants", &dir].into_iter().chain(more).collect();
+        Self::start(&child).await
+    }
+
     /// Its process.
     pub fn pid(&self) -> anyhow::Result<u32> {
         self.process.id().context("the child has ended")
@@ -96,27 +107,45 @@ pub async fn serve_whole(dir: &Path) -> anyhow::Result<()> {
     serve(Ready {
         address: running.address,
         token: Some(token),
+        others: Vec::new(),
     })
     .await?;
     running.stop().await;
     Ok(())
 }
 
-fn log() {
+/// How busy the machine is.
+pub fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.trim().to_owned()
+}
+
+/// What the program logs.
+pub fn log() {
+    log_by("warn,rmcp=error,rmcp::service=off,bailiwick=warn");
+}
+
+/// The same without what guests say, and without what becomes of answers to clients that left.
+pub fn log_without_guests() {
+    log_by("warn,rmcp=off,bailiwick=warn,bailiwick::guest=off");
+}
+
+fn log_by(filter: &str) {
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("warn,rmcp=error,bailiwick=warn"))
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .init();
 }
 
-/// Times the stages in a process of their own.
-pub async fn print_stages(dir: &Path) -> anyhow::Result<()> {
+/// Runs this program as one of its children to its end.
+pub async fn run(child: &str, dir: &Path, count: Option<u64>) -> anyhow::Result<()> {
     let status = Command::new(std::env::current_exe()?)
-        .arg("stages")
+        .arg(child)
         .arg(dir)
+        .args(count.map(|count| count.to_string()))
         .status()
         .await?;
-    ensure!(status.success(), "the stages ended with {status}");
+    ensure!(status.success(), "`{child}` ended with {status}");
     Ok(())
 }
 
@@ -152,8 +181,8 @@ pub async fn stages(dir: &Path) -> anyhow::Result<()> {
             println!(
                 "  {:<34}{:>17.1}{:>19.1}",
                 $name,
-                super::whole::median(&mut clock),
-                super::whole::median(&mut processor)
+                super::rounds::median(&mut clock),
+                super::rounds::median(&mut processor)
             );
         }};
     }

@@ -7,6 +7,7 @@ use super::AdminParts;
 use super::request::{Page, Sought, Taken, Wanted};
 use crate::audit::Entry;
 use crate::catalog::Tool;
+use crate::config::LogLevel;
 use crate::consent::{TicketError, as_json, is_live, is_revocable};
 use crate::limits::{ADMIN_PAGE_MAX, ADMIN_PROBLEMS_MAX, ADMIN_REVOKED_MAX};
 use crate::policy::AdminPermit;
@@ -27,23 +28,13 @@ impl AdminParts {
             Wanted::Rules(page) => self.rules(&page),
             Wanted::Consents(sought) => self.consents(permit, &sought).await?,
             Wanted::Revoke(taken) => self.revoke(permit, &taken, entry).await?,
+            Wanted::Log(said) => self.say(said.level, entry),
         })
     }
 
     fn status(&self) -> Value {
         let standing = (self.standing)();
-        let reasons = [
-            (standing.keys, "the keys of an issuer are not there"),
-            (standing.log, "the audit log cannot be written"),
-            (
-                standing.rules,
-                "the rules in force are not those of the folder",
-            ),
-        ];
-        let reasons: Vec<_> = reasons
-            .into_iter()
-            .filter_map(|(well, reason)| (!well).then_some(reason))
-            .collect();
+        let reasons = standing.reasons();
         let rules = self.rules.load();
         let snapshot = self.catalog.snapshot();
         let refused = snapshot.refused.iter().take(ADMIN_PROBLEMS_MAX);
@@ -64,6 +55,17 @@ impl AdminParts {
         })
     }
 
+    /// From now on the log says this. Until the server starts anew; then it says what its configuration says.
+    fn say(&self, level: LogLevel, entry: &mut Entry) -> Value {
+        let changed = self.log.as_ref().is_some_and(|log| log.set(level));
+        entry.fact("level", level.as_str());
+        entry.fact("changed", changed);
+        if changed {
+            tracing::warn!(says = level.as_str(), event = %entry.id(), "an administrator changed what the log says");
+        }
+        json!({"level": level.as_str(), "changed": changed})
+    }
+
     fn tools(&self, page: &Page) -> Value {
         let snapshot = self.catalog.snapshot();
         let tools = snapshot.tools.values();
@@ -74,7 +76,7 @@ impl AdminParts {
     fn tool(&self, tool: &Tool) -> Value {
         let package = tool.package();
         let manifest = package.manifest();
-        let needs = manifest.needs.iter().map(|need| {
+        let needs = tool.needs().map(|need| {
             let capabilities: Vec<_> = need.capabilities.iter().map(ToString::to_string).collect();
             json!({"id": need.id, "capabilities": capabilities, "optional": need.optional})
         });
@@ -86,7 +88,7 @@ impl AdminParts {
             "component_digest": package.component_digest(),
             "definition_digest": tool.definition_digest(),
             "manifest_digest": package.manifest_digest(),
-            "tier": format!("{:?}", manifest.needs().tier()),
+            "tier": format!("{:?}", tool.wants().tier()),
             "needs": needs.collect::<Vec<_>>(),
             "tags": self.tags.get(tool.name().as_str()).cloned().unwrap_or_default(),
         })

@@ -25,7 +25,8 @@ use crate::consent::Consents;
 use crate::identity::Caller;
 use crate::mcp::{Door, EdgeRefusal, RequestFacts, Visitor};
 use crate::policy::{AdminAction, AdminPermit, Refusal, Rules};
-use crate::problem::Problem;
+use crate::problem::{Problem, caused};
+use crate::telemetry::log::LogControl;
 use request::Wanted;
 use respond::Trouble;
 
@@ -37,8 +38,41 @@ pub struct Standing {
     pub log: bool,
     /// The rules in force are those of the folder.
     pub rules: bool,
+    /// Checkpoints of the log are made and copied.
+    pub witness: bool,
+    /// Clients accept the certificate that is shown.
+    pub certificate: bool,
+    /// There are processes for guests, where guests run in such.
+    pub executors: bool,
+    /// The server does not end.
+    pub open: bool,
     /// What is wrong with the folder while they are not.
     pub problems: Arc<Vec<Problem>>,
+}
+
+impl Standing {
+    /// Why no calls are taken; nothing where they are.
+    pub fn reasons(&self) -> Vec<&'static str> {
+        let all = [
+            (self.keys, "the keys of an issuer are not there"),
+            (self.log, "the audit log cannot be written"),
+            (self.rules, "the rules in force are not those of the folder"),
+            (
+                self.witness,
+                "checkpoints of the audit log are not made or not copied",
+            ),
+            (self.certificate, "the certificate is not in force"),
+            (
+                self.executors,
+                "no process can be made for tools to run in; restart the server",
+            ),
+            (self.open, "the server is ending"),
+        ];
+        let reasons = all.into_iter();
+        reasons
+            .filter_map(|(well, reason)| (!well).then_some(reason))
+            .collect()
+    }
 }
 
 /// What the door opens on.
@@ -59,6 +93,8 @@ pub struct AdminParts {
     pub clock: SharedClock,
     /// How the server is.
     pub standing: Arc<dyn Fn() -> Standing + Send + Sync>,
+    /// Changes what the log says, where it is this server's.
+    pub log: Option<LogControl>,
 }
 
 /// The router of everything below `/admin`.
@@ -105,7 +141,7 @@ impl AdminParts {
         match entry.close(end).await {
             Ok(()) => response,
             Err(error) => {
-                tracing::error!(%error, event = %id, "a request of an administrator could not be recorded");
+                tracing::error!(error = %caused(&error), event = %id, "a request of an administrator could not be recorded");
                 Trouble::Unavailable(id).response()
             }
         }
@@ -142,10 +178,10 @@ impl AdminParts {
         let permit = rules.permit_admin(caller, action, &on, now);
         let permit = permit.map_err(|refusal| self.forbidden(caller, &refusal, &rules, entry))?;
         entry.decision(decision(permit.rules(), &[], &rules));
-        if permit.action() == AdminAction::Revoke {
+        if permit.action() != AdminAction::Read {
             // No record, no effect.
             entry.intent().await.map_err(|error| {
-                tracing::error!(%error, event = %entry.id(), "the intent of an administrator could not be recorded, so nothing is done");
+                tracing::error!(error = %caused(&error), event = %entry.id(), "the intent of an administrator could not be recorded, so nothing is done");
                 failed("audit", Trouble::Unavailable(entry.id()))
             })?;
         }
@@ -162,7 +198,7 @@ impl AdminParts {
         let done = self.act(permit, wanted, entry).await;
         done.map(|told| (respond::told(&told), End::Answered))
             .map_err(|error| {
-                tracing::error!(error = &error as &dyn std::error::Error, event = %id, "what an administrator asked for failed");
+                tracing::error!(error = %caused(&error), event = %id, "what an administrator asked for failed");
                 failed("store", Trouble::Unavailable(id))
             })
     }

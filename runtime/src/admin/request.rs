@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::respond::Trouble;
+use crate::config::LogLevel;
 use crate::ids::{ClientId, Subject, Tenant, ToolName};
 use crate::limits::{ADMIN_PAGE_DEFAULT, ADMIN_PAGE_MAX, ADMIN_REVOKED_MAX};
 use crate::policy::{AdminAction, AdminResource};
@@ -26,6 +27,15 @@ pub(super) enum Wanted {
     Consents(Sought),
     /// To take consents back.
     Revoke(Taken),
+    /// To have the log say more, or less.
+    Log(Said),
+}
+
+/// What the log is to say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    pub(super) level: LogLevel,
 }
 
 /// A part of a list.
@@ -156,6 +166,11 @@ impl Wanted {
                 taken.check()?;
                 Self::Revoke(taken)
             }
+            "/admin/log" => {
+                only(Method::POST)?;
+                let Nothing {} = query(&parts.uri)?;
+                Self::Log(json(parts, body)?)
+            }
             _ => return Err(Trouble::Unknown),
         };
         Ok(wanted)
@@ -169,6 +184,7 @@ impl Wanted {
             Self::Rules(_) => "rules",
             Self::Consents(_) => "consents",
             Self::Revoke(_) => "consents/revoke",
+            Self::Log(_) => "log",
         }
     }
 
@@ -183,6 +199,7 @@ impl Wanted {
             }
             Self::Consents(sought) => (AdminAction::Read, of(&sought.tenant)),
             Self::Revoke(taken) => (AdminAction::Revoke, of(&taken.tenant)),
+            Self::Log(_) => (AdminAction::Log, AdminResource::Server),
         }
     }
 }

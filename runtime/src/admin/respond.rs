@@ -87,6 +87,9 @@ pub(super) fn refused(response: Response, refusal: &EdgeRefusal) -> Response {
     let detail = match refusal {
         EdgeRefusal::NoToken => "this needs an access token",
         EdgeRefusal::InvalidToken => "the access token does not count here",
+        EdgeRefusal::BadProof | EdgeRefusal::NoNonce => {
+            "the proof of whoever sends the access token does not count"
+        }
         EdgeRefusal::MalformedAuthorization => {
             "the access token does not stand in one `Authorization` header alone"
         }
@@ -94,7 +97,9 @@ pub(super) fn refused(response: Response, refusal: &EdgeRefusal) -> Response {
         EdgeRefusal::Host | EdgeRefusal::Origin => {
             "the request is for another host, or from another origin"
         }
-        EdgeRefusal::IdentityUnavailable => "the access token cannot be judged now",
+        EdgeRefusal::IdentityBusy | EdgeRefusal::IdentityUnavailable => {
+            "the access token cannot be judged now"
+        }
         EdgeRefusal::BodyTooLarge => "the body is too large",
         EdgeRefusal::BodyLost => "the body did not arrive",
         EdgeRefusal::Method

@@ -61,7 +61,7 @@ fn is_in_order(record: &Record) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     /// A record with every field, so that each has its place in the order.
-    fn record() -> impl Strategy<Value = Record> {
+    pub(in crate::audit) fn record() -> impl Strategy<Value = Record> {
         let effect = (number(), number(), number(), number()).prop_map(|(a, b, c, d)| (a, b, c, d));
         let numbers = (
             number(),
@@ -139,6 +139,7 @@ mod tests {
                     iss: "https://as.test".parse().ok(),
                     log_id: Some(Uuid::max()),
                     method: Some(text.clone()),
+                    parent: told.then_some(Uuid::max()),
                     phase: Phase::Outcome,
                     prev_hash: Some(Digest::of(b"before")),
                     result: Some(ResultFacts {
@@ -164,6 +165,7 @@ mod tests {
                             wall_ms: two,
                         }),
                     }),
+                    root: told.then_some(Uuid::nil()),
                     seq: Some(three),
                     subject: Some(Digest::of(b"alice")),
                     tenant: "acme".parse().ok(),

@@ -1,16 +1,26 @@
 //! The chain: every record holds the digest of the one before it.
 //!
-//! [`verify`] finds a record that was changed, moved or taken out, and records cut off behind the head that the store
-//! keeps apart. Whoever can write the whole file can also write a new chain and a new head, or restore an old copy of
-//! both: only a head that is kept outside, where the owner of the file cannot change it, shows that. The `head` of
-//! [`Verified`] is what to keep there.
+//! [`verify`] finds a record that was changed, moved or taken out, records cut off behind the head that the store keeps
+//! apart, and a log that is not the one of its checkpoints. Whoever can write the whole file and sign with its key can also
+//! write a new chain with new checkpoints, or restore an old copy of all: only a checkpoint that is kept outside, where the
+//! owner of the file cannot change it, shows that ([`verify_against`]).
 
+use async_trait::async_trait;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::canonical;
+use super::checkpoint::kept_signer;
+use super::indexed::{Indexed, Misindexed};
+use super::marks::Marks;
+use super::note::{LogKey, Note};
 use super::record::Record;
+use super::tree::{self, Frontier};
+use super::words;
+use crate::clock::Timestamp;
 use crate::ids::Digest;
+use crate::store::block::{Block, Word};
+use crate::store::tree::{CheckpointRow, Pruned};
 use crate::store::{AuditRow, Chained, Head, Linked, Store, StoreError};
 
 /// Records that are read at once.
@@ -45,15 +55,31 @@ impl Chained for Record {
     fn consents(&self) -> &[String] {
         &self.consents
     }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn words(&self, each: &mut dyn FnMut(Word<'_>)) {
+        words::of(self, each);
+    }
 }
 
 /// A chain without damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// How many records there are.
+    /// How many records were ever written.
     pub records: u64,
-    /// The last one. Kept outside, it shows later whether the log was rewritten.
+    /// The last one.
     pub head: Head,
+    /// Up to which record only leaves are left.
+    pub pruned: u64,
+    /// Checkpoints beside the log that fit it.
+    pub checkpoints: u64,
+    /// Checkpoints from outside that fit it.
+    pub copies: u64,
+    /// What the index says of records that is not so, if anything.
+    pub misindexed: Option<Misindexed>,
 }
 
 /// What is wrong with a chain.
@@ -89,6 +115,38 @@ pub enum Damage {
     /// The record is no record.
     #[error("the record cannot be read")]
     Unreadable,
+    /// The tree over the records is not the one that was signed.
+    #[error(
+        "records {seq} to {size} are not those of the checkpoint of {size} records, though the chain fits: the log was \
+         rewritten, or there are two"
+    )]
+    Forked {
+        /// The first record behind the last checkpoint that fits.
+        seq: u64,
+        /// How many records the checkpoint covers.
+        size: u64,
+    },
+    /// The log ends before a checkpoint.
+    #[error("the log ends here, but a checkpoint covers {size} records: records were cut off")]
+    CutOff {
+        /// How many records the checkpoint covers.
+        size: u64,
+    },
+    /// A checkpoint is not signed.
+    #[error("the checkpoint of {seq} records is not signed by the key of the log")]
+    Unsigned {
+        /// How many records the checkpoint covers.
+        seq: u64,
+    },
+    /// There are checkpoints, and not the key that signed them.
+    #[error(
+        "the checkpoint of {size} records cannot be checked, for the key of the log is gone from the state; name the one that was \
+         kept outside by `--key`, and restore the state from a backup"
+    )]
+    KeyGone {
+        /// How many records the checkpoint covers.
+        size: u64,
+    },
 }
 
 /// A chain is damaged.
@@ -112,54 +170,267 @@ pub enum VerifyError {
     Store(#[from] StoreError),
 }
 
-/// Reads the whole log and checks every record against the one before it and the last against the head. Records that
-/// are written meanwhile do not matter.
+/// What the log is held against, beside itself.
+#[derive(Debug, Clone, Default)]
+pub struct Anchors {
+    /// Checkpoints that were kept outside.
+    pub notes: Vec<Note>,
+    /// The key that must have signed all checkpoints; the one in the state when none is given.
+    pub key: Option<LogKey>,
+}
+
+/// How often a log is read again that was pruned while it was read.
+const AGAIN_MAX: u32 = 3;
+
+/// What is read of a log. Nothing of it is written.
+#[async_trait]
+pub(super) trait Reads: Send + Sync {
+    async fn head(&self) -> Result<Head, StoreError>;
+    async fn audit_from(&self, seq: u64, max: u32) -> Result<Vec<AuditRow>, StoreError>;
+    async fn checkpoints_after(
+        &self,
+        size: u64,
+        max: u32,
+    ) -> Result<Vec<CheckpointRow>, StoreError>;
+    async fn pruned(&self) -> Result<Option<Pruned>, StoreError>;
+    async fn pruned_leaves(&self, seq: u64, max: u32) -> Result<Vec<(u64, Digest)>, StoreError>;
+    async fn blocks(&self, number: u64, max: u32) -> Result<Vec<Block>, StoreError>;
+}
+
+/// The log in a store.
+pub(super) struct In<'a>(pub(super) &'a dyn Store);
+
+#[async_trait]
+impl Reads for In<'_> {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.0.head().await
+    }
+
+    async fn audit_from(&self, seq: u64, max: u32) -> Result<Vec<AuditRow>, StoreError> {
+        self.0.audit_from(seq, max).await
+    }
+
+    async fn checkpoints_after(
+        &self,
+        size: u64,
+        max: u32,
+    ) -> Result<Vec<CheckpointRow>, StoreError> {
+        self.0.checkpoints_after(size, max).await
+    }
+
+    async fn pruned(&self) -> Result<Option<Pruned>, StoreError> {
+        self.0.pruned().await
+    }
+
+    async fn pruned_leaves(&self, seq: u64, max: u32) -> Result<Vec<(u64, Digest)>, StoreError> {
+        self.0.pruned_leaves(seq, max).await
+    }
+
+    async fn blocks(&self, number: u64, max: u32) -> Result<Vec<Block>, StoreError> {
+        self.0.blocks(number, max).await
+    }
+}
+
+/// Reads the whole log and checks every record against the one before it, the last against the head, and the tree over all
+/// against every checkpoint beside it. Records that are written meanwhile do not matter, unless a checkpoint covers them. Writes nothing.
 pub async fn verify(store: &dyn Store) -> Result<Verified, VerifyError> {
-    let head = store.head().await?;
-    let mut walk = Walk::new(head.log_id);
+    verify_against(store, &Anchors::default()).await
+}
+
+/// The same, and against checkpoints from outside.
+pub async fn verify_against(store: &dyn Store, anchors: &Anchors) -> Result<Verified, VerifyError> {
+    let key = match &anchors.key {
+        Some(key) => Some(key.clone()),
+        None => {
+            let log_id = store.head().await?.log_id;
+            let signer = kept_signer(store, log_id).await?;
+            signer.map(|signer| signer.key().clone())
+        }
+    };
+    verify_log(&In(store), key.as_ref(), &anchors.notes).await
+}
+
+/// The same for a log that is read from anywhere, whose checkpoints are signed by this key.
+pub(super) async fn verify_log(
+    log: &dyn Reads,
+    key: Option<&LogKey>,
+    notes: &[Note],
+) -> Result<Verified, VerifyError> {
+    let mut tries = 0;
     loop {
-        let page = store.audit_from(walk.next, PAGE).await?;
-        if page.is_empty() {
-            break;
-        }
-        for row in &page {
-            // What stands behind the head was written after we read it, or by somebody else: told apart below.
-            if row.seq > head.seq {
-                break;
-            }
-            walk.step(row)?;
-        }
-        if page.last().is_none_or(|last| last.seq >= head.seq) {
-            break;
+        let pruned = log.pruned().await?;
+        let result = verify_once(log, key, notes, pruned).await;
+        tries += 1;
+        // What was pruned meanwhile was not there to be read.
+        let moved = result.is_err() && log.pruned().await? != pruned;
+        if !(moved && tries < AGAIN_MAX) {
+            return result;
         }
     }
-    walk.end(&head)?;
-    let later = store.audit_from(head.seq.saturating_add(1), PAGE).await?;
-    let now = store.head().await?;
-    if let Some(row) = later.iter().find(|row| row.seq > now.seq) {
-        return Err(broken(row.seq, Damage::BehindHead).into());
+}
+
+async fn verify_once(
+    log: &dyn Reads,
+    key: Option<&LogKey>,
+    notes: &[Note],
+    pruned: Option<Pruned>,
+) -> Result<Verified, VerifyError> {
+    let mut head = log.head().await?;
+    let mut marks = Marks::new(head.log_id, key, notes)?;
+    let mut walk = Walk::new(head.log_id);
+    let mut index = Indexed::new(pruned.map_or(0, |pruned| pruned.through));
+    if let Some(pruned) = pruned {
+        walk.skip(log, &pruned, &mut marks).await?;
+        // What is gone does not come back.
+        let first = log.audit_from(1, 1).await?;
+        if let Some(row) = first.first().filter(|row| row.seq <= pruned.through) {
+            return Err(broken(row.seq, Damage::Altered).into());
+        }
+    }
+    loop {
+        walk.to(log, &head, &mut marks, &mut index).await?;
+        let later = log.audit_from(head.seq.saturating_add(1), PAGE).await?;
+        let beyond = log.checkpoints_after(head.seq, PAGE).await?;
+        let now = log.head().await?;
+        if let Some(row) = later.iter().find(|row| row.seq > now.seq) {
+            return Err(broken(row.seq, Damage::BehindHead).into());
+        }
+        let beyond = beyond.iter().map(|row| row.size);
+        let left = marks.left().filter(|size| *size > head.seq);
+        let unread: Vec<u64> = beyond.chain(left).collect();
+        if let Some(size) = unread.iter().find(|size| **size > now.seq) {
+            let seq = now.seq.saturating_add(1);
+            return Err(broken(seq, Damage::CutOff { size: *size }).into());
+        }
+        if unread.is_empty() {
+            break;
+        }
+        // They cover what was written since the head was read: a log that was cut off may have grown past them meanwhile. The walk goes
+        // on to them, and so comes to its end as soon as it is faster than one checkpoint a second.
+        head = now;
+    }
+    // A leaf proves nothing by itself: only what a checkpoint covers may be gone.
+    let pruned = pruned.map_or(0, |pruned| pruned.through);
+    if marks.last < pruned {
+        return Err(broken(marks.last.saturating_add(1), Damage::Missing).into());
     }
     Ok(Verified {
         records: head.seq,
         head,
+        pruned,
+        checkpoints: marks.kept,
+        copies: marks.copied,
+        misindexed: index.end(log).await?,
     })
 }
 
 /// Where a walk along the chain stands.
-struct Walk {
+pub(super) struct Walk {
     log_id: Uuid,
     next: u64,
     /// Digest of the record before, computed from its text; none before the first.
-    previous: Option<Digest>,
+    pub(super) previous: Option<Digest>,
+    tree: Frontier,
 }
 
 impl Walk {
-    fn new(log_id: Uuid) -> Self {
+    /// From the beginning of a log.
+    pub(super) fn new(log_id: Uuid) -> Self {
         Self {
             log_id,
             next: 1,
             previous: None,
+            tree: Frontier::default(),
         }
+    }
+
+    /// On from a checkpoint, whose tree this is.
+    pub(super) fn from(log_id: Uuid, tree: Frontier, head: Digest) -> Self {
+        Self {
+            log_id,
+            next: tree.size().saturating_add(1),
+            previous: Some(head),
+            tree,
+        }
+    }
+
+    /// The tree over the records so far.
+    pub(super) fn tree(&self) -> &Frontier {
+        &self.tree
+    }
+
+    /// Walks from where it stands to the head.
+    pub(super) async fn through(
+        &mut self,
+        store: &dyn Store,
+        head: &Head,
+    ) -> Result<(), VerifyError> {
+        while self.next <= head.seq {
+            let page = store.audit_from(self.next, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for row in page.iter().filter(|row| row.seq <= head.seq) {
+                self.step(row)?;
+            }
+        }
+        Ok(self.end(head)?)
+    }
+
+    /// The same, and compares every checkpoint on the way, and what the index says.
+    async fn to(
+        &mut self,
+        log: &dyn Reads,
+        head: &Head,
+        marks: &mut Marks<'_>,
+        index: &mut Indexed,
+    ) -> Result<(), VerifyError> {
+        while self.next <= head.seq {
+            let page = log.audit_from(self.next, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            marks.load(log, self.next).await?;
+            index.load(log, self.next).await?;
+            // What stands behind the head was written after we read it, or by somebody else: told apart by the next one.
+            for row in page.iter().take_while(|row| row.seq <= head.seq) {
+                self.step(row)?;
+                marks.check(self)?;
+                index.check(row);
+            }
+            if page.last().is_none_or(|last| last.seq >= head.seq) {
+                break;
+            }
+        }
+        Ok(self.end(head)?)
+    }
+
+    /// Passes over records of which only the leaves are left.
+    async fn skip(
+        &mut self,
+        log: &dyn Reads,
+        pruned: &Pruned,
+        marks: &mut Marks<'_>,
+    ) -> Result<(), VerifyError> {
+        while self.next <= pruned.through {
+            let page = log.pruned_leaves(self.next, PAGE).await?;
+            marks.load(log, self.next).await?;
+            if page.is_empty() {
+                return Err(broken(self.next, Damage::Missing).into());
+            }
+            for (seq, leaf) in page.into_iter().filter(|(seq, _)| *seq <= pruned.through) {
+                if seq != self.next {
+                    return Err(broken(self.next, Damage::Missing).into());
+                }
+                self.tree.push(leaf);
+                self.next += 1;
+                if self.next > pruned.through {
+                    self.previous = Some(pruned.hash);
+                }
+                marks.check(self)?;
+            }
+        }
+        Ok(())
     }
 
     fn step(&mut self, row: &AuditRow) -> Result<(), Broken> {
@@ -189,6 +460,7 @@ impl Walk {
             Some(_) | None => {}
         }
         self.previous = Some(hash);
+        self.tree.push(tree::leaf(row.text.as_bytes()));
         self.next += 1;
         Ok(())
     }
@@ -205,6 +477,6 @@ impl Walk {
     }
 }
 
-fn broken(seq: u64, what: Damage) -> Broken {
+pub(super) fn broken(seq: u64, what: Damage) -> Broken {
     Broken { seq, what }
 }

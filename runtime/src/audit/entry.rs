@@ -1,14 +1,17 @@
 //! The entry of one request: opened before its token is verified, closed after its reply is made.
 
+use std::time::Instant;
+
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::facts::{ArgumentFacts, CallerFacts, End, ToolFacts};
 use super::record::{DecisionFacts, Record, TokenUse};
 use super::writer::{Job, Pending};
-use super::{Audit, AuditError};
-use crate::capability::CapabilitySet;
+use super::{Audit, AuditError, CALL};
+use crate::capability::{CapabilitySet, Tier};
 use crate::ids::{ToolName, User};
+use crate::telemetry::Trace;
 
 /// One request. Dropped without having been closed it leaves a record that says `aborted`.
 #[must_use = "an entry that is not closed is recorded as aborted"]
@@ -16,6 +19,10 @@ pub struct Entry {
     audit: Audit,
     record: Record,
     user: Option<User>,
+    /// The tier of what a call was granted.
+    tier: Option<Tier>,
+    began: Instant,
+    trace: Option<Trace>,
     closed: bool,
 }
 
@@ -25,6 +32,9 @@ impl Entry {
             audit,
             record,
             user: None,
+            tier: None,
+            began: Instant::now(),
+            trace: None,
             closed: false,
         }
     }
@@ -45,6 +55,30 @@ impl Entry {
             exp: facts.expires,
         });
         self.user = Some(facts.user);
+    }
+
+    /// It lies within another call, which lies, perhaps through others, within the one that a client made.
+    pub fn within(&mut self, parent: Uuid, root: Uuid) {
+        self.record.parent = Some(parent);
+        self.record.root = Some(root);
+    }
+
+    /// It is traced under what the client names, if the calls of its root are. Comes before the first stage.
+    pub fn traced(&mut self, root: Uuid, traceparent: Option<&str>) {
+        let tracer = self.audit.meters().tracer();
+        self.trace = tracer.and_then(|tracer| tracer.begin(root, traceparent));
+    }
+
+    /// The line is in this stage now.
+    pub fn stage(&mut self, name: &'static str) {
+        if let Some(trace) = &mut self.trace {
+            trace.stage(name);
+        }
+    }
+
+    /// Under what calls within it are traced.
+    pub fn traceparent(&self) -> Option<String> {
+        self.trace.as_ref().map(Trace::traceparent)
     }
 
     /// The name that was asked for. What is no name of a tool is not recorded.
@@ -75,6 +109,8 @@ impl Entry {
 
     /// What the call may do.
     pub fn granted(&mut self, granted: &CapabilitySet) {
+        self.tier = Some(granted.tier());
+        self.audit.meters().call_granted(granted);
         self.record.granted = granted.iter().map(ToString::to_string).collect();
     }
 
@@ -91,7 +127,9 @@ impl Entry {
     /// Records the intent; durable when it returns. Without it no call with an outside effect may run.
     pub async fn intent(&mut self) -> Result<(), AuditError> {
         let job = Job::refusable(self.pending(self.record.intent()));
-        self.audit.durable(job).await?;
+        let audit = self.audit.clone();
+        let place = audit.place().await?;
+        audit.write(place, job).end_in_time().await?;
         self.record.shorten();
         Ok(())
     }
@@ -111,38 +149,78 @@ impl Entry {
     /// Records how it ended; durable when it returns. A record that the store does not take now is kept and written
     /// as soon as it does.
     pub async fn close(mut self, end: End) -> Result<(), AuditError> {
-        let (done, written) = tokio::sync::oneshot::channel();
         let audit = self.audit.clone();
         // A caller that goes away while the queue is full leaves the entry open, and so an aborted record.
-        let place = audit.place().await?;
-        place.send(self.ended(end).told(done));
-        audit.hurry();
-        match written.await {
-            Ok(result) => result.map(drop).map_err(AuditError::Unavailable),
-            Err(_) => Err(AuditError::Closed),
+        match audit.place().await {
+            Ok(place) => {
+                let written = audit.write(place, self.ended(end));
+                written.end_in_time().await.map(drop)
+            }
+            Err(error) => Err(self.ended_beside(end, error)),
         }
     }
 
     /// Records how it ended; waits for room in the queue, not for the disk.
     pub async fn close_soon(mut self, end: End) -> Result<(), AuditError> {
         let audit = self.audit.clone();
-        let place = audit.place().await?;
-        place.send(self.ended(end));
-        Ok(())
+        match audit.place().await {
+            Ok(place) => {
+                place.send(self.ended(end));
+                Ok(())
+            }
+            Err(error) => Err(self.ended_beside(end, error)),
+        }
+    }
+
+    /// Records how it ended where there is no room in the queue: what it did is not forgotten, only not waited for.
+    fn ended_beside(&mut self, end: End, error: AuditError) -> AuditError {
+        let event = self.id();
+        let job = self.ended(end);
+        if self.audit.shared.dropped.send(job).is_err() {
+            tracing::error!(%event, "the log is closed; the end of a call is not recorded");
+        }
+        error
+    }
+
+    /// Leaves no record: it was counted, by [`Audit::admits`].
+    pub fn counted(mut self) {
+        self.closed = true;
     }
 
     fn ended(&mut self, end: End) -> Job {
         self.closed = true;
+        self.count(Some(&end));
         let mut record = self.record.take();
         record.at = self.audit.shared.clock.now();
         record.end(end);
         Job::keep(self.pending(record))
     }
 
+    fn count(&mut self, end: Option<&End>) {
+        let meters = self.audit.meters();
+        if let Some(End::Refused { stage, reason }) = end {
+            meters.refused(*stage, reason);
+        }
+        if self.record.method.as_deref() == Some(CALL) {
+            let tool = self.record.tool.as_ref().map(|facts| &facts.name);
+            let (word, well) = meters.call_ended(tool, end, self.tier, self.began.elapsed());
+            if let Some(trace) = self.trace.take() {
+                let error = (!well).then_some(word);
+                trace.end(
+                    tool.map(ToolName::as_str),
+                    word,
+                    error,
+                    self.record.event_id,
+                );
+            }
+        }
+    }
+
     fn pending(&self, record: Record) -> Pending {
         Pending {
             record,
             user: self.user.clone(),
+            evidence: None,
         }
     }
 }
@@ -152,6 +230,7 @@ impl Drop for Entry {
         if self.closed {
             return;
         }
+        self.count(None);
         let mut record = self.record.take();
         record.at = self.audit.shared.clock.now();
         record.abort();

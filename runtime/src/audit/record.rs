@@ -1,16 +1,17 @@
-//! One record, and the events that are no calls.
+//! One record.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::facts::{ArgumentFacts, End, Stage, ToolFacts, Used};
-use super::writer::Pending;
 use crate::clock::Timestamp;
-use crate::ids::{ClientId, Digest, Issuer, Tenant, ToolName, User};
+use crate::ids::{ClientId, Digest, Issuer, Tenant, ToolName};
 
 /// Format of the records that this version writes.
 const FORMAT: u32 = 1;
+/// The status of an entry that nobody closed.
+const ABORTED: &str = "aborted";
 
 /// Which record of an entry this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ pub struct Record {
     /// The method of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// The call that this one lies within.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Uuid>,
     /// Which record of the entry.
     pub phase: Phase,
     /// Digest of the record before it.
@@ -69,6 +73,9 @@ pub struct Record {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultFacts>,
+    /// The call that a client made, where this one lies within it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Uuid>,
     /// Its number in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
@@ -135,9 +142,13 @@ impl DecisionFacts {
 
     /// Whether it names this rule: as one that decided, that erred, or that was under trial.
     pub(super) fn names(&self, rule: &str) -> bool {
+        self.all_rules().any(|one| one == rule)
+    }
+
+    /// All that it names.
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = &String> {
         let tried = self.trial.iter().flat_map(|one| &one.rules);
-        let all = self.rules.iter().chain(&self.erred).chain(tried);
-        all.into_iter().any(|one| one == rule)
+        self.rules.iter().chain(&self.erred).chain(tried)
     }
 }
 
@@ -192,7 +203,7 @@ impl Record {
         record
     }
 
-    fn empty(event_id: Uuid, at: Timestamp, phase: Phase) -> Self {
+    pub(super) fn empty(event_id: Uuid, at: Timestamp, phase: Phase) -> Self {
         Self {
             arguments: None,
             asked_tool: None,
@@ -206,9 +217,11 @@ impl Record {
             iss: None,
             log_id: None,
             method: None,
+            parent: None,
             phase,
             prev_hash: None,
             result: None,
+            root: None,
             seq: None,
             subject: None,
             tenant: None,
@@ -234,6 +247,8 @@ impl Record {
             client_id: self.client_id.clone(),
             kind: self.kind.clone(),
             method: self.method.clone(),
+            parent: self.parent,
+            root: self.root,
             tenant: self.tenant.clone(),
             tool: self.tool.clone(),
             ..Self::empty(self.event_id, self.at, self.phase)
@@ -304,10 +319,29 @@ impl Record {
         self.result = Some(result);
     }
 
+    /// The closing record of a call whose server ended before it did, by its intent. Its user stands in it as in the intent.
+    pub(super) fn interrupted(mut self, at: Timestamp) -> Self {
+        self.shorten();
+        self.facts.clear();
+        self.log_id = None;
+        self.prev_hash = None;
+        self.seq = None;
+        self.at = at;
+        self.phase = Phase::Outcome;
+        self.result = Some(ResultFacts::status("interrupted"));
+        self
+    }
+
     /// Makes it the closing record of an entry that nobody closed.
     pub(super) fn abort(&mut self) {
         self.phase = Phase::Outcome;
-        self.result = Some(ResultFacts::status("aborted"));
+        self.result = Some(ResultFacts::status(ABORTED));
+    }
+
+    /// Whether it closes an entry that nobody closed.
+    pub(super) fn is_aborted(&self) -> bool {
+        let status = self.result.as_ref().map(|result| result.status.as_str());
+        self.phase == Phase::Outcome && status == Some(ABORTED)
     }
 }
 
@@ -319,157 +353,4 @@ fn kind_of(method: &str, denied: bool) -> String {
     };
     let [asked, refused] = family;
     if denied { refused } else { asked }.to_owned()
-}
-
-/// What kind of event it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// A bearer token was refused outside any request that we could read.
-    AuthFailed,
-    /// A request to the administrators' door came without a token that counts.
-    AdminRefused,
-    /// The user is asked.
-    ConsentAsked,
-    /// The user agreed to something.
-    ConsentGiven,
-    /// The user refused something.
-    ConsentDenied,
-    /// The user took a decision back.
-    ConsentRevoked,
-    /// A consent that is good for one call was used up.
-    ConsentUsed,
-    /// Consents are used with another build of their tool from now on.
-    ConsentToolChanged,
-    /// Consents are used through a client that is not what it was from now on.
-    ConsentClientChanged,
-    /// A tool has another publisher, or a client is not what it was; what was agreed to before holds no longer.
-    ConsentSuspended,
-    /// The operator let a suspended consent hold again.
-    ConsentResumed,
-    /// Somebody opened the question of another user.
-    ConsentForeignUser,
-    /// Other rules are in force.
-    PolicyChanged,
-    /// New rules were refused; the old ones stay in force.
-    PolicyRefused,
-    /// A package is served.
-    ToolAdmitted,
-    /// Another build of a package is served.
-    ToolChanged,
-    /// A package was refused.
-    ToolRefused,
-    /// A package is served no more.
-    ToolRetired,
-    /// A browser signed in.
-    SignedIn,
-    /// A browser signed out.
-    SignedOut,
-    /// A sign-in failed.
-    SignInFailed,
-    /// The server began to serve.
-    ServerStarted,
-    /// The server stopped in order.
-    ServerStopped,
-    /// The log could not be written for a while.
-    AuditRecovered,
-}
-
-impl EventKind {
-    /// The word for it in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AuthFailed => "auth.failed",
-            Self::AdminRefused => "admin.denied",
-            Self::ConsentAsked => "consent.asked",
-            Self::ConsentGiven => "consent.given",
-            Self::ConsentDenied => "consent.denied",
-            Self::ConsentRevoked => "consent.revoked",
-            Self::ConsentUsed => "consent.used",
-            Self::ConsentToolChanged => "consent.tool-changed",
-            Self::ConsentClientChanged => "consent.client-changed",
-            Self::ConsentSuspended => "consent.suspended",
-            Self::ConsentResumed => "consent.resumed",
-            Self::ConsentForeignUser => "consent.foreign-user",
-            Self::PolicyChanged => "policy.changed",
-            Self::PolicyRefused => "policy.refused",
-            Self::ToolAdmitted => "tool.admitted",
-            Self::ToolChanged => "tool.changed",
-            Self::ToolRefused => "tool.refused",
-            Self::ToolRetired => "tool.retired",
-            Self::SignedIn => "sign-in.done",
-            Self::SignedOut => "sign-in.ended",
-            Self::SignInFailed => "sign-in.failed",
-            Self::ServerStarted => "server.started",
-            Self::ServerStopped => "server.stopped",
-            Self::AuditRecovered => "audit.recovered",
-        }
-    }
-}
-
-/// Something that is no call.
-#[derive(Debug, Clone)]
-pub struct Event {
-    record: Record,
-    user: Option<User>,
-}
-
-impl Event {
-    /// An event of this kind.
-    pub fn new(kind: EventKind) -> Self {
-        let mut record = Record::empty(Uuid::nil(), Timestamp(0), Phase::Event);
-        record.kind = kind.as_str().to_owned();
-        Self { record, user: None }
-    }
-
-    /// Whom it is about. The user is recorded under a pseudonym.
-    #[must_use]
-    pub fn user(mut self, tenant: &Tenant, user: &User) -> Self {
-        self.record.tenant = Some(tenant.clone());
-        self.user = Some(user.clone());
-        self
-    }
-
-    /// Which client it is about.
-    #[must_use]
-    pub fn client(mut self, client: &ClientId) -> Self {
-        self.record.client_id = Some(client.clone());
-        self
-    }
-
-    /// Which tool it is about.
-    #[must_use]
-    pub fn tool(mut self, tool: &ToolName) -> Self {
-        self.record.asked_tool = Some(tool.clone());
-        self
-    }
-
-    /// Which question it is about, by the hash of its ticket.
-    #[must_use]
-    pub fn ticket(mut self, ticket: Digest) -> Self {
-        self.record.ticket = Some(ticket);
-        self
-    }
-
-    /// Which consents it is about.
-    #[must_use]
-    pub fn consents(mut self, ids: Vec<String>) -> Self {
-        self.record.consents = ids;
-        self
-    }
-
-    /// Something else that it tells: a name, a kind, a size or a digest, never a value.
-    #[must_use]
-    pub fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.record.facts.insert(name.to_owned(), value.into());
-        self
-    }
-
-    pub(super) fn into_pending(mut self, event_id: Uuid, at: Timestamp) -> Pending {
-        self.record.event_id = event_id;
-        self.record.at = at;
-        Pending {
-            record: self.record,
-            user: self.user,
-        }
-    }
 }

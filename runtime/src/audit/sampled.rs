@@ -14,7 +14,7 @@ use super::writer::Job;
 use super::{Audit, Event, EventKind, Shared};
 use crate::clock::Timestamp;
 use crate::limits::AUDIT_SAMPLED_MAX;
-use crate::store::{Applied, StoreError};
+use crate::store::{Applied, StoreError, row_id};
 
 /// The span for which [`AUDIT_SAMPLED_MAX`] holds.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -49,11 +49,17 @@ impl Audit {
     /// Records something that anybody can cause, with its reason: at most [`AUDIT_SAMPLED_MAX`] of a kind a minute, the
     /// rest as a count. Never waits.
     pub fn sampled(&self, kind: EventKind, reason: &'static str) {
-        self.sampled_with(kind, |event| event.fact("reason", reason));
+        self.meters().sampled(kind, Some(reason));
+        self.sample(kind, |event| event.fact("reason", reason));
     }
 
     /// The same for an event that tells something else than a reason.
     pub fn sampled_with(&self, kind: EventKind, describe: impl FnOnce(Event) -> Event) {
+        self.meters().sampled(kind, None);
+        self.sample(kind, describe);
+    }
+
+    fn sample(&self, kind: EventKind, describe: impl FnOnce(Event) -> Event) {
         let now = self.shared.clock.now();
         let mut windows = self.shared.sampler.windows();
         let window = windows.entry(kind).or_insert_with(|| Window::new(now));
@@ -62,6 +68,21 @@ impl Audit {
         if !(window.has_room() && window.send(self, describe(Event::new(kind)), 1)) {
             window.untold = window.untold.saturating_add(1);
         }
+    }
+
+    /// Whether something of this kind may have a full record of its own, which its entry then writes; what may not is counted.
+    pub fn admits(&self, kind: EventKind) -> bool {
+        let now = self.shared.clock.now();
+        let mut windows = self.shared.sampler.windows();
+        let window = windows.entry(kind).or_insert_with(|| Window::new(now));
+        window.move_to(now);
+        window.tell_count(self, kind);
+        let admitted = window.has_room();
+        match admitted {
+            true => window.sent = window.sent.saturating_add(1),
+            false => window.untold = window.untold.saturating_add(1),
+        }
+        admitted
     }
 
     /// Records the counts for which there is room now.
@@ -158,7 +179,9 @@ impl Window {
             return false;
         }
         let (done, written) = oneshot::channel();
-        let job = Job::refusable(audit.pending(event)).told(done);
+        // Counted already, whether it is recorded or not.
+        let now = audit.shared.clock.now();
+        let job = Job::refusable(event.into_pending(row_id(now), now)).told(done);
         if audit.shared.queue.try_send(job).is_err() {
             return false;
         }
@@ -269,6 +292,18 @@ mod tests {
         world.audit.sampled(EventKind::SignInFailed, "state");
         world.written().await;
         assert_eq!(world.counts(EventKind::SignInFailed).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn full_records_are_so_many_a_minute_and_the_rest_is_counted() {
+        let world = World::start().await;
+        let admitted = (0..1_000).filter(|_| world.audit.admits(KIND)).count();
+        assert_eq!(admitted, AUDIT_SAMPLED_MAX);
+        world.audit.flush().await.unwrap();
+        let told: u64 = world.counts(KIND).await.iter().sum();
+        assert_eq!(told, 1_000 - u64::try_from(AUDIT_SAMPLED_MAX).unwrap());
+        world.clock.advance(WINDOW);
+        assert!(world.audit.admits(KIND));
     }
 
     #[tokio::test]

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
-use super::chain::PAGE;
+use super::pages::Pages;
 use super::record::{Phase, Record, TrialFacts};
+use super::sieve::Sieve;
 use crate::clock::Timestamp;
-use crate::ids::{Digest, ToolName};
+use crate::ids::{ClientId, Digest, ToolName};
 use crate::store::{AuditRow, Store, StoreError};
 
 /// Which records are wanted. What is not given does not narrow.
@@ -21,12 +23,24 @@ pub struct Filter {
     pub kind: Option<String>,
     /// In which this rule decided, could not be evaluated, or was under trial.
     pub rule: Option<String>,
+    /// Of this call, by the id of its event, and of the calls of tools that lie in it.
+    pub call: Option<Uuid>,
     /// Not older than this.
     pub since: Option<Timestamp>,
+    /// Older than this.
+    pub until: Option<Timestamp>,
+    /// Of this client.
+    pub client: Option<ClientId>,
+    /// That names this consent, by id.
+    pub consent: Option<String>,
+    /// That ended so, or that this stage refused.
+    pub decision: Option<String>,
+    /// Reads every record, whatever the index says. This narrows nothing.
+    pub unindexed: bool,
 }
 
 impl Filter {
-    fn takes(&self, record: &Record) -> bool {
+    pub(super) fn takes(&self, record: &Record) -> bool {
         let tool = self.tool.as_ref().is_none_or(|tool| {
             record
                 .tool
@@ -45,12 +59,32 @@ impl Filter {
             let decision = record.decision.as_ref();
             decision.is_some_and(|decision| decision.names(rule))
         });
+        let call = self.call.is_none_or(|call| {
+            let within = [record.parent, record.root].contains(&Some(call));
+            within || record.event_id == call
+        });
         tool && kind
             && rule
+            && call
             && self
                 .subject
                 .is_none_or(|subject| record.subject == Some(subject))
             && self.since.is_none_or(|since| record.at >= since)
+            && self.until.is_none_or(|until| record.at < until)
+            && self.is_about(record)
+    }
+
+    fn is_about(&self, record: &Record) -> bool {
+        let client = |client: &ClientId| record.client_id.as_ref() == Some(client);
+        let consent = |consent: &String| record.consents.contains(consent);
+        let decision = |word: &String| {
+            record.result.as_ref().is_some_and(|result| {
+                result.status == *word || result.stage.is_some_and(|stage| stage.as_str() == word)
+            })
+        };
+        self.client.as_ref().is_none_or(client)
+            && self.consent.as_ref().is_none_or(consent)
+            && self.decision.as_ref().is_none_or(decision)
     }
 }
 
@@ -82,27 +116,35 @@ pub enum ShowError {
     },
 }
 
-/// Hands every record that the filter takes to `each`, in the order of the log, from number `from` on.
+/// Hands every record that the filter takes to `each`, in the order of the log, from number `from` on. Says which number
+/// comes next, for whoever wants to go on.
 pub async fn show(
     store: &dyn Store,
     from: u64,
     filter: &Filter,
     mut each: impl FnMut(&Stored) + Send,
-) -> Result<(), ShowError> {
-    let mut next = from;
-    loop {
-        let page = store.audit_from(next, PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        next = last.seq.saturating_add(1);
-        for row in page {
-            let stored = read(row)?;
-            if filter.takes(&stored.record) {
-                each(&stored);
+) -> Result<u64, ShowError> {
+    let sieve = Sieve::of(filter);
+    let mut pages = Pages::of(store, from, filter);
+    let mut page = pages.next().await?;
+    while !page.is_empty() {
+        let looking = async {
+            for row in page {
+                if sieve.lets_through(&row.text) {
+                    let stored = read(row)?;
+                    if filter.takes(&stored.record) {
+                        each(&stored);
+                    }
+                }
             }
-        }
+            Ok::<_, ShowError>(())
+        };
+        // The next page is read while this one is looked at.
+        let (coming, looked) = tokio::join!(pages.next(), looking);
+        looked?;
+        page = coming?;
     }
+    Ok(pages.end())
 }
 
 fn read(row: AuditRow) -> Result<Stored, ShowError> {
@@ -142,6 +184,12 @@ impl fmt::Display for Line<'_> {
             write!(out, " via {client}")?;
         }
         self.result(out)?;
+        if let (Some(parent), Some(root)) = (record.parent, record.root) {
+            write!(out, "; {} within {parent}", record.event_id)?;
+            if root != parent {
+                write!(out, " of {root}")?;
+            }
+        }
         list(out, "may", &record.granted)?;
         list(out, "by consent", &record.consents)?;
         if let Some(decision) = &record.decision {
@@ -210,8 +258,6 @@ fn list(out: &mut fmt::Formatter<'_>, what: &str, items: &[String]) -> fmt::Resu
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::super::record::DecisionFacts;
     use super::*;
 
@@ -222,6 +268,26 @@ mod tests {
             seq: 7,
             json: String::new(),
             record,
+        }
+    }
+
+    #[test]
+    fn a_call_within_another_says_in_which_and_both_are_found_by_the_outer_one() {
+        let mut one = stored(DecisionFacts::by(&["staff"], Digest::of(b"rules")));
+        let (root, parent) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let alone = Line(&one).to_string();
+        assert!(!alone.contains("within"), "{alone}");
+        one.record.event_id = Uuid::from_u128(3);
+        (one.record.parent, one.record.root) = (Some(parent), Some(root));
+        let line = Line(&one).to_string();
+        let expected = format!("; {} within {parent} of {root};", one.record.event_id);
+        assert!(line.contains(&expected), "{line}");
+        for (call, expected) in [(1, true), (2, true), (3, true), (4, false)] {
+            let filter = Filter {
+                call: Some(Uuid::from_u128(call)),
+                ..Filter::default()
+            };
+            assert_eq!(filter.takes(&one.record), expected, "{call}");
         }
     }
 

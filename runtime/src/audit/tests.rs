@@ -1,3 +1,10 @@
+mod checkpoints;
+mod copies;
+mod evidence;
+mod outages;
+mod searches;
+mod subjects;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -95,25 +102,8 @@ async fn verdict(store: &Arc<SqliteStore>) -> Result<Verified, Broken> {
     match verify(store.as_ref()).await {
         Ok(verified) => Ok(verified),
         Err(VerifyError::Broken(broken)) => Err(broken),
-        Err(VerifyError::Store(error)) => panic!("{error}"),
+        Err(error) => panic!("{error}"),
     }
-}
-
-/// Makes the store refuse every record, as a full disk does.
-async fn block(store: &Arc<SqliteStore>) {
-    sqlx::query(
-        "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END",
-    )
-    .execute(store.writer())
-    .await
-    .unwrap();
-}
-
-async fn unblock(store: &Arc<SqliteStore>) {
-    sqlx::query("DROP TRIGGER full")
-        .execute(store.writer())
-        .await
-        .unwrap();
 }
 
 #[tokio::test]
@@ -192,25 +182,6 @@ async fn a_call_that_is_dropped_leaves_an_aborted_record() {
     let all = records(&store, &Filter::default()).await;
     assert_eq!(all.len(), 2);
     assert_eq!(all[1].record.result.as_ref().unwrap().status, "aborted");
-}
-
-#[tokio::test]
-async fn a_call_without_effects_does_not_wait_for_the_disk() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("s.db");
-    let store = Arc::new(SqliteStore::open(&path).await.unwrap());
-    let audit = audit(&store).await;
-    let other = SqliteStore::open(&path).await.unwrap();
-    let held = other.writer().begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let mut entry = audit.open("tools/call");
-    entry.intent_soon().await.unwrap();
-    entry.close_soon(replied()).await.unwrap();
-    let mut slow = audit.open("tools/call");
-    let waited = tokio::time::timeout(Duration::from_millis(50), slow.intent()).await;
-    assert!(waited.is_err(), "an intent waits for the disk");
-    held.rollback().await.unwrap();
-    slow.close(End::Answered).await.unwrap();
-    assert_eq!(verdict(&store).await.unwrap().records, 4);
 }
 
 #[tokio::test]
@@ -347,48 +318,6 @@ async fn a_record_that_was_rewritten_with_its_digest_is_named_by_the_next() {
         let what = Damage::Replaced;
         assert_eq!(verdict(&store).await, Err(Broken { seq, what }), "{last}");
     }
-}
-
-#[tokio::test]
-async fn a_store_that_refuses_stops_calls_with_effects_and_loses_nothing() {
-    let store = store().await;
-    let audit = audit(&store).await;
-    let mut running = audit.open("tools/call");
-    running.intent().await.unwrap();
-    block(&store).await;
-
-    let mut refused = audit.open("tools/call");
-    let error = refused.intent().await.unwrap_err();
-    assert!(matches!(error, AuditError::Unavailable(_)), "{error}");
-    assert!(!audit.healthy());
-    let reason = "log".to_owned();
-    let stage = Stage::Audit;
-    assert!(refused.close(End::Refused { stage, reason }).await.is_err());
-    // A call that was running when the disk filled up is closed all the same.
-    assert!(running.close(replied()).await.is_err());
-    assert_eq!(records(&store, &Filter::default()).await.len(), 1);
-
-    unblock(&store).await;
-    tokio::time::timeout(Duration::from_secs(5), async {
-        while !audit.healthy() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .unwrap();
-    audit.flush().await.unwrap();
-    let all = records(&store, &Filter::default()).await;
-    let kinds: Vec<_> = all
-        .iter()
-        .map(|stored| stored.record.kind.as_str())
-        .collect();
-    assert_eq!(
-        kinds,
-        ["tool.call", "audit.recovered", "tool.denied", "tool.call"]
-    );
-    assert_eq!(all[1].record.facts["refused"], 1);
-    assert_eq!(all[1].record.facts["lost"], 0);
-    assert!(verdict(&store).await.is_ok());
 }
 
 #[tokio::test]

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::inspect::shown;
 use super::tool_toml::ToolToml;
-use crate::capability::{CapabilityError, Kind};
+use crate::capability::{CapabilityError, Kind, SealedField};
 use crate::catalog::admit::{self, AdmissionError};
 use crate::catalog::cache::{Cache, Key};
 use crate::catalog::manifest::{Definition, Manifest};
 use crate::catalog::package::{self, Contents, PackageError};
-use crate::catalog::{CompileError, Compiler};
+use crate::catalog::{CompileError, Compiler, Part};
 use crate::engine::{ImportClass, WasmEngine, classify};
 use crate::ids::{Digest, NameError, ToolName};
 use crate::sandbox::{DescribeError, Described, Sandbox, Services};
@@ -124,15 +124,19 @@ impl Packer {
     async fn describe(&self, bare: &[u8]) -> Result<Vec<Described>, PackError> {
         let scratch = private_folder().map_err(PackError::Scratch)?;
         let cache = Cache::open(&scratch.path().join("cache")).map_err(AdmissionError::from)?;
-        let code = self.compiler.compile(bare, cache.dir()).await?;
+        let code = self
+            .compiler
+            .compile(bare, Part::Guest, cache.dir())
+            .await?;
         let key = Key {
             component: Digest::of(bare),
             configuration: self.engine.configuration_digest(),
+            part: Part::Guest,
         };
         let native = cache.keep(key, &code).map_err(AdmissionError::from)?;
         let component = native
             .load(self.engine.engine())
-            .map_err(AdmissionError::Load)?;
+            .map_err(AdmissionError::load)?;
         Ok(self.sandbox.describe(&component).await?)
     }
 }
@@ -213,6 +217,9 @@ fn warnings(manifest: &Manifest, contents: &Contents<'_>) -> Vec<String> {
     for need in &manifest.needs {
         let (id, kind) = (&need.id, need.kind);
         // What is handed in and out needs no import and no parameter.
+        if kind == Kind::Secret {
+            continue;
+        }
         if kind == Kind::Data {
             let unknown = need.capabilities.classes();
             for class in unknown.iter().filter(|class| class.built_in().is_none()) {
@@ -220,8 +227,38 @@ fn warnings(manifest: &Manifest, contents: &Contents<'_>) -> Vec<String> {
             }
             continue;
         }
+        if matches!(kind, Kind::Reveal | Kind::Deliver) {
+            let all = need.capabilities.iter();
+            let what =
+                all.filter_map(|one| one.as_reveal().or(one.as_deliver().map(|one| &one.what)));
+            let mut places = what.filter_map(|what| what.field.as_ref());
+            let of = |field: &SealedField| {
+                let mut tools = manifest.tools.iter();
+                tools.any(|tool| tool.name.as_str() == field.tool())
+            };
+            if let Some(field) = places.find(|field| !of(field)) {
+                warnings.push(format!("the need `{id}` names the field `{field}`, and the package has no tool `{}`; begin it with the name of the tool to which the value was given", field.tool()));
+            }
+        }
+        // The host does it, where a tool says that it wants it.
+        if kind == Kind::Deliver {
+            if !taken.contains(&kind) {
+                warnings.push(format!("the need `{id}` asks for `deliver`, and no tool takes it, so it is granted to none; take `Deliver` as an argument, or name `deliver` in the `capabilities` of the definition"));
+            }
+            if !needed.contains(&Kind::Http) {
+                warnings.push(format!("the need `{id}` asks for `deliver`, and no need of kind `http` reaches its hosts; add one"));
+            }
+            continue;
+        }
+        // What it lends to the tools that it calls needs no import of its own.
+        let lent = matches!(kind, Kind::Http | Kind::Files | Kind::Kv | Kind::Claims);
+        if lent && needed.contains(&Kind::Call) && !imported.contains(&kind) {
+            continue;
+        }
         if !imported.contains(&kind) {
             warnings.push(format!("the need `{id}` asks for `{kind}`, and the component has no import with which it could use it; remove the need, or use it"));
+        } else if !taken.contains(&kind) && kind == Kind::Reveal {
+            warnings.push(format!("the need `{id}` asks for `reveal`, and no tool takes it, so it is granted to none; take `Reveal` as an argument, or name `reveal` in the `capabilities` of the definition"));
         } else if !taken.contains(&kind) {
             warnings.push(format!("the need `{id}` asks for `{kind}`, and no tool takes it as an argument; users are asked for it all the same"));
         }
@@ -230,7 +267,15 @@ fn warnings(manifest: &Manifest, contents: &Contents<'_>) -> Vec<String> {
         // Every standard library brings files and clocks along; only these are wishes.
         if matches!(
             kind,
-            Kind::Http | Kind::Progress | Kind::Ask | Kind::Kv | Kind::Config
+            Kind::Http
+                | Kind::Progress
+                | Kind::Ask
+                | Kind::Kv
+                | Kind::Config
+                | Kind::Secret
+                | Kind::Call
+                | Kind::Claims
+                | Kind::Reveal
         ) {
             warnings.push(format!("the component imports `{kind}`, and no need asks for it: every use will be denied; add `[[needs]]` with `kind = \"{kind}\"` if it is meant"));
         }

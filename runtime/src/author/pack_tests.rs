@@ -39,6 +39,7 @@ fn pack(
 
 const CLOCK: &str = "[[needs]]\nid=\"now\"\nkind=\"clock\"\nreason=\"r\"\n";
 const WEB: &str = "[[needs]]\nid=\"web\"\nkind=\"http\"\nhosts=[\"a.example\"]\nmethods=[\"GET\"]\nreason=\"r\"\n";
+const PROTECTED: &str = "bailiwick:tool/protected@0.1.0";
 const HTTP: &str = "wasi:http/outgoing-handler@0.2.6";
 
 #[test]
@@ -100,6 +101,27 @@ fn a_need_that_nothing_uses_is_pointed_out() {
     assert!(warnings(&[], WEB, &["http"])[0].contains("no import"));
     assert!(warnings(&[HTTP], "", &[])[0].contains("every use will be denied"));
     assert!(warnings(&["wasi:filesystem/types@0.2.6"], "", &[]).is_empty());
+    // Of `reveal` only tools that take it ask, so users are asked for nothing.
+    let opened = |field: &str| {
+        format!(
+            "[[needs]]\nid=\"o\"\nkind=\"reveal\"\nclasses=[\"email\"]\nfields=[\"{field}\"]\nreason=\"r\"\n"
+        )
+    };
+    let (own, other) = (opened("a:/email"), opened("b:/email"));
+    assert!(warnings(&[PROTECTED], &own, &["reveal"]).is_empty());
+    assert!(warnings(&[PROTECTED], &own, &[])[0].contains("it is granted to none"));
+    assert!(warnings(&[PROTECTED], &other, &["reveal"])[0].contains("has no tool `b`"));
+    // `deliver` likewise, which needs no import, and the web to deliver to.
+    let sent = |field: &str| {
+        let need = opened(field).replace("\"reveal\"", "\"deliver\"\nhosts=[\"api.example\"]");
+        format!("{WEB}\n{need}")
+    };
+    let takes = ["deliver", "http"];
+    assert!(warnings(&[HTTP], &sent("a:/email"), &takes).is_empty());
+    assert!(warnings(&[HTTP], &sent("a:/email"), &["http"])[0].contains("it is granted to none"));
+    assert!(warnings(&[HTTP], &sent("b:/email"), &takes)[0].contains("has no tool `b`"));
+    let alone = sent("a:/email").replace(WEB, "");
+    assert!(warnings(&[], &alone, &["deliver"])[0].contains("no need of kind `http`"));
 }
 
 #[test]

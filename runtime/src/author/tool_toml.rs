@@ -2,6 +2,8 @@
 //!
 //! It asks; it never grants. Every problem of the file is reported at once, with its line and its mending.
 
+mod needs;
+
 use std::fmt;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -9,11 +11,11 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::capability::{Capability, CapabilitySet, Files, Kind, Kv, Methods};
 use crate::catalog::check;
 use crate::catalog::manifest::{Definition, Manifest, Need, Requires, Wishes};
 use crate::ids::{Publisher, ToolName};
 use crate::problem::{Problem, line_at};
+use needs::RawNeed;
 
 /// What an author says of a package.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,25 +85,6 @@ struct Raw {
     #[serde(default)]
     requires: Requires,
     build: Option<Spanned<RawBuild>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawNeed {
-    id: String,
-    kind: Spanned<String>,
-    reason: String,
-    #[serde(default)]
-    optional: bool,
-    hosts: Option<Vec<Spanned<String>>>,
-    methods: Option<Spanned<Vec<String>>>,
-    mount: Option<Spanned<String>>,
-    access: Option<Spanned<String>>,
-    path: Option<Spanned<String>>,
-    classes: Option<Vec<Spanned<String>>>,
-    store: Option<Spanned<String>>,
-    prefix: Option<Spanned<String>>,
-    keys: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -227,159 +210,6 @@ impl Reader<'_> {
             .parse()
             .map_err(|error: T::Err| self.problem(Some(of.span()), error.to_string(), None))
             .ok()
-    }
-
-    /// The value, or none and a problem that says what the kind needs.
-    fn there<'a, T>(
-        &mut self,
-        need: &Spanned<RawNeed>,
-        field: &str,
-        of: Option<&'a T>,
-    ) -> Option<&'a T> {
-        if of.is_none() {
-            let kind = need.get_ref().kind.get_ref();
-            let message = format!("a need of kind `{kind}` has no `{field}`");
-            self.problem(Some(need.span()), message, Some(&format!("add `{field}`")));
-        }
-        of
-    }
-
-    /// A problem for each key that belongs to another kind.
-    fn absent(&mut self, spanned: &Spanned<RawNeed>, has: &[&str]) {
-        let need = spanned.get_ref();
-        let fields = [
-            ("hosts", need.hosts.as_ref().map(|_| spanned.span())),
-            ("methods", need.methods.as_ref().map(Spanned::span)),
-            ("mount", need.mount.as_ref().map(Spanned::span)),
-            ("access", need.access.as_ref().map(Spanned::span)),
-            ("path", need.path.as_ref().map(Spanned::span)),
-            ("classes", need.classes.as_ref().map(|_| spanned.span())),
-            ("store", need.store.as_ref().map(Spanned::span)),
-            ("prefix", need.prefix.as_ref().map(Spanned::span)),
-            ("keys", need.keys.as_ref().map(|_| spanned.span())),
-        ];
-        for (field, at) in fields {
-            if at.is_some() && !has.contains(&field) {
-                let message = format!(
-                    "`{field}` has no meaning in a need of kind `{}`",
-                    need.kind.get_ref()
-                );
-                self.problem(at, message, Some("remove it"));
-            }
-        }
-    }
-
-    fn need(&mut self, spanned: &Spanned<RawNeed>) -> Option<Need> {
-        let raw = spanned.get_ref();
-        let kind: Kind = self.parsed(&raw.kind)?;
-        let has: &[&str] = match kind {
-            Kind::Http => &["hosts", "methods", "path"],
-            Kind::Files => &["mount", "access", "path"],
-            Kind::Clock | Kind::Progress | Kind::Ask => &[],
-            Kind::Data => &["classes"],
-            Kind::Kv => &["store", "access", "prefix"],
-            Kind::Config => &["keys"],
-        };
-        self.absent(spanned, has);
-        let all: Option<Vec<Capability>> = match kind {
-            Kind::Http => self.http(spanned),
-            Kind::Files => self.files(spanned).map(|one| vec![one]),
-            // Their text is their name.
-            Kind::Clock | Kind::Progress | Kind::Ask => self.parsed(&raw.kind).map(|one| vec![one]),
-            Kind::Data => self.data(spanned),
-            Kind::Kv => self.kv(spanned).map(|one| vec![one]),
-            Kind::Config => self.config(spanned),
-        };
-        Some(Need {
-            id: raw.id.clone(),
-            kind,
-            capabilities: CapabilitySet::from_iter(all?),
-            reason: raw.reason.clone(),
-            optional: raw.optional,
-        })
-    }
-
-    fn http(&mut self, spanned: &Spanned<RawNeed>) -> Option<Vec<Capability>> {
-        let raw = spanned.get_ref();
-        let hosts = self.there(spanned, "hosts", raw.hosts.as_ref())?;
-        let spelled = self.there(spanned, "methods", raw.methods.as_ref())?;
-        let methods = match Methods::of(spelled.get_ref().iter().map(String::as_str)) {
-            Ok(methods) => methods,
-            Err(error) => {
-                self.problem(Some(spelled.span()), error.to_string(), None);
-                return None;
-            }
-        };
-        let path = raw.path.as_ref().map_or("/", |path| path.get_ref());
-        let mut all = Vec::new();
-        for host in hosts {
-            // One word, so that it cannot bring other parts along.
-            let capability = match host.get_ref().contains(char::is_whitespace) {
-                true => Err(crate::capability::CapabilityError::Host(
-                    host.get_ref().clone(),
-                )),
-                false => format!("http {methods} {} {path}", host.get_ref()).parse(),
-            };
-            match capability {
-                Ok(capability) => all.push(capability),
-                Err(error @ crate::capability::CapabilityError::Path(_)) => {
-                    let at = raw.path.as_ref().map(Spanned::span);
-                    self.problem(at, error.to_string(), None);
-                    return None;
-                }
-                Err(error) => self.problem(Some(host.span()), error.to_string(), None),
-            }
-        }
-        Some(all)
-    }
-
-    fn files(&mut self, spanned: &Spanned<RawNeed>) -> Option<Capability> {
-        let raw = spanned.get_ref();
-        let mount = self.there(spanned, "mount", raw.mount.as_ref());
-        let access = self.there(spanned, "access", raw.access.as_ref());
-        let (mount, access) = (self.parsed(mount?)?, self.parsed(access?)?);
-        let path = match &raw.path {
-            Some(path) => self.parsed(path)?,
-            None => crate::capability::SubPath::default(),
-        };
-        Some(Capability::Files(Files {
-            mount,
-            access,
-            path,
-        }))
-    }
-
-    fn data(&mut self, spanned: &Spanned<RawNeed>) -> Option<Vec<Capability>> {
-        let classes = self.there(spanned, "classes", spanned.get_ref().classes.as_ref())?;
-        let all = classes.iter();
-        let all = all.filter_map(|class| self.parsed(class).map(Capability::Data));
-        Some(all.collect())
-    }
-
-    fn kv(&mut self, spanned: &Spanned<RawNeed>) -> Option<Capability> {
-        let raw = spanned.get_ref();
-        let store = self.there(spanned, "store", raw.store.as_ref());
-        let access = self.there(spanned, "access", raw.access.as_ref());
-        let (store, access) = (self.parsed(store?)?, self.parsed(access?)?);
-        let prefix = match &raw.prefix {
-            Some(prefix) => self.parsed(prefix)?,
-            None => crate::capability::KeyPrefix::default(),
-        };
-        Some(Capability::Kv(Kv {
-            store,
-            access,
-            prefix,
-        }))
-    }
-
-    fn config(&mut self, spanned: &Spanned<RawNeed>) -> Option<Vec<Capability>> {
-        let keys = self.there(spanned, "keys", spanned.get_ref().keys.as_ref())?;
-        let all = keys.iter().map(|key| self.parsed(key));
-        // Every wrong one is told.
-        let all: Vec<_> = all.collect();
-        all.into_iter()
-            .map(|key| key.map(Capability::Config))
-            .collect()
     }
 
     fn build(&mut self, spanned: &Spanned<RawBuild>) -> Option<BuildCommand> {

@@ -59,6 +59,90 @@ fn each_kind_becomes_its_capabilities() {
     let config =
         "[[needs]]\nid=\"c\"\nkind=\"config\"\nkeys=[\"units\",\"region\"]\nreason=\"r\"\n";
     assert_eq!(asked(config), ["config region", "config units"]);
+    let secret = "[[needs]]\nid=\"s\"\nkind=\"secret\"\nsecret=\"tracker\"\nhosts=[\"b.example:8443\",\"A.example\"]\nform=\"header X-Api-Key\"\nreason=\"r\"\n";
+    assert_eq!(
+        asked(secret),
+        [
+            "secret tracker a.example header x-api-key",
+            "secret tracker b.example:8443 header x-api-key"
+        ]
+    );
+    let call =
+        "[[needs]]\nid=\"c\"\nkind=\"call\"\ntools=[\"memory_recall\",\"fetch\"]\nreason=\"r\"\n";
+    assert_eq!(asked(call), ["call fetch", "call memory_recall"]);
+    let claims =
+        "[[needs]]\nid=\"c\"\nkind=\"claims\"\nclaims=[\"subject\",\"email\"]\nreason=\"r\"\n";
+    assert_eq!(asked(claims), ["claims email", "claims subject"]);
+}
+
+#[test]
+fn what_is_no_tool_and_no_claim_is_told() {
+    let need = |rest: &str| format!("[[needs]]\nid=\"n\"\nreason=\"r\"\n{rest}");
+    for (wrong, says) in [
+        ("kind=\"call\"\n", "has no `tools`"),
+        ("kind=\"call\"\ntools=[\"a b\"]\n", "the tool name"),
+        ("kind=\"call\"\ntools=[\"*\"]\n", "the tool name"),
+        ("kind=\"claims\"\n", "has no `claims`"),
+        (
+            "kind=\"claims\"\nclaims=[\"jti\"]\n",
+            "no claim that a tool can be told",
+        ),
+        (
+            "kind=\"claims\"\nclaims=[\"SCOPE\"]\n",
+            "no claim that a tool can be told",
+        ),
+        (
+            "kind=\"claims\"\nclaims=[\"email\"]\ntools=[\"a\"]\n",
+            "`tools` has no meaning",
+        ),
+    ] {
+        let told = problem(&need(wrong));
+        assert!(told.contains(says), "{wrong}: {told}");
+    }
+}
+
+#[test]
+fn a_secret_is_asked_for_with_exact_hosts_and_one_form() {
+    let secret = |rest: &str| format!("[[needs]]\nid=\"s\"\nkind=\"secret\"\nreason=\"r\"\n{rest}");
+    for (wrong, says) in [
+        (
+            "hosts=[\"a.example\"]\nform=\"bearer\"\n",
+            "has no `secret`",
+        ),
+        ("secret=\"t\"\nform=\"bearer\"\n", "has no `hosts`"),
+        ("secret=\"t\"\nhosts=[\"a.example\"]\n", "has no `form`"),
+        (
+            "secret=\"t\"\nhosts=[]\nform=\"bearer\"\n",
+            "asks for nothing",
+        ),
+        (
+            "secret=\"t t\"\nhosts=[\"a.example\"]\nform=\"bearer\"\n",
+            "the secret name",
+        ),
+        (
+            "secret=\"t\"\nhosts=[\"*\"]\nform=\"bearer\"\n",
+            "not the host of a secret",
+        ),
+        (
+            "secret=\"t\"\nhosts=[\"*.example\"]\nform=\"bearer\"\n",
+            "not the host of a secret",
+        ),
+        (
+            "secret=\"t\"\nhosts=[\"a.example\"]\nform=\"cookie\"\n",
+            "not the form of a secret",
+        ),
+        (
+            "secret=\"t\"\nhosts=[\"a.example\"]\nform=\"bearer\"\npath=\"/\"\n",
+            "`path` has no meaning",
+        ),
+    ] {
+        let told = problem(&secret(wrong));
+        assert!(told.contains(says), "{told}");
+    }
+    assert!(
+        problem("[[needs]]\nid=\"c\"\nkind=\"clock\"\nreason=\"r\"\nform=\"bearer\"\n")
+            .contains("`form` has no meaning")
+    );
 }
 
 #[test]
@@ -92,7 +176,7 @@ fn what_stores_and_settings_are_asked_for_by_is_checked() {
 fn a_problem_names_its_line_and_its_mending() {
     assert_eq!(
         problem("[[needs]]\nid=\"c\"\nkind=\"klock\"\nreason=\"r\"\n"),
-        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data`, `ask`, `kv` or `config`"
+        "tool.toml:8: `klock` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data`, `ask`, `kv`, `config`, `secret`, `call`, `claims`, `reveal` or `deliver`"
     );
     assert_eq!(
         problem("[[needs]]\nid=\"f\"\nkind=\"files\"\nmount=\"notes\"\nreason=\"r\"\n"),
@@ -183,4 +267,33 @@ fn a_file_that_is_not_there_is_a_problem() {
             .starts_with("/nowhere/tool.toml: cannot be read"),
         "{error}"
     );
+}
+
+#[test]
+fn how_much_of_the_web_a_call_may_use_is_part_of_what_is_asked_for() {
+    let web = |rest: &str| {
+        format!(
+            "[[needs]]\nid=\"web\"\nkind=\"http\"\nhosts=[\"a.example\",\"b.example\"]\nmethods=[\"GET\"]\nreason=\"r\"\n{rest}"
+        )
+    };
+    let all = "requests=5\nsend_bytes=1024\nreceive_bytes=4096\nrequest_ms=500\nparallel=1\n";
+    let budget = "requests=5 send=1024 receive=4096 ms=500 parallel=1";
+    assert_eq!(
+        asked(&web(all)),
+        [
+            format!("http GET a.example / {budget}"),
+            format!("http GET b.example / {budget}")
+        ]
+    );
+    assert_eq!(
+        asked(&web("requests=20\n")),
+        ["http GET a.example /", "http GET b.example /"],
+        "what every call has"
+    );
+    let wrong = problem(&web("requests=21\n"));
+    assert!(wrong.contains("21 is more than every call has"), "{wrong}");
+    assert!(wrong.contains("at most 20"), "{wrong}");
+    assert!(parse(&web("requests=0\n")).is_err());
+    let clock = "[[needs]]\nid=\"c\"\nkind=\"clock\"\nreason=\"r\"\nrequests=1\n";
+    assert!(problem(clock).contains("has no meaning"));
 }

@@ -11,7 +11,7 @@ use crate::audit::{Entry, Stage};
 use crate::catalog::Tool;
 use crate::clock::Timestamp;
 use crate::consent::{Carried, Consent, Offer, StateError, StateFacts, Waits};
-use crate::dialogue::{Asked, Asking, Dialogue, Reply};
+use crate::dialogue::{Answered, Asked, Asking, Dialogue, Reply};
 use crate::identity::Caller;
 use crate::ids::Digest;
 use crate::limits::{ASK_CALL_MAX, ASK_RUNS_MAX};
@@ -34,13 +34,31 @@ impl SoFar {
             used: consent.used_up().to_vec(),
         }
     }
+
+    /// What another run needs that begins when this is answered; none when there were too many, or it took too long.
+    pub(super) fn waiting_for(
+        self,
+        waits: Option<Digest>,
+        answered: Vec<Answered>,
+        now: Timestamp,
+    ) -> Option<Dialogue> {
+        let Self { began, runs, used } = self;
+        let over = runs >= ASK_RUNS_MAX || now >= began.plus(ASK_CALL_MAX);
+        (!over).then_some(Dialogue {
+            waits,
+            answered,
+            began,
+            runs,
+            used,
+        })
+    }
 }
 
 /// What a client says that its user answered to the form for which the call waits.
 pub(super) fn answered<'a>(carried: Option<&Carried>, call: &'a Call) -> Option<&'a Reply> {
     match carried?.waits() {
         Waits::Form(_) => call.replied.as_ref(),
-        Waits::Consent(_) => None,
+        Waits::Consent(_) | Waits::Callee(..) => None,
     }
 }
 
@@ -55,7 +73,7 @@ pub(super) fn asking(before: Option<Dialogue>, call: &Call, caller: &Caller) -> 
         Some(before) => Asking {
             can_ask,
             answered: before.answered,
-            waits: Some((before.waits, call.replied.clone())),
+            waits: before.waits.map(|waits| (waits, call.replied.clone())),
         },
     }
 }
@@ -96,21 +114,24 @@ impl Stages {
             tracing::error!(%error, event = %entry.id(), "a request state could not be checked");
             Ended::failed("store", Answer::Unavailable { id: entry.id() })
         };
-        let ticket = match self.states.take(caller.tenant(), carried).await {
-            Ok(Waits::Consent(ticket)) => ticket,
+        let (ticket, so_far) = match self.states.take(caller.tenant(), carried).await {
+            Ok(Waits::Consent(ticket)) => (ticket, None),
+            Ok(Waits::Callee(ticket, dialogue)) => (ticket, Some(*dialogue)),
             Ok(Waits::Form(dialogue)) => return Ok((Offer::GoesOn, Some(*dialogue))),
             Err(StateError::Store(error)) => return Err(failed(&error)),
             Err(error) => return Err(bad_state(&error)),
         };
         let dismissed = match call.said {
+            // What was decided was asked about another tool; nothing of this one's waits.
+            Some(Said::Accepted) if so_far.is_some() => return Ok((Offer::GoesOn, so_far)),
             Some(Said::Accepted) => return Ok((Offer::Waits, None)),
-            None => return Ok((Offer::GoesOn, None)),
+            None => return Ok((Offer::GoesOn, so_far)),
             Some(dismissed @ (Said::Declined | Said::Cancelled)) => dismissed,
         };
         let is_offer = self.consents.is_offer(&ticket, &caller.who()).await;
         match (dismissed, is_offer.map_err(|error| failed(&error))?) {
             // The user does not want to decide, and the tool does not need it.
-            (Said::Declined, true) => Ok((Offer::GoesOn, None)),
+            (Said::Declined, true) => Ok((Offer::GoesOn, so_far)),
             (_, true) => Err(refused(
                 "dismissed",
                 "the user closed the question, so the tool was not called; called again, it runs without what was asked"
@@ -134,19 +155,12 @@ impl Stages {
         event: Uuid,
     ) -> Answer {
         let now = self.clock.now();
-        let SoFar { began, runs, used } = so_far;
-        if runs >= ASK_RUNS_MAX || now >= began.plus(ASK_CALL_MAX) {
+        let Asked { question, answered } = asked;
+        let Some(dialogue) = so_far.waiting_for(Some(question.digest), answered, now) else {
             let text = "the questions of the tool were not answered in time with what they ask for, so it was stopped";
             return Answer::ToolError(text.to_owned());
-        }
-        let Asked { question, answered } = asked;
-        let waits = Waits::Form(Box::new(Dialogue {
-            waits: question.digest,
-            answered,
-            began,
-            runs,
-            used,
-        }));
+        };
+        let waits = Waits::Form(Box::new(dialogue));
         let state = match self.states.seal_waiting(facts, &waits, now) {
             Ok(state) => state,
             Err(error) => {

@@ -1,4 +1,7 @@
-//! Personal data and secrets on the way to a tool and back: what may pass, what is masked, what ends the call.
+//! Personal data and secrets on the way to a tool and back: what may pass, what is masked, what is encrypted, what ends the call.
+
+mod out;
+mod sealing;
 
 use std::collections::BTreeSet;
 
@@ -6,14 +9,20 @@ use serde_json::Value;
 
 use super::ended::Ended;
 use crate::audit::{Entry, Stage};
+use crate::capability::CapabilitySet;
 use crate::catalog::Tool;
-use crate::dialogue::{self, Asked, Asking, Question};
+use crate::clock::Timestamp;
+use crate::dialogue::{self, Asking};
+use crate::host::reveal::Kept;
 use crate::mcp::Answer;
 use crate::policy::Permit;
 use crate::protect::{
-    Class, Counts, Direction, Finding, Judged, May, Safeguard, Scan, Withheld, mask, mask_text,
+    Change, Class, Counts, Direction, Judged, May, Safeguard, Scan, Sensitive, Way, Withheld,
+    rewrite,
 };
-use crate::sandbox::{Body, Content, Ending, Reply};
+use crate::seal::{Owner, Prepared, Seals};
+use sealing::Sealing;
+pub(super) use sealing::unsealed;
 
 /// Where something stands that a tool is given.
 const ARGUMENTS: &str = "the arguments";
@@ -28,26 +37,55 @@ fn note_answers(counts: &Counts, entry: &mut Entry) {
 /// What one call may hold, apart from what the tool was granted.
 pub(super) struct Guard<'a> {
     safeguard: &'a Safeguard,
+    seals: &'a Seals,
     tool: &'a Tool,
+    /// To whom belongs what is encrypted.
+    owner: Owner,
     /// The classes that the rules let through at most.
     bound: Option<BTreeSet<Class>>,
 }
 
+/// What a tool is given.
+pub(super) struct HandedIn {
+    /// The arguments.
+    pub arguments: Sensitive<Value>,
+    /// The answers of its user.
+    pub asking: Asking,
+    /// What was encrypted and is not yet kept.
+    pub sealed: Option<Prepared>,
+}
+
 impl<'a> Guard<'a> {
     /// For a call of this tool under this permit.
-    pub fn of(safeguard: &'a Safeguard, tool: &'a Tool, permit: &Permit) -> Self {
+    pub fn of(safeguard: &'a Safeguard, seals: &'a Seals, tool: &'a Tool, permit: &Permit) -> Self {
         Self {
             safeguard,
+            seals,
             tool,
+            owner: Owner {
+                tenant: permit.caller().tenant().clone(),
+                publisher: tool.publisher().clone(),
+                package: tool.package().manifest().name.clone(),
+            },
             bound: permit.data().cloned(),
+        }
+    }
+
+    /// What was encrypted for the package of this call.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            seals: self.seals.clone(),
+            owner: self.owner.clone(),
         }
     }
 
     fn may<'b>(&'b self, granted: &'b BTreeSet<Class>) -> May<'b> {
         May {
             tool: self.tool.name(),
+            defined: &self.tool.definition().name,
             granted,
             bound: self.bound.as_ref(),
+            key: self.seals.is_there(),
         }
     }
 
@@ -57,14 +95,16 @@ impl<'a> Guard<'a> {
         &self,
         arguments: &Value,
         answer: Option<&dialogue::Reply>,
-        permitted: &BTreeSet<Class>,
+        permitted: &CapabilitySet,
         entry: &mut Entry,
     ) -> Result<Scan, Box<Ended>> {
+        let permitted = &permitted.classes();
         let schema = &self.tool.definition().input_schema;
         let found = self.safeguard.search(arguments, schema);
-        let masked = self.admit(&found, permitted, entry)?;
-        if !masked.is_empty() {
-            self.masked(arguments.clone(), &masked)?;
+        let changes = self.admit(&found, permitted, entry)?;
+        if !changes.is_empty() {
+            let mut sealing = Sealing::default();
+            self.changed(arguments.clone(), &changes, &mut sealing)?;
         }
         if let Some(dialogue::Reply::Submitted(content)) = answer {
             let mut counts = Counts::default();
@@ -77,29 +117,52 @@ impl<'a> Guard<'a> {
 
     /// The arguments, and the answers of the user, as the tool gets them under these grants. Answers that it was given before are
     /// judged again: what was agreed to may have ended.
-    pub fn hand_in(
+    pub async fn hand_in(
         &self,
         arguments: Value,
         found: &Scan,
         mut asking: Asking,
         granted: &BTreeSet<Class>,
+        now: Timestamp,
         entry: &mut Entry,
-    ) -> Result<(Value, Asking), Box<Ended>> {
-        let masked = self.admit(found, granted, entry)?;
-        let arguments = self.masked(arguments, &masked)?;
+    ) -> Result<HandedIn, Box<Ended>> {
+        let changes = self.admit(found, granted, entry)?;
         let mut counts = Counts::default();
         let judged = self.hand_in_all(&mut asking, granted, &mut counts);
         note_answers(&counts, entry);
-        judged.map(|()| (arguments, asking))
+        judged?;
+        let encrypts = changes.iter().any(|one| one.way != Way::Mask);
+        if !encrypts {
+            let arguments = self.changed(arguments, &changes, &mut Sealing::default())?;
+            return Ok(HandedIn {
+                arguments: Sensitive::new(arguments),
+                asking,
+                sealed: None,
+            });
+        }
+        // Twice over the same: first it is seen what there is to encrypt, then each piece gets its handle.
+        let mut noted = Sealing::default();
+        self.changed(arguments.clone(), &changes, &mut noted)?;
+        let prepared = self.seals.prepare(&self.owner, noted.into_plain(), now);
+        let prepared = prepared
+            .await
+            .map_err(|error| unsealed(&error, entry.id()))?;
+        let mut giving = Sealing::giving(prepared.handles());
+        let arguments = self.changed(arguments, &changes, &mut giving)?;
+        Ok(HandedIn {
+            arguments: Sensitive::new(arguments),
+            asking,
+            sealed: Some(prepared),
+        })
     }
 
-    /// Refuses arguments with what the tool may not be given under these grants; else says what must be masked in them.
+    /// Refuses arguments with what the tool may not be given under these grants; else says what must be replaced in them.
     fn admit(
         &self,
         found: &Scan,
         granted: &BTreeSet<Class>,
         entry: &mut Entry,
-    ) -> Result<Vec<Finding>, Box<Ended>> {
+    ) -> Result<Vec<Change>, Box<Ended>> {
         let Judged { counts, pass } =
             self.safeguard
                 .judge(Direction::Arguments, found, self.may(granted));
@@ -109,10 +172,16 @@ impl<'a> Guard<'a> {
         pass.map_err(|withheld| self.refuse(&withheld, ARGUMENTS))
     }
 
-    fn masked(&self, mut arguments: Value, findings: &[Finding]) -> Result<Value, Box<Ended>> {
-        match mask(&mut arguments, findings).into_iter().next() {
+    fn changed(
+        &self,
+        mut arguments: Value,
+        changes: &[Change],
+        sealing: &mut Sealing,
+    ) -> Result<Value, Box<Ended>> {
+        let unfit = rewrite(&mut arguments, changes, &mut |piece| sealing.seal(piece));
+        match unfit.into_iter().next() {
             None => Ok(arguments),
-            Some(pointer) => Err(self.refuse(&Withheld::Number { pointer }, ARGUMENTS)),
+            Some(unfit) => Err(self.refuse(&unfit.into(), ARGUMENTS)),
         }
     }
 
@@ -136,6 +205,7 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
+    /// What is to be encrypted is no answer: the run that is given it may be made again, and each would get another handle.
     fn hand_in_answer(
         &self,
         content: &mut Value,
@@ -146,11 +216,20 @@ impl<'a> Guard<'a> {
         let may = self.may(granted);
         let judged = self.safeguard.judge(Direction::Arguments, &found, may);
         counts.add(judged.counts);
-        let masked = judged.pass.and_then(|findings| {
-            let number = mask(content, &findings).into_iter().next();
-            number.map_or(Ok(()), |pointer| Err(Withheld::Number { pointer }))
+        let changed = judged.pass.and_then(|changes| {
+            if let Some(one) = changes.iter().find(|one| one.way != Way::Mask) {
+                return Err(Withheld::Rejected {
+                    pointer: found.place(&one.finding),
+                    class: one.finding.class.clone(),
+                });
+            }
+            let unfit = rewrite(content, &changes, &mut |_| String::new());
+            unfit
+                .into_iter()
+                .next()
+                .map_or(Ok(()), |unfit| Err(unfit.into()))
         });
-        masked.map_err(|withheld| self.refuse(&withheld, ANSWER))
+        changed.map_err(|withheld| self.refuse(&withheld, ANSWER))
     }
 
     fn refuse(&self, withheld: &Withheld, place: &str) -> Box<Ended> {
@@ -159,228 +238,15 @@ impl<'a> Guard<'a> {
             Withheld::Ungranted { class, .. } => format!(
                 "; leave it out. A tool may be given it where its author asks for it (a need of kind `data`), the rules permit that and the user agrees, or where the operator says that it is no matter (`[[data.rule]]` with class = \"{class}\", tool = \"{name}\", action = \"allow\")"
             ),
-            Withheld::Rejected { .. } | Withheld::Number { .. } => "; leave it out".to_owned(),
+            Withheld::NoKey { .. } => {
+                "; leave it out, or have the operator set a key (`[seal]`)".to_owned()
+            }
+            Withheld::Rejected { .. } | Withheld::Number { .. } | Withheld::Key { .. } => {
+                "; leave it out".to_owned()
+            }
             Withheld::Shape | Withheld::Unsearched => "; send less at once".to_owned(),
         };
         let text = format!("the tool was not called: in {place}, {withheld}{help}");
         Ended::refused(Stage::Data, withheld.name(), Answer::ToolError(text))
-    }
-
-    /// What the caller may see of what a guest answered.
-    pub fn hand_out(&self, ending: Ending, granted: &BTreeSet<Class>, entry: &mut Entry) -> Ending {
-        let mut out = Out {
-            guard: self,
-            granted,
-            counts: Counts::default(),
-            withheld: None,
-        };
-        let ending = match ending {
-            Ending::Replied(reply) => Ending::Replied(out.reply(reply)),
-            Ending::InvalidArguments(text) => Ending::InvalidArguments(out.text(text)),
-            Ending::Denied(text) => Ending::Denied(out.text(text)),
-            Ending::Failed(text) => Ending::Failed(out.text(text)),
-            Ending::ReplyInvalid(text) => Ending::ReplyInvalid(out.text(text)),
-            Ending::Asked(asked) => Ending::Asked(Box::new(out.asked(*asked))),
-            Ending::AskedOtherwise
-            | Ending::Trapped
-            | Ending::Exited
-            | Ending::OutOfTime
-            | Ending::OutOfBounds
-            | Ending::ReplyTooLarge
-            | Ending::ReplyWithheld(_)
-            | Ending::Cancelled
-            | Ending::Revoked
-            | Ending::Overloaded
-            | Ending::Fault(_) => ending,
-        };
-        if !out.counts.is_empty() {
-            entry.fact("data_out", out.counts.facts());
-        }
-        match out.withheld {
-            None => ending,
-            // Where it stands may itself be data.
-            Some(withheld) => Ending::ReplyWithheld(withheld.of_reply()),
-        }
-    }
-}
-
-/// One reply on its way out.
-struct Out<'a> {
-    guard: &'a Guard<'a>,
-    granted: &'a BTreeSet<Class>,
-    counts: Counts,
-    withheld: Option<Withheld>,
-}
-
-impl Out<'_> {
-    fn judge(&mut self, found: &Scan) -> Vec<Finding> {
-        let may = self.guard.may(self.granted);
-        let Judged { counts, pass } = self.guard.safeguard.judge(Direction::Reply, found, may);
-        self.counts.add(counts);
-        pass.unwrap_or_else(|withheld| {
-            self.withheld.get_or_insert(withheld);
-            Vec::new()
-        })
-    }
-
-    fn text(&mut self, text: String) -> String {
-        let found = self.guard.safeguard.search_text(&text);
-        let masked = self.judge(&found);
-        match masked.is_empty() {
-            true => text,
-            false => mask_text(&text, &masked),
-        }
-    }
-
-    /// A question goes to the user by way of the caller, as a reply does.
-    fn asked(&mut self, asked: Asked) -> Asked {
-        let schema = serde_json::from_str(&asked.question.schema).unwrap_or_default();
-        let found = self.guard.safeguard.search(&schema, &Value::Null);
-        // A form with something taken out of it is another form.
-        if !self.judge(&found).is_empty() {
-            self.withheld.get_or_insert(Withheld::Shape);
-        }
-        Asked {
-            question: Question {
-                message: self.text(asked.question.message),
-                ..asked.question
-            },
-            ..asked
-        }
-    }
-
-    fn some(&mut self, text: Option<String>) -> Option<String> {
-        text.map(|text| self.text(text))
-    }
-
-    fn reply(&mut self, reply: Reply) -> Reply {
-        let content = reply.content.into_iter().map(|block| self.block(block));
-        let content = content.collect();
-        let structured = reply.structured.map(|value| self.structured(value));
-        Reply {
-            content,
-            structured,
-            masked: self.counts.masked(),
-        }
-    }
-
-    fn structured(&mut self, mut value: Value) -> Value {
-        let schema = self.guard.tool.definition().output_schema.as_ref();
-        let found = self
-            .guard
-            .safeguard
-            .search(&value, schema.unwrap_or(&Value::Null));
-        let masked = self.judge(&found);
-        if let Some(pointer) = mask(&mut value, &masked).into_iter().next() {
-            self.withheld.get_or_insert(Withheld::Number { pointer });
-        }
-        // What is masked must still be what the definition promises (MCP 2026-07-28, tools, output schema).
-        if !masked.is_empty() && self.guard.tool.check_structured(&value).is_err() {
-            self.withheld.get_or_insert(Withheld::Shape);
-        }
-        value
-    }
-
-    fn block(&mut self, block: Content) -> Content {
-        match block {
-            Content::Text(text) => Content::Text(self.text(text)),
-            Content::Image { .. } | Content::Audio { .. } => block,
-            Content::Link {
-                uri,
-                name,
-                title,
-                description,
-                mime_type,
-                size,
-            } => Content::Link {
-                uri: self.text(uri),
-                name: self.text(name),
-                title: self.some(title),
-                description: self.some(description),
-                mime_type,
-                size,
-            },
-            Content::Resource {
-                uri,
-                mime_type,
-                body,
-            } => Content::Resource {
-                uri: self.text(uri),
-                mime_type,
-                body: match body {
-                    Body::Text(text) => Body::Text(self.text(text)),
-                    Body::Blob(bytes) => Body::Blob(bytes),
-                },
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::testing;
-
-    const ADDRESS: &str = "somebody@example.com";
-
-    fn everywhere() -> Reply {
-        let some = || Some(ADDRESS.to_owned());
-        let text = || ADDRESS.to_owned();
-        let resource = |body| Content::Resource {
-            uri: text(),
-            mime_type: None,
-            body,
-        };
-        Reply {
-            content: vec![
-                Content::Text(text()),
-                Content::Link {
-                    uri: format!("mailto:{ADDRESS}"),
-                    name: text(),
-                    title: some(),
-                    description: some(),
-                    mime_type: None,
-                    size: None,
-                },
-                resource(Body::Text(text())),
-                resource(Body::Blob(vec![0])),
-            ],
-            structured: Some(serde_json::json!({"to": ADDRESS, ADDRESS: [ADDRESS]})),
-            masked: Default::default(),
-        }
-    }
-
-    /// What is shown of a reply that holds an address everywhere, to whom these classes were granted.
-    fn shown(granted: &[&str]) -> Reply {
-        let tool = testing::tool("t", &[]);
-        let safeguard = Safeguard::default();
-        let guard = Guard {
-            safeguard: &safeguard,
-            tool: &tool,
-            bound: None,
-        };
-        let granted = granted.iter().map(|one| one.parse().unwrap()).collect();
-        let mut out = Out {
-            guard: &guard,
-            granted: &granted,
-            counts: Counts::default(),
-            withheld: None,
-        };
-        let reply = out.reply(everywhere());
-        assert_eq!(out.withheld, None);
-        reply
-    }
-
-    #[test]
-    fn a_reply_is_masked_in_every_place_where_it_has_text() {
-        let masked = shown(&[]);
-        assert!(!format!("{masked:?}").contains("somebody"), "{masked:?}");
-        let email = "email".parse().unwrap();
-        assert_eq!(masked.masked.get(&email), Some(&11));
-    }
-
-    #[test]
-    fn a_reply_with_what_was_granted_is_shown_as_it_is() {
-        assert_eq!(shown(&["email"]), everywhere());
     }
 }

@@ -3,8 +3,9 @@
 use uuid::Uuid;
 
 use super::facts::used;
+use super::nested::CalleeAsks;
 use crate::audit::{End, Stage};
-use crate::dialogue::Asked;
+use crate::dialogue::{Answered, Asked};
 use crate::mcp::Answer;
 use crate::sandbox::{Ending, Outcome};
 
@@ -14,6 +15,18 @@ pub(super) struct Ended {
     pub end: End,
     /// Whether the outcome must be durable before the caller hears of it.
     pub durable: bool,
+    /// Whether something had an effect outside.
+    pub acted: bool,
+    /// What the user must be asked about a tool that was called within, or that is called within.
+    pub asks: Option<CalleeAsks>,
+}
+
+/// What a run wants of its user that ended for it.
+pub(super) enum Wants {
+    /// A form.
+    Form(Box<Asked>),
+    /// A decision about a tool that it called; what was answered until then.
+    Callee(Vec<Answered>),
 }
 
 impl Ended {
@@ -25,6 +38,8 @@ impl Ended {
                 reason: reason.into(),
             },
             durable: false,
+            acted: false,
+            asks: None,
         })
     }
 
@@ -35,16 +50,18 @@ impl Ended {
                 reason: reason.into(),
             },
             durable: false,
+            acted: false,
+            asks: None,
         })
     }
 
     /// What the caller is told of an outcome. What a guest says of itself is shown; what we know of it is not.
-    /// `form` puts a question of the guest to its user.
+    /// `ask` puts to its user what the guest wants to know.
     pub fn of(
         outcome: Outcome,
         durable: bool,
         id: Uuid,
-        form: impl FnOnce(Asked) -> Answer,
+        ask: impl FnOnce(Wants) -> Answer,
     ) -> Self {
         let Outcome { ending, usage } = outcome;
         let end = End::Ran {
@@ -59,12 +76,15 @@ impl Ended {
             Ending::Trapped => {
                 Answer::ToolError("the tool crashed; the call had no reply".to_owned())
             }
+            Ending::Lost => Answer::ToolError(
+                "the process in which the tool ran ended under it; the call had no reply".to_owned(),
+            ),
             Ending::Exited => Answer::ToolError("the tool ended without a reply".to_owned()),
             Ending::OutOfTime => {
                 Answer::ToolError("the tool did not answer in time and was stopped".to_owned())
             }
             Ending::OutOfBounds => Answer::ToolError(
-                "the tool wanted more memory than it may have and was stopped".to_owned(),
+                "the tool wanted more memory, handles or data in one host call than it may have, and was stopped".to_owned(),
             ),
             Ending::ReplyTooLarge => {
                 Answer::ToolError("the tool's reply is larger than a reply may be".to_owned())
@@ -75,7 +95,8 @@ impl Ended {
             Ending::ReplyWithheld(text) => {
                 Answer::ToolError(format!("the tool ran, and its reply is not shown: {text}"))
             }
-            Ending::Asked(asked) => form(*asked),
+            Ending::Asked(asked) => ask(Wants::Form(asked)),
+            Ending::CalleeAsks(answered) => ask(Wants::Callee(answered)),
             Ending::AskedOtherwise => Answer::ToolError(
                 "the tool asked something else the second time, so the answers to it are worth nothing; it was stopped"
                     .to_owned(),
@@ -95,6 +116,8 @@ impl Ended {
             answer,
             end,
             durable,
+            acted: false,
+            asks: None,
         }
     }
 }

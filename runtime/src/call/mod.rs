@@ -6,9 +6,12 @@ mod asked;
 mod data;
 mod ended;
 mod facts;
+mod limits;
+mod nested;
+mod question;
+mod told;
 mod wire;
 
-use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -16,27 +19,32 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 use url::Url;
 use uuid::Uuid;
 
-use crate::audit::{Audit, End, Entry, Stage};
+use crate::audit::{Audit, Entry, EventKind, Stage};
 use crate::catalog::{Catalog, Tool};
 use crate::clock::SharedClock;
-use crate::consent::{Arguments, Carried, ConsentError, Consents, Needed, RequestStates, Waits};
-use crate::dialogue::Asking;
+use crate::config::CallBounds;
+use crate::consent::{Arguments, Carried, Consents, Offer, RequestStates, Waits};
 use crate::grant::GrantSet;
 use crate::identity::{Caller, Identity};
-use crate::ids::Digest;
 use crate::limits::UNKNOWN_TOOL_WAIT;
 use crate::mcp::{Answer, Call, NotScoped, WeakSignIn};
 use crate::policy::{Circumstances, Observation, Permit, Refusal, Rules, StepUp};
+use crate::problem::caused;
 use crate::protect::Safeguard;
-use crate::rate::{Rates, Throttled};
-use crate::sandbox::{Outcome, RunContext, Sandbox, call_wall};
+use crate::sandbox::{Ending, Sandbox};
+use crate::seal::Seals;
+use crate::throttle::{Calls, Whose};
 use asked::{SoFar, answered, asking};
-use data::Guard;
-use ended::Ended;
+use data::{Guard, HandedIn, unsealed};
+use ended::{Ended, Wants};
 use facts::{decision_facts, state_facts, tool_facts};
+use limits::{Took, limited, tier};
+use nested::{Here, Node};
+pub use told::Pseudonyms;
 
 /// Every stage, built once.
 pub struct Stages {
@@ -54,8 +62,12 @@ pub struct Stages {
     pub sandbox: Sandbox,
     /// Which data may pass.
     pub safeguard: Safeguard,
-    /// How often a user may.
-    pub rates: Rates,
+    /// What becomes of data that tools may keep and not read.
+    pub seals: Seals,
+    /// How often, how many at once and how much a day.
+    pub limits: Calls,
+    /// Under which names tools know users.
+    pub pseudonyms: Pseudonyms,
     /// What happened.
     pub audit: Audit,
     /// What time it is.
@@ -64,38 +76,57 @@ pub struct Stages {
     pub public_url: Url,
     /// Longest call when a manifest says nothing.
     pub call_timeout: Duration,
+    /// How far calls of tools by tools go.
+    pub call_bounds: CallBounds,
     /// Whether whoever has no token may list.
     pub anonymous_discovery: bool,
     /// Counts up when what callers may see may have changed.
     pub changed: watch::Receiver<u64>,
+    /// The calls that run, for the end of the server, which waits for their records.
+    pub running: TaskTracker,
 }
 
 impl Stages {
-    /// One call, recorded whatever comes of it.
-    async fn recorded(&self, call: Call, caller: Arc<Caller>) -> Answer {
+    /// One call, recorded whatever comes of it. Where it lies among others is told by `node`; none lies in no other.
+    async fn recorded(&self, call: Call, caller: Arc<Caller>, node: Option<Node>) -> Ended {
+        let _running = self.running.token();
         let mut entry = self.audit.open("tools/call");
         entry.caller((&*caller).into());
         entry.asked(call.tool.as_str());
         let id = entry.id();
+        let node = node.unwrap_or_else(|| Node::root(id, self.call_bounds));
+        if let Some(parent) = node.parent() {
+            entry.within(parent, node.root_id());
+        }
+        entry.traced(node.root_id(), call.traceparent.as_deref());
         let known_from = call.request.began + UNKNOWN_TOOL_WAIT;
-        let ended = match self.line(call, caller, &mut entry).await {
+        let ended = match self.line(call, caller, &mut entry, &node).await {
             Ok(ended) => ended,
             Err(early) => *early,
         };
+        // Whoever calls on without a pause fills no log: so many are recorded one by one, and the rest is counted.
+        if matches!(ended.answer, Answer::Throttled(_))
+            && !self.audit.admits(EventKind::CallThrottled)
+        {
+            entry.counted();
+            return ended;
+        }
+        let end = ended.end.clone();
         let closed = if ended.durable {
-            entry.close(ended.end).await
+            entry.close(end).await
         } else {
-            entry.close_soon(ended.end).await
+            entry.close_soon(end).await
         };
         if matches!(ended.answer, Answer::UnknownTool) {
             tokio::time::sleep_until(known_from.into()).await;
         }
         match closed {
-            Ok(()) => ended.answer,
+            Ok(()) => ended,
             Err(error) => {
                 // The effect has happened and its intent is durable; that the outcome is not must not look like success.
-                tracing::error!(%error, event = %id, "the outcome of a call could not be recorded");
-                Answer::Unavailable { id }
+                tracing::error!(error = %caused(&error), event = %id, "the outcome of a call could not be recorded");
+                let answer = Answer::Unavailable { id };
+                Ended { answer, ..ended }
             }
         }
     }
@@ -106,42 +137,61 @@ impl Stages {
         call: Call,
         caller: Arc<Caller>,
         entry: &mut Entry,
+        node: &Node,
     ) -> Result<Ended, Box<Ended>> {
         let rules = self.rules.load_full();
+        entry.stage("catalog");
         let tool = self.find(&call, &caller, &rules, entry)?;
         let asked = self.asked(&call);
+        entry.stage("policy");
         let permit = rules.permit(&caller, &tool, asked);
         let observed = rules.observe(&caller, &tool, asked);
         tell(&tool, &permit, &observed, entry.id());
         entry.decision(decision_facts(&permit, &observed, rules.digest()));
         let permit =
             permit.map_err(|refusal| not_permitted(&rules, &caller, &tool, asked, &refusal))?;
-        let given = check_arguments(&tool, &call.arguments)?;
-        let whole = Arguments::of(&call.arguments);
+        entry.stage("arguments");
+        let given = check_arguments(&tool, call.arguments.expose())?;
+        let whole = Arguments::of(call.arguments.expose());
         let arguments = whole.digest();
         let carried = self.carried(&call, &caller, &tool, arguments)?;
         // A call that its user was asked about is the same call in every run, and counts once.
-        let classes = match carried.as_ref().map(Carried::waits) {
-            Some(Waits::Form(_)) => BTreeSet::new(),
-            Some(Waits::Consent(_)) | None => permit.rates().clone(),
+        let goes_on = match carried.as_ref().map(Carried::waits) {
+            Some(Waits::Form(_) | Waits::Callee(..)) => true,
+            Some(Waits::Consent(_)) | None => false,
+        };
+        let classes = permit.rates().clone();
+        let whose = Whose {
+            tenant: caller.tenant(),
+            user: caller.user(),
+            client: caller.client(),
+            tool: tool.name(),
+            tier: tier(&permit),
+            classes: &classes,
+            goes_on,
         };
         // Before the consent, of which a call that is refused for its haste shall use up nothing.
-        self.rates
-            .look(caller.tenant(), caller.user(), &classes, Instant::now())
-            .map_err(|throttled| throttle(&throttled))?;
-        let guard = Guard::of(&self.safeguard, &tool, &permit);
+        let looked = self.limits.look(whose, Instant::now(), self.clock.now());
+        let looked = while_wanted(&call, looked).await?;
+        looked.map_err(|error| limited(error, entry.id()))?;
+        let guard = Guard::of(&self.safeguard, &self.seals, &tool, &permit);
         let answered = answered(carried.as_ref(), &call);
         // Before the consent: what no decision could allow is not asked about. And before a state is used up, so that its user can
         // answer otherwise.
-        let found = guard.foresee(&given, answered, &permit.allowed().classes(), entry)?;
+        let found = guard.foresee(&given, answered, &node.foresee(&permit)?, entry)?;
         let (offer, dialogue) = self.resume(carried, &call, &caller, entry).await?;
+        let offer = if node.acted() { Offer::Never } else { offer };
+        entry.stage("consent");
         let used = dialogue.as_ref().map_or(&[][..], |so_far| &so_far.used);
+        let now = self.clock.now();
         let consent = self
             .consents
-            .confirm_with(permit, &whole, offer, used, self.clock.now())
-            .await;
-        let consent = consent
-            .map_err(|error| self.not_consented(error, &call, &caller, &tool, arguments, entry))?;
+            .confirm_with(permit, &whole, node.path(), offer, used, now);
+        let consent = while_wanted(&call, consent).await?;
+        let consent = consent.map_err(|error| {
+            let facts = state_facts(&caller, &tool, arguments);
+            self.not_consented(error, &call, &facts, &tool, node, entry)
+        })?;
         entry.consent(
             consent
                 .records()
@@ -149,8 +199,9 @@ impl Stages {
                 .map(|used| used.id.to_string())
                 .collect(),
         );
+        entry.stage("grant");
         let so_far = SoFar::of(dialogue.as_ref(), &consent, self.clock.now());
-        let grants = GrantSet::from(consent);
+        let grants = node.narrow(GrantSet::from(consent));
         grants.suffices().map_err(|missing| {
             Ended::refused(
                 Stage::Grant,
@@ -159,31 +210,66 @@ impl Stages {
             )
         })?;
         let data = grants.granted().classes();
+        let shown = grants.granted().shown();
         let asking = asking(dialogue, &call, &caller);
-        let (given, asking) = guard.hand_in(given, &found, asking, &data, entry)?;
+        entry.stage("data-in");
+        let handed = guard.hand_in(given, &found, asking, &data, self.clock.now(), entry);
+        let HandedIn {
+            arguments: given,
+            asking,
+            sealed,
+        } = while_wanted(&call, handed).await??;
         if call.cancel.is_cancelled() {
-            return Err(Ended::refused(
-                Stage::Request,
-                "caller-gone",
-                Answer::Cancelled,
-            ));
+            return Err(gone());
         }
-        self.rates
-            .take(caller.tenant(), caller.user(), &classes, Instant::now())
-            .map_err(|throttled| throttle(&throttled))?;
+        let taken = self.limits.take(whose, Instant::now(), self.clock.now());
+        let taken = taken.await.map_err(|error| limited(error, entry.id()))?;
+        let told = self.told(&caller, &grants, entry).await?;
+        entry.stage("intent");
         let durable = self.intent(&grants, entry).await?;
-        let mut outcome = self.run(grants, call, &given, &tool, asking).await;
-        outcome.ending = guard.hand_out(outcome.ending, &data, entry);
-        Ok(Ended::of(outcome, durable, entry.id(), |asked| {
-            let facts = state_facts(&caller, &tool, arguments);
-            self.form(asked, so_far, &facts, &tool, entry.id())
-        }))
+        if let Some(sealed) = sealed {
+            let kept = sealed.keep(self.clock.now()).await;
+            kept.map_err(|error| unsealed(&error, entry.id()))?;
+        }
+        entry.stage("sandbox");
+        let here = Here {
+            traceparent: entry.traceparent(),
+            caller: &caller,
+            call: &call,
+            node,
+            event: entry.id(),
+            guard: &guard,
+            data: &data,
+        };
+        let (mut outcome, asks) = self.run(grants, &given, asking, told, here).await;
+        let asks = asks.filter(|_| matches!(outcome.ending, Ending::CalleeAsks(_)));
+        let now = self.clock.now();
+        entry.stage("data-out");
+        outcome.ending = guard.hand_out(outcome.ending, &shown, now, entry).await;
+        let (acted, took) = (outcome.usage.acted, Took::of(&outcome.usage));
+        let facts = state_facts(&caller, &tool, arguments);
+        let mut ended = Ended::of(outcome, durable, entry.id(), |asked| match asked {
+            Wants::Form(asked) => self.form(*asked, so_far, &facts, &tool, entry.id()),
+            // The question goes on to the call around this one.
+            Wants::Callee(_) if node.parent().is_some() => Answer::Denied,
+            Wants::Callee(answered) => {
+                let asks = asks.as_ref();
+                self.callee_asks(asks, answered, so_far, &facts, &call, entry.id())
+            }
+        });
+        ended.acted = acted;
+        ended.asks = asks;
+        if let Err(error) = taken.ended(took.wall, took.reply_bytes).await {
+            // The next call that draws on the budget is refused, since that cannot be written either.
+            tracing::error!(error = %caused(&error), event = %entry.id(), "what a call took could not be written down");
+        }
+        Ok(ended)
     }
 
     /// What the rules are asked about this call, now.
     fn asked<'a>(&self, call: &'a Call) -> Circumstances<'a> {
         Circumstances {
-            arguments: &call.arguments,
+            arguments: call.arguments.expose(),
             now: self.clock.now(),
         }
     }
@@ -205,7 +291,7 @@ impl Stages {
             ));
         };
         entry.tool(tool_facts(&tool));
-        entry.arguments(&call.arguments, &tool.definition().input_schema);
+        entry.arguments(call.arguments.expose(), &tool.definition().input_schema);
         Ok(tool)
     }
 
@@ -233,94 +319,6 @@ impl Stages {
         tools.nth(usize::try_from(place).ok()?).cloned()
     }
 
-    fn not_consented(
-        &self,
-        error: ConsentError,
-        call: &Call,
-        caller: &Caller,
-        tool: &Tool,
-        arguments: Digest,
-        entry: &Entry,
-    ) -> Box<Ended> {
-        let refused = |reason: &str, text: String| {
-            Ended::refused(Stage::Consent, reason, Answer::ToolError(text))
-        };
-        match error {
-            ConsentError::Needed(needed) => self.ask(&needed, call, caller, tool, arguments, entry),
-            ConsentError::Denied { again_from } => refused(
-                "denied-by-user",
-                format!(
-                    "the user did not allow this; do not ask again before {}",
-                    again_from.rfc3339()
-                ),
-            ),
-            ConsentError::NoUser => refused(
-                "no-user",
-                "this token stands for no user who could consent; the operator can record a consent for it".to_owned(),
-            ),
-            ConsentError::NotShowable => refused("not-showable", error.to_string()),
-            ConsentError::TooManyQuestions | ConsentError::Contended => refused("too-many-questions", error.to_string()),
-            ConsentError::Store(_) | ConsentError::Audit(_) => {
-                tracing::error!(error = &error as &dyn std::error::Error, event = %entry.id(), "consent could not be looked up");
-                Ended::failed("store", Answer::Unavailable { id: entry.id() })
-            }
-        }
-    }
-
-    /// The question, in the form that this client can show.
-    fn ask(
-        &self,
-        needed: &Needed,
-        call: &Call,
-        caller: &Caller,
-        tool: &Tool,
-        arguments: Digest,
-        entry: &Entry,
-    ) -> Box<Ended> {
-        let failed = || Ended::failed("consent-url", Answer::Fault { id: entry.id() });
-        let Ok(url) = self.public_url.join(&needed.path) else {
-            return failed();
-        };
-        let mut message = format!(
-            "“{}” asks for your consent: {}.",
-            tool.package().manifest().title,
-            needed.sentences.join("; ")
-        );
-        if needed.optional {
-            message.push_str(" It also runs without.");
-        }
-        let answer = match call.can_open_urls {
-            true => {
-                let facts = state_facts(caller, tool, arguments);
-                match self.states.seal(&facts, &needed.ticket, self.clock.now()) {
-                    Ok(state) => Answer::ConsentNeeded {
-                        url,
-                        message,
-                        state,
-                        ticket: needed.ticket.clone(),
-                    },
-                    Err(error) => {
-                        tracing::error!(%error, event = %entry.id(), "a request state could not be sealed");
-                        return failed();
-                    }
-                }
-            }
-            false if needed.optional => Answer::ToolError(format!(
-                "{message} Tell the user to open {url} to allow it or not, then call the tool again. A call before the user has decided goes on without."
-            )),
-            false => Answer::ToolError(format!(
-                "{message} Ask the user to open {url} and decide there, then call the tool again."
-            )),
-        };
-        Box::new(Ended {
-            answer,
-            end: End::Asked {
-                ticket: needed.ticket.hash(),
-            },
-            durable: false,
-        })
-    }
-
     /// No record, no effect. A call that can do nothing outside needs not wait for the disk.
     async fn intent(&self, grants: &GrantSet, entry: &mut Entry) -> Result<bool, Box<Ended>> {
         entry.granted(grants.granted());
@@ -331,29 +329,25 @@ impl Stages {
             entry.intent_soon().await
         };
         written.map(|()| effects).map_err(|error| {
-            tracing::error!(%error, event = %entry.id(), "the intent of a call could not be recorded, so it does not run");
+            tracing::error!(error = %caused(&error), event = %entry.id(), "the intent of a call could not be recorded, so it does not run");
             Ended::failed("audit", Answer::Unavailable { id: entry.id() })
         })
     }
+}
 
-    async fn run(
-        &self,
-        grants: GrantSet,
-        call: Call,
-        given: &Value,
-        tool: &Tool,
-        asking: Asking,
-    ) -> Outcome {
-        let arguments = given.to_string();
-        let context = RunContext {
-            deadline: call_wall(&tool.package().manifest().limits, self.call_timeout),
-            progress: call.progress,
-            asking,
-            cancel: call.cancel,
-            clock: Arc::clone(&self.clock),
-        };
-        self.sandbox.run(grants, arguments, context).await
+/// What a stage before the intent comes to, as long as somebody waits for the call. Clients, issuers and providers of keys may be
+/// asked in it, which takes seconds.
+async fn while_wanted<T>(call: &Call, stage: impl Future<Output = T>) -> Result<T, Box<Ended>> {
+    tokio::select! {
+        biased;
+        done = stage => Ok(done),
+        () = call.cancel.cancelled() => Err(gone()),
     }
+}
+
+/// Nobody waits for the call any more.
+fn gone() -> Box<Ended> {
+    Ended::refused(Stage::Request, "caller-gone", Answer::Cancelled)
 }
 
 /// Tells the operator what was refused, what went wrong, and what rules under trial would have changed.
@@ -412,14 +406,6 @@ fn better_token(needed: StepUp) -> Box<Ended> {
         needed: scopes,
     });
     Ended::refused(Stage::Policy, "weak-sign-in", answer)
-}
-
-fn throttle(throttled: &Throttled) -> Box<Ended> {
-    Ended::refused(
-        Stage::Limits,
-        format!("rate:{}", throttled.class),
-        Answer::ToolError(throttled.to_string()),
-    )
 }
 
 /// The arguments, once they fit the tool's schema.

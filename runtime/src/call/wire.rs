@@ -6,22 +6,26 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::Stages;
-use crate::audit::EventKind;
+use crate::audit::{Event, EventKind};
 use crate::consent::TicketId;
-use crate::identity::{BearerToken, Caller};
+use crate::identity::{Caller, Credentials};
 use crate::mcp::{
     Answer, Call, EdgeRefusal, Line, Listed, NotScoped, NotVerified, Operation, Pending,
-    RequestFacts,
+    RequestFacts, SessionTurned,
 };
 use crate::store::TicketState;
 
 impl Line for Stages {
     fn verify(
         &self,
-        token: BearerToken,
+        credentials: Credentials,
         request: RequestFacts,
     ) -> Pending<'_, Result<Arc<Caller>, NotVerified>> {
-        Box::pin(self.verified(token, request))
+        Box::pin(self.verified(credentials, request))
+    }
+
+    fn proof_nonce(&self) -> Option<String> {
+        self.identity.nonce(self.clock.now())
     }
 
     fn check_scopes(&self, caller: &Caller, operation: &Operation) -> Result<(), NotScoped> {
@@ -71,7 +75,7 @@ impl Line for Stages {
     }
 
     fn call(&self, call: Call, caller: Arc<Caller>) -> Pending<'_, Answer> {
-        Box::pin(self.recorded(call, caller))
+        Box::pin(async move { self.recorded(call, caller, None).await.answer })
     }
 
     fn is_open_question<'a>(
@@ -97,18 +101,66 @@ impl Line for Stages {
     }
 
     fn refused_at_edge(&self, request: &RequestFacts, refusal: &EdgeRefusal) {
-        // A refused token is recorded where its reason is known. The rest has no caller to speak of, or no effect.
+        self.audit.meters().refused_at_edge(refusal.name());
+        // Anybody can cause these, so they are sampled. A refused token is recorded where its reason is known.
+        let kind = match refusal {
+            EdgeRefusal::InvalidToken
+            | EdgeRefusal::BadProof
+            | EdgeRefusal::NoNonce
+            | EdgeRefusal::IdentityBusy
+            | EdgeRefusal::IdentityUnavailable => None,
+            EdgeRefusal::NoToken | EdgeRefusal::MalformedAuthorization => {
+                Some(EventKind::AuthFailed)
+            }
+            EdgeRefusal::Host
+            | EdgeRefusal::Origin
+            | EdgeRefusal::Method
+            | EdgeRefusal::Session
+            | EdgeRefusal::NotScoped(_)
+            | EdgeRefusal::WeakSignIn(_)
+            | EdgeRefusal::ContentType
+            | EdgeRefusal::BodyTooLarge
+            | EdgeRefusal::BodyLost
+            | EdgeRefusal::NotJson
+            | EdgeRefusal::NotARequest
+            | EdgeRefusal::VersionHeader(_)
+            | EdgeRefusal::Version { .. }
+            | EdgeRefusal::RemovedMethod
+            | EdgeRefusal::ToolName
+            | EdgeRefusal::Busy
+            | EdgeRefusal::Unavailable { .. }
+            | EdgeRefusal::Fault { .. } => Some(EventKind::RequestRefused),
+        };
+        if let Some(kind) = kind {
+            self.audit.sampled(kind, refusal.name());
+        }
         tracing::info!(request = %request.id, peer = ?request.peer, refusal = refusal.name(), "a request was refused at the edge");
+    }
+
+    fn session_turned(&self, turned: SessionTurned) {
+        let why = turned.turn.why_ended();
+        let kind = match why {
+            None => EventKind::SessionBegan,
+            Some(_) => EventKind::SessionEnded,
+        };
+        let event = Event::new(kind)
+            .user(&turned.who.tenant, &turned.who.user)
+            .client(&turned.client)
+            .fact("session", turned.name.to_string());
+        self.audit.event_unwaited(match why {
+            None => event,
+            Some(why) => event.fact("why", why),
+        });
     }
 }
 
 impl Stages {
     async fn verified(
         &self,
-        token: BearerToken,
+        credentials: Credentials,
         request: RequestFacts,
     ) -> Result<Arc<Caller>, NotVerified> {
-        match self.identity.verify(token, self.clock.now()).await {
+        match self.identity.verify(credentials, self.clock.now()).await {
             Ok(caller) => Ok(caller),
             Err(error) => {
                 tracing::info!(%error, request = %request.id, "a token was refused");

@@ -3,20 +3,35 @@
 //! No I/O and no decision is made here. A capability has one canonical text (`http GET api.example.com /v1/`), which
 //! is what consent records and the audit log hold.
 
+mod budget;
+mod claim;
+mod deliver;
 mod host_name;
+mod kind;
 mod parts;
+mod pick;
+mod reveal;
+mod secret;
 mod set;
-
-use std::fmt;
-use std::str::FromStr;
+mod text;
+mod tier;
 
 use serde::{Deserialize, Serialize};
 
+pub use budget::HttpBudget;
+pub use claim::{ClaimName, NotAClaim};
+pub use deliver::Deliver;
 pub use host_name::{HostName, HostSelector};
+pub use kind::Kind;
 pub use parts::{Access, KeyPrefix, Methods, PathPrefix, SubPath};
+pub use reveal::{NotAField, Reveal, SealedField};
+pub use secret::{Authority, Secret, SecretForm};
 pub use set::CapabilitySet;
+#[cfg(test)]
+pub(crate) use set::tests as set_tests;
+pub use tier::{NotATier, Tier};
 
-use crate::ids::{ConfigKey, MountName, StoreName};
+use crate::ids::{ConfigKey, MountName, StoreName, ToolName};
 use crate::protect::{Class, ClassError};
 
 /// A text is not a capability.
@@ -24,7 +39,7 @@ use crate::protect::{Class, ClassError};
 pub enum CapabilityError {
     /// The first word names no kind.
     #[error(
-        "`{0}` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data`, `ask`, `kv` or `config`"
+        "`{0}` is not a kind of capability; use `http`, `files`, `clock`, `progress`, `data`, `ask`, `kv`, `config`, `secret`, `call`, `claims`, `reveal` or `deliver`"
     )]
     Kind(String),
     /// A part is missing or there is one too many.
@@ -50,116 +65,30 @@ pub enum CapabilityError {
     /// A class of data has no valid name.
     #[error(transparent)]
     Class(#[from] ClassError),
+    /// A part of a budget is none, or more than every call has.
+    #[error(
+        "`{0}` is no part of a budget; write `requests`, `send`, `receive`, `ms` and `parallel` in this order, each `=` a number below what every call has"
+    )]
+    Budget(String),
     /// Keys cannot be bounded by this.
     #[error("`{0}` is not a prefix of keys; write at most 128 bytes of visible characters")]
     Prefix(String),
-}
-
-/// The kinds that this build knows, in the words of the manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Requests to web hosts.
-    Http,
-    /// A directory that the operator bound.
-    Files,
-    /// Real time instead of the frozen instant at which the call began.
-    Clock,
-    /// Progress messages to the caller while the call runs.
-    Progress,
-    /// Personal data or a secret of one class in arguments and replies.
-    Data,
-    /// Questions to the user, as forms.
-    Ask,
-    /// Values under keys, in a store that the operator bound.
-    Kv,
-    /// What the operator set for the package.
-    Config,
-}
-
-impl Kind {
-    /// Every kind, in the order of [`Capability`].
-    pub const ALL: [Self; 8] = [
-        Self::Http,
-        Self::Files,
-        Self::Clock,
-        Self::Progress,
-        Self::Data,
-        Self::Ask,
-        Self::Kv,
-        Self::Config,
-    ];
-
-    /// The word for it in manifests, rules and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Files => "files",
-            Self::Clock => "clock",
-            Self::Progress => "progress",
-            Self::Data => "data",
-            Self::Ask => "ask",
-            Self::Kv => "kv",
-            Self::Config => "config",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = CapabilityError;
-
-    fn from_str(text: &str) -> Result<Self, CapabilityError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| CapabilityError::Kind(text.to_owned()))
-    }
-}
-
-/// How much harm a capability can do, and so how it must be consented to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Tier {
-    /// No effect outside the sandbox: no question.
-    T0,
-    /// Bounded reading of a named resource.
-    T1,
-    /// Writing, or sending the user's data out.
-    T2,
-    /// Destructive, or about money or administration: asked at every call.
-    T3,
-}
-
-impl Tier {
-    /// The word for it in rules, records and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::T0 => "T0",
-            Self::T1 => "T1",
-            Self::T2 => "T2",
-            Self::T3 => "T3",
-        }
-    }
-}
-
-/// A text is no tier.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no tier; write `T0`, `T1`, `T2` or `T3`")]
-pub struct NotATier(String);
-
-impl FromStr for Tier {
-    type Err = NotATier;
-
-    fn from_str(text: &str) -> Result<Self, NotATier> {
-        let all = [Self::T0, Self::T1, Self::T2, Self::T3];
-        let found = all.into_iter().find(|tier| tier.as_str() == text);
-        found.ok_or_else(|| NotATier(text.to_owned()))
-    }
+    /// A secret is bound to no exact host.
+    #[error(
+        "`{0}` is not the host of a secret; write its exact name, with a port where it is not that of the scheme"
+    )]
+    Authority(String),
+    /// A secret is not attached in this way.
+    #[error(
+        "`{0}` is not the form of a secret; use `bearer`, `basic`, `header NAME`, `query NAME` or `aws-sigv4`"
+    )]
+    Form(String),
+    /// No tool is told this of its caller.
+    #[error(transparent)]
+    Claim(#[from] NotAClaim),
+    /// No encrypted value stood there.
+    #[error(transparent)]
+    Field(#[from] NotAField),
 }
 
 /// Requests to web hosts: which hosts, methods and paths.
@@ -173,6 +102,8 @@ pub struct Http {
     pub port: Option<u16>,
     /// Where paths must begin.
     pub path: PathPrefix,
+    /// How much of it one call may use. Mostly the whole, so it stands apart.
+    pub budget: Box<HttpBudget>,
 }
 
 /// Part of a directory that the operator bound under a name.
@@ -217,6 +148,16 @@ pub enum Capability {
     Kv(Kv),
     /// One value that the operator set.
     Config(ConfigKey),
+    /// A secret that the host attaches to requests and never shows.
+    Secret(Secret),
+    /// Calls of another tool, by the name under which it is served.
+    Call(ToolName),
+    /// One thing that the token says of the user, or a pseudonym of the user.
+    Claims(ClaimName),
+    /// To open values that were encrypted for its package.
+    Reveal(Reveal),
+    /// To have the host put values that were encrypted for its package into requests.
+    Deliver(Deliver),
 }
 
 impl Capability {
@@ -231,6 +172,11 @@ impl Capability {
             Self::Ask => Kind::Ask,
             Self::Kv(_) => Kind::Kv,
             Self::Config(_) => Kind::Config,
+            Self::Secret(_) => Kind::Secret,
+            Self::Call(_) => Kind::Call,
+            Self::Claims(_) => Kind::Claims,
+            Self::Reveal(_) => Kind::Reveal,
+            Self::Deliver(_) => Kind::Deliver,
         }
     }
 
@@ -254,6 +200,17 @@ impl Capability {
             Self::Clock | Self::Progress | Self::Ask => Tier::T0,
             // The operator wrote it for this package; nothing of the user's is read.
             Self::Config(_) => Tier::T0,
+            // Whoever is asked there takes the tool for the holder of the secret.
+            Self::Secret(_) => Tier::T2,
+            // What the other tool may do then is bounded by what this one may do itself, and asked about there.
+            Self::Call(_) => Tier::T1,
+            // It names nobody, and no two tools can put their pseudonyms together.
+            Self::Claims(claim) if claim.is_pseudonym() => Tier::T0,
+            Self::Claims(_) => Tier::T1,
+            // Somebody's data in the clear, which was kept from the tool until then.
+            Self::Reveal(_) => Tier::T3,
+            // Somebody's data leaves for another host.
+            Self::Deliver(_) => Tier::T3,
         }
     }
 
@@ -265,6 +222,7 @@ impl Capability {
                 host: a.host.meet(&b.host)?,
                 port: (a.port == b.port).then_some(a.port)?,
                 path: a.path.meet(&b.path)?,
+                budget: Box::new(a.budget.meet(&b.budget)),
             })),
             (Self::Files(a), Self::Files(b)) if a.mount == b.mount => Some(Self::Files(Files {
                 mount: a.mount.clone(),
@@ -281,6 +239,11 @@ impl Capability {
                 prefix: a.prefix.meet(&b.prefix)?,
             })),
             (Self::Config(a), Self::Config(b)) if a == b => Some(Self::Config(a.clone())),
+            (Self::Secret(a), Self::Secret(b)) if a == b => Some(Self::Secret(a.clone())),
+            (Self::Call(a), Self::Call(b)) if a == b => Some(Self::Call(a.clone())),
+            (Self::Claims(a), Self::Claims(b)) if a == b => Some(Self::Claims(a.clone())),
+            (Self::Reveal(a), Self::Reveal(b)) => a.meet(b).map(Self::Reveal),
+            (Self::Deliver(a), Self::Deliver(b)) => a.meet(b).map(Self::Deliver),
             (
                 Self::Http(_)
                 | Self::Files(_)
@@ -289,7 +252,12 @@ impl Capability {
                 | Self::Data(_)
                 | Self::Ask
                 | Self::Kv(_)
-                | Self::Config(_),
+                | Self::Config(_)
+                | Self::Secret(_)
+                | Self::Call(_)
+                | Self::Claims(_)
+                | Self::Reveal(_)
+                | Self::Deliver(_),
                 _,
             ) => None,
         }
@@ -318,11 +286,11 @@ impl Capability {
                     .port
                     .map(|port| format!(" on port {port}"))
                     .unwrap_or_default();
-                if http.path.is_root() {
-                    format!("{verb} {place}{port}")
-                } else {
-                    format!("{verb} {place}{port}, below {}", http.path)
-                }
+                let path = match http.path.is_root() {
+                    true => String::new(),
+                    false => format!(", below {}", http.path),
+                };
+                format!("{verb} {place}{port}{path}{}", http.budget.sentence())
             }
             Self::Files(files) => {
                 let verb = match files.access {
@@ -359,125 +327,37 @@ impl Capability {
             Self::Config(key) => {
                 format!("See what the operator of this server set for it as “{key}”")
             }
-        }
-    }
-}
-
-impl fmt::Display for Capability {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Http(http) => {
-                write!(out, "http {} {}", http.methods, http.host)?;
-                if let Some(port) = http.port {
-                    write!(out, ":{port}")?;
-                }
-                write!(out, " {}", http.path)
-            }
-            Self::Files(files) => {
-                write!(out, "files {} {}", files.access, files.mount)?;
-                if files.path.is_whole() {
-                    Ok(())
-                } else {
-                    write!(out, " {}", files.path)
-                }
-            }
-            Self::Clock => out.write_str("clock"),
-            Self::Progress => out.write_str("progress"),
-            Self::Data(class) => write!(out, "data {class}"),
-            Self::Ask => out.write_str("ask"),
-            Self::Kv(kv) => {
-                write!(out, "kv {} {}", kv.access, kv.store)?;
-                if kv.prefix.is_whole() {
-                    Ok(())
-                } else {
-                    write!(out, " {}", kv.prefix)
-                }
-            }
-            Self::Config(key) => write!(out, "config {key}"),
-        }
-    }
-}
-
-impl FromStr for Capability {
-    type Err = CapabilityError;
-
-    fn from_str(text: &str) -> Result<Self, CapabilityError> {
-        const HTTP: &str = "http METHOD[,METHOD] HOST[:PORT] /PATH";
-        const FILES: &str = "files read|write MOUNT [PATH]";
-        const DATA: &str = "data CLASS";
-        const KV: &str = "kv read|write STORE [PREFIX]";
-        const CONFIG: &str = "config KEY";
-        let mut words = text.split(' ');
-        let kind: Kind = words.next().unwrap_or_default().parse()?;
-        let capability = match kind {
-            Kind::Http => {
-                let methods = words.next().ok_or(CapabilityError::Shape(HTTP))?.parse()?;
-                let place = words.next().ok_or(CapabilityError::Shape(HTTP))?;
-                let path = words.next().ok_or(CapabilityError::Shape(HTTP))?.parse()?;
-                let (host, port) = parts::host_and_port(place)?;
-                Self::Http(Http {
-                    methods,
-                    host,
-                    port,
-                    path,
-                })
-            }
-            Kind::Files => {
-                let access = words.next().ok_or(CapabilityError::Shape(FILES))?.parse()?;
-                let mount = words.next().ok_or(CapabilityError::Shape(FILES))?.parse()?;
-                // A path may hold spaces; it is all that is left.
-                let path = words.by_ref().collect::<Vec<_>>().join(" ").parse()?;
-                Self::Files(Files {
-                    mount,
-                    access,
-                    path,
-                })
-            }
-            Kind::Clock => Self::Clock,
-            Kind::Progress => Self::Progress,
-            Kind::Data => Self::Data(words.next().ok_or(CapabilityError::Shape(DATA))?.parse()?),
-            Kind::Ask => Self::Ask,
-            Kind::Kv => {
-                let access = words.next().ok_or(CapabilityError::Shape(KV))?.parse()?;
-                let store = words.next().ok_or(CapabilityError::Shape(KV))?.parse()?;
-                // Not written where it is every key, so that a capability has one text.
-                let prefix = match words.next() {
-                    Some("") => return Err(CapabilityError::Shape(KV)),
-                    Some(prefix) => prefix.parse()?,
-                    None => KeyPrefix::default(),
-                };
-                Self::Kv(Kv {
-                    store,
-                    access,
-                    prefix,
-                })
-            }
-            Kind::Config => Self::Config(
-                words
-                    .next()
-                    .ok_or(CapabilityError::Shape(CONFIG))?
-                    .parse()?,
+            Self::Secret(secret) if secret.form.signs() => format!(
+                "Have its requests to {} signed in the name of the operator of this server, with the key “{}”; the tool never sees the key",
+                secret.at, secret.name
             ),
-        };
-        match words.next() {
-            None => Ok(capability),
-            Some(_) => Err(CapabilityError::Shape(
-                "the kind and its parts, nothing after them",
-            )),
+            Self::Secret(secret) => format!(
+                "Use the key “{}” of this server with {}; the tool never sees it",
+                secret.name, secret.at
+            ),
+            Self::Call(tool) => format!("Use the tool “{tool}” for you"),
+            Self::Claims(claim) => claim.english(),
+            Self::Reveal(reveal) => {
+                let what = reveal.class.english();
+                match &reveal.field {
+                    None => {
+                        format!("Read {what} that were given to it encrypted, and answer with them")
+                    }
+                    Some(field) => {
+                        format!(
+                            "Read {what} that were given to it encrypted in “{field}”, and answer with them"
+                        )
+                    }
+                }
+            }
+            Self::Deliver(deliver) => {
+                let (what, at) = (deliver.what.class.english(), &deliver.at);
+                let place = deliver.what.field.as_ref();
+                let place = place.map_or_else(String::new, |field| format!(" in “{field}”"));
+                format!(
+                    "Have this server send {what} that were given to it encrypted{place} to {at}; the tool never sees them"
+                )
+            }
         }
-    }
-}
-
-impl TryFrom<String> for Capability {
-    type Error = CapabilityError;
-
-    fn try_from(text: String) -> Result<Self, CapabilityError> {
-        text.parse()
-    }
-}
-
-impl From<Capability> for String {
-    fn from(capability: Capability) -> String {
-        capability.to_string()
     }
 }

@@ -6,7 +6,6 @@ use std::ops::BitAnd;
 use serde::{Deserialize, Serialize};
 
 use super::{Capability, Kind, Tier};
-use crate::protect::Class;
 
 /// A set of capabilities in which none lies within another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,21 +43,6 @@ impl CapabilitySet {
         self.0
             .iter()
             .any(|member| member.meet(capability).is_some())
-    }
-
-    /// The classes of data in the set.
-    pub fn classes(&self) -> BTreeSet<Class> {
-        let class = |capability: &Capability| match capability {
-            Capability::Data(class) => Some(class.clone()),
-            Capability::Http(_)
-            | Capability::Files(_)
-            | Capability::Clock
-            | Capability::Progress
-            | Capability::Ask
-            | Capability::Kv(_)
-            | Capability::Config(_) => None,
-        };
-        self.0.iter().filter_map(class).collect()
     }
 
     /// The kinds in the set.
@@ -109,10 +93,12 @@ impl BitAnd for &CapabilitySet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Access, Files, HostSelector, Http, Kv, Methods};
+    use super::super::{
+        Access, Deliver, Files, HostSelector, Http, HttpBudget, Kv, Methods, Reveal, Secret,
+    };
     use super::*;
 
     fn capability() -> impl Strategy<Value = Capability> {
@@ -131,14 +117,18 @@ mod tests {
         let path = proptest::sample::select(vec!["/", "/v1", "/v1/", "/v1/x", "/v10", "/v2/"])
             .prop_map(|path| path.parse().unwrap());
         let port = proptest::sample::select(vec![None, Some(8443)]);
-        let http = (methods, host, port, path).prop_map(|(methods, host, port, path)| {
-            Capability::Http(Http {
-                methods,
-                host,
-                port,
-                path,
-            })
-        });
+        let budget = proptest::sample::select(vec!["", "requests=5", "requests=7 send=9", "ms=3"])
+            .prop_map(|text| HttpBudget::of_words(text.split_whitespace()).unwrap());
+        let http =
+            (methods, host, port, path, budget).prop_map(|(methods, host, port, path, budget)| {
+                Capability::Http(Http {
+                    methods,
+                    host,
+                    port,
+                    path,
+                    budget: Box::new(budget),
+                })
+            });
         let files = (
             proptest::sample::select(vec!["notes", "mail"]),
             proptest::sample::select(vec![Access::Read, Access::Write]),
@@ -167,6 +157,42 @@ mod tests {
             });
         let config = proptest::sample::select(vec!["region", "region.x"])
             .prop_map(|key| Capability::Config(key.parse().unwrap()));
+        let secret = (
+            proptest::sample::select(vec!["tracker", "mail"]),
+            proptest::sample::select(vec!["a.example", "a.example:8443", "b.a.example"]),
+            proptest::sample::select(vec![
+                "bearer",
+                "basic",
+                "header x-key",
+                "query key",
+                "aws-sigv4",
+            ]),
+        )
+            .prop_map(|(name, at, form)| {
+                Capability::Secret(Secret {
+                    name: name.parse().unwrap(),
+                    at: at.parse().unwrap(),
+                    form: form.parse().unwrap(),
+                })
+            });
+        let call = proptest::sample::select(vec!["fetch", "memory"])
+            .prop_map(|tool| Capability::Call(tool.parse().unwrap()));
+        let claims = proptest::sample::select(vec!["subject", "email", "name"])
+            .prop_map(|claim| Capability::Claims(claim.parse().unwrap()));
+        let reveal = (
+            proptest::sample::select(vec!["email", "card"]),
+            proptest::sample::select(vec![None, Some("a:/x"), Some("a:/x/*"), Some("a:/xy")]),
+        )
+            .prop_map(|(class, field)| Reveal {
+                class: class.parse().unwrap(),
+                field: field.map(|field| field.parse().unwrap()),
+            });
+        let at = proptest::sample::select(vec!["a.example", "a.example:8443"]);
+        let deliver = (reveal.clone(), at).prop_map(|(what, at)| {
+            let at = at.parse().unwrap();
+            Capability::Deliver(Deliver { what, at })
+        });
+        let reveal = reveal.prop_map(Capability::Reveal);
         prop_oneof![
             4 => http,
             3 => files,
@@ -176,10 +202,15 @@ mod tests {
             1 => Just(Capability::Ask),
             3 => kv,
             1 => config,
+            2 => secret,
+            1 => call,
+            1 => claims,
+            2 => reveal,
+            2 => deliver,
         ]
     }
 
-    fn set() -> impl Strategy<Value = CapabilitySet> {
+    pub(crate) fn set() -> impl Strategy<Value = CapabilitySet> {
         proptest::collection::vec(capability(), 0..5).prop_map(CapabilitySet::from_iter)
     }
 
@@ -224,7 +255,13 @@ mod tests {
 
     #[test]
     fn a_store_has_one_text_and_a_prefix_shows_where_it_ends() {
-        for text in ["kv read memory", "kv write memory a/", "config region"] {
+        for text in [
+            "kv read memory",
+            "kv write memory a/",
+            "config region",
+            "call fetch",
+            "claims email",
+        ] {
             assert_eq!(text.parse::<Capability>().unwrap().to_string(), text);
         }
         let long = format!("kv read memory {}", "a".repeat(129));
@@ -241,6 +278,14 @@ mod tests {
             "config ",
             "config a b",
             "config ../a",
+            "call",
+            "call ",
+            "call a b",
+            "call ../a",
+            "claims",
+            "claims ",
+            "claims email name",
+            "claims jti",
             &long,
         ] {
             assert!(wrong.parse::<Capability>().is_err(), "{wrong:?}");

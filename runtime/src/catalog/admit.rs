@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
-use super::cache::{Cache, CacheError, Key};
+use rustix::io::Errno;
+use wasmtime::component::Component;
+
+use super::cache::{Cache, CacheError, Key, Native};
 use super::check::{self, ManifestError};
-use super::compile::{CompileError, Compiler};
+use super::compile::{CompileError, Compiler, Part};
 use super::manifest::Manifest;
 use super::package::{self, Import, PackageError};
 use super::schema::{SchemaError, text};
 use super::schema_walk;
-use super::tool::{Package, Schemas};
+use super::tool::{Apart, Package, Schemas};
 use crate::engine::{ImportClass, WasmEngine, classify};
 use crate::ids::{Digest, NameError, ToolName};
 use crate::limits::{PACKAGE_BYTES_MAX, SCHEMA_PATTERNS_MAX};
@@ -72,6 +75,11 @@ pub enum AdmissionError {
     /// What was compiled does not load.
     #[error("its native code does not load; remove the cache folder and try again")]
     Load(#[source] wasmtime::Error),
+    /// It is more than a slot of the pool has room for.
+    #[error(
+        "no call has room for it: {0:#}; build it with fewer or smaller memories, tables and instances"
+    )]
+    Bounds(wasmtime::Error),
     /// A name of it is taken.
     #[error(
         "its tool `{name}` has the name of one in `{other}`; set a prefix for `{package}` under `[tools.prefix]`, or remove one of the two"
@@ -105,6 +113,14 @@ pub enum AdmissionError {
 }
 
 impl AdmissionError {
+    /// Why code does not load that our own compiler made just now: the machine did not map it, or it is more than a call has.
+    pub(crate) fn load(error: wasmtime::Error) -> Self {
+        match error.is::<std::io::Error>() || error.is::<Errno>() {
+            true => Self::Load(error),
+            false => Self::Bounds(error),
+        }
+    }
+
     /// Whether the same bytes may be admitted another time: the fault lies with our machine, not with the package.
     pub fn may_pass_later(&self) -> bool {
         match self {
@@ -120,6 +136,7 @@ impl AdmissionError {
             | Self::NoHandler
             | Self::Schema { .. }
             | Self::Patterns { .. }
+            | Self::Bounds(_)
             | Self::Collision { .. }
             | Self::PackageTwice { .. }
             | Self::Prefix { .. }
@@ -246,42 +263,61 @@ impl Admitter {
         let examined = tokio::task::spawn_blocking(move || examine(&foreign))
             .await
             .map_err(|_| AdmissionError::Stopped)??;
-        let key = Key {
-            component: examined.digest,
-            configuration: self.engine.configuration_digest(),
-        };
-        let component = match self.cached(key) {
-            Some(component) => component,
-            None => {
-                let code = self.compiler.compile(&bytes, self.cache.dir()).await?;
-                let native = self.cache.keep(key, &code)?;
-                native
-                    .load(self.engine.engine())
-                    .map_err(AdmissionError::Load)?
+        let digest = examined.digest;
+        let (native, component) = self.native(digest, &bytes, Part::Guest).await?;
+        let apart = match self.compiler.mirrors() {
+            true => {
+                let (_, mirror) = self.native(digest, &bytes, Part::Mirror).await?;
+                Some(Apart {
+                    mirror,
+                    code: native,
+                })
             }
+            false => None,
         };
         Ok(Arc::new(Package::new(
             examined.manifest,
-            examined.digest,
+            digest,
             examined.schemas,
             component,
+            apart,
         )))
     }
 
+    /// Code of a package, compiled where the cache has none.
+    async fn native(
+        &self,
+        component: Digest,
+        bytes: &[u8],
+        part: Part,
+    ) -> Result<(Native, Component), AdmissionError> {
+        let key = Key {
+            component,
+            configuration: self.engine.configuration_digest(),
+            part,
+        };
+        if let Some(cached) = self.cached(key) {
+            return Ok(cached);
+        }
+        let code = self.compiler.compile(bytes, part, self.cache.dir()).await?;
+        let native = self.cache.keep(key, &code)?;
+        let component = native.load(self.engine.engine());
+        Ok((native, component.map_err(AdmissionError::load)?))
+    }
+
     /// What the cache has for this key, if it is whole. Anything else is built again, and the log says why.
-    fn cached(&self, key: Key) -> Option<wasmtime::component::Component> {
-        let loaded = match self.cache.find(key) {
-            Ok(native) => native?.load(self.engine.engine()),
+    fn cached(&self, key: Key) -> Option<(Native, Component)> {
+        let native = match self.cache.find(key) {
+            Ok(native) => native?,
             Err(error) => {
                 tracing::warn!(component = %key.component, %error, "cached native code is refused and built again");
                 return None;
             }
         };
-        loaded
-            .inspect_err(|error| {
-                tracing::warn!(component = %key.component, %error, "cached native code does not load and is built again");
-            })
-            .ok()
+        let loaded = native.load(self.engine.engine()).inspect_err(|error| {
+            tracing::warn!(component = %key.component, %error, "cached native code does not load and is built again");
+        });
+        Some((native, loaded.ok()?))
     }
 }
 

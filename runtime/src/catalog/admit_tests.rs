@@ -235,6 +235,7 @@ async fn loading_is_far_cheaper_than_compiling() {
     let key = Key {
         component: digest,
         configuration: engine().configuration_digest(),
+        part: Part::Guest,
     };
     let loaded = (0..5)
         .map(|_| {
@@ -249,4 +250,16 @@ async fn loading_is_far_cheaper_than_compiling() {
         compiled.as_nanos() / loaded.as_nanos()
     );
     assert!(compiled > loaded * 10);
+}
+
+#[test]
+fn what_no_call_has_room_for_is_the_fault_of_the_package_and_what_is_not_mapped_is_not() {
+    let mapped = wasmtime::Error::from(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
+    assert!(AdmissionError::load(mapped.context("to map")).may_pass_later());
+    let mapped = wasmtime::Error::from(rustix::io::Errno::NOMEM);
+    assert!(AdmissionError::load(mapped.context("to map")).may_pass_later());
+    let large = wasmtime::Error::msg("a memory does not fit");
+    let error = AdmissionError::load(large);
+    assert!(!error.may_pass_later());
+    assert!(error.to_string().contains("a memory does not fit"));
 }

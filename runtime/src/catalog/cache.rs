@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use aws_lc_rs::{constant_time, hmac};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::compile::Part;
 use crate::ids::Digest;
 use crate::limits::COMPILE_OUTPUT_BYTES_MAX;
 
@@ -22,7 +23,7 @@ const MAGIC: &[u8; 8] = b"bwnative";
 /// Length of the MAC: HMAC-SHA256.
 const MAC_BYTES: usize = 32;
 /// What the MAC is for, so that the key serves nothing else.
-const PURPOSE: &[u8] = b"bailiwick native code 2";
+const PURPOSE: &[u8] = b"bailiwick native code 3 ";
 /// How much of an entry is read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Name of the key file in the folder.
@@ -37,6 +38,8 @@ pub struct Key {
     pub component: Digest,
     /// The engine's configuration.
     pub configuration: Digest,
+    /// Which of the codes that are made of a package.
+    pub part: Part,
 }
 
 /// Why the cache cannot be used, or an entry of it.
@@ -59,6 +62,12 @@ pub enum CacheError {
 
 /// Native code that we compiled, as the MAC of its entry shows: the open file.
 pub struct Native(File);
+
+impl AsFd for Native {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Native {
     /// Makes a component of it, mapped from the file.
@@ -171,6 +180,7 @@ impl Cache {
     fn mac_of(&self, key: Key, code: &mut dyn Read) -> std::io::Result<hmac::Tag> {
         let mut mac = hmac::Context::with_key(&self.key);
         mac.update(PURPOSE);
+        mac.update(key.part.name().as_bytes());
         mac.update(key.component.as_bytes());
         mac.update(key.configuration.as_bytes());
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -185,9 +195,10 @@ impl Cache {
 
     fn path(&self, key: Key) -> PathBuf {
         self.dir.join(format!(
-            "{}-{}.native",
+            "{}-{}_{}.native",
             key.component,
-            key.configuration.short()
+            key.configuration.short(),
+            key.part.name()
         ))
     }
 }
@@ -273,6 +284,7 @@ mod tests {
             Key {
                 component: Digest::of(&component),
                 configuration,
+                part: Part::Guest,
             },
         )
     }

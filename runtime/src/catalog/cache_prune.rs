@@ -98,6 +98,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::cache::{Cache, Key};
+    use super::super::compile::Part;
     use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -128,6 +129,7 @@ mod tests {
             let key = Key {
                 component: Digest::of(text.as_bytes()),
                 configuration: Digest::of(b"engine"),
+                part: Part::Guest,
             };
             let before: Vec<_> = self.files();
             self.cache.keep(key, &[0; 100]).unwrap();

@@ -269,25 +269,13 @@ fn plain(field: &str, value: &Value) -> Result<(), ManifestError> {
     }
 }
 
-/// Whether a character is not seen, or changes how others are seen. A line feed is seen.
+/// Whether a character is not seen, or changes how others are seen. A line feed is seen, and so is what an emoji is drawn by.
 pub fn hidden(c: char) -> bool {
     match c {
-        '\n' => false,
-        // soft hyphen, Arabic letter mark, Hangul fillers, Mongolian separators
-        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' => {
-            true
-        }
-        '\u{180B}'..='\u{180F}' | '\u{3164}' | '\u{FFA0}' => true,
-        // zero width, direction marks, line and paragraph separators, embeddings and isolates, invisible operators
-        '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' => true,
-        // variation selectors but the one of emoji, byte order mark, interlinear annotation, musical beams
-        '\u{FE00}'..='\u{FE0E}'
-        | '\u{FEFF}'
-        | '\u{FFF0}'..='\u{FFFB}'
-        | '\u{1D173}'..='\u{1D17A}' => true,
-        // private use, tags, the other variation selectors, and all that lies behind them
-        '\u{E000}'..='\u{F8FF}' | '\u{E0000}'.. => true,
-        other => other.is_control(),
+        '\n' | '\u{fe0f}' => false,
+        // Private use, and all that lies behind the tags.
+        '\u{e000}'..='\u{f8ff}' | '\u{e0000}'.. => true,
+        other => other.is_control() || crate::protect::is_unseen(other),
     }
 }
 

@@ -9,14 +9,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::str::FromStr;
 use std::time::Duration;
 
 use rlimit::Resource;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
+use super::mirror::{self, MirrorError};
 use super::schema::text;
 use crate::engine::{EngineError, WasmEngine};
+use crate::hardening::{self, Places};
 use crate::limits::{
     COMPILE_CPU_SECS_MAX, COMPILE_FILES_MAX, COMPILE_MEMORY_BYTES_MAX, COMPILE_MESSAGE_BYTES_MAX,
     COMPILE_OUTPUT_BYTES_MAX, COMPILE_WALL_MAX, PACKAGE_BYTES_MAX,
@@ -27,6 +30,36 @@ pub const SUBCOMMAND: &str = "compile-component";
 
 /// Threads of one compilation: more share no more work, and each costs address space.
 const THREADS: &str = "4";
+
+/// What is made of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The code of the component itself.
+    Guest,
+    /// That of its mirror, for where it runs in a process of its own.
+    Mirror,
+}
+
+impl Part {
+    /// Its name among the arguments of the child, and in the names of files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Mirror => "mirror",
+        }
+    }
+}
+
+impl FromStr for Part {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::Guest, Self::Mirror]
+            .into_iter()
+            .find(|one| one.name() == name)
+            .ok_or("there is `guest` and `mirror`")
+    }
+}
 
 /// Why there is no native code.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +93,11 @@ pub enum CompileError {
     /// The compiler refused it.
     #[error("it does not compile: {0}; build it again")]
     Invalid(String),
+    /// The compiler met something that it has no way with.
+    #[error(
+        "the compiler cannot handle it, as it cannot handle a component of several that pass text to each other; build it as one"
+    )]
+    Unhandled,
     /// The compiler crashed on it.
     #[error("the compiler crashed on it (signal {0}); make it simpler")]
     Crashed(i32),
@@ -71,6 +109,7 @@ pub struct Compiler {
     program: PathBuf,
     arguments: Vec<OsString>,
     wall: Duration,
+    mirrors: bool,
 }
 
 impl Compiler {
@@ -80,11 +119,28 @@ impl Compiler {
             program,
             arguments: vec![SUBCOMMAND.into()],
             wall: COMPILE_WALL_MAX,
+            mirrors: false,
         }
     }
 
+    /// One that compiles the mirror of each package as well.
+    #[must_use]
+    pub fn with_mirrors(self, mirrors: bool) -> Self {
+        Self { mirrors, ..self }
+    }
+
+    /// Whether it does.
+    pub(super) fn mirrors(&self) -> bool {
+        self.mirrors
+    }
+
     /// Compiles; the bytes are in a private folder below `scratch` meanwhile.
-    pub async fn compile(&self, component: &[u8], scratch: &Path) -> Result<Vec<u8>, CompileError> {
+    pub async fn compile(
+        &self,
+        component: &[u8],
+        part: Part,
+        scratch: &Path,
+    ) -> Result<Vec<u8>, CompileError> {
         let folder = tempfile::Builder::new()
             .prefix(".compile-")
             .permissions(PermissionsExt::from_mode(0o700))
@@ -95,7 +151,7 @@ impl Compiler {
         tokio::fs::write(&input, component)
             .await
             .map_err(CompileError::Files)?;
-        let mut child = self.start(folder.path(), &input, &output)?;
+        let mut child = self.start(folder.path(), &input, &output, part)?;
         let complaint = child.stderr.take();
         let complaint = async {
             let mut said = Vec::new();
@@ -119,11 +175,18 @@ impl Compiler {
             .ok_or(CompileError::TooLarge)
     }
 
-    fn start(&self, folder: &Path, input: &Path, output: &Path) -> Result<Child, CompileError> {
+    fn start(
+        &self,
+        folder: &Path,
+        input: &Path,
+        output: &Path,
+        part: Part,
+    ) -> Result<Child, CompileError> {
         Command::new(&self.program)
             .args(&self.arguments)
             .arg(input)
             .arg(output)
+            .arg(part.name())
             .current_dir(folder)
             .env_clear()
             .env("RAYON_NUM_THREADS", THREADS)
@@ -150,6 +213,11 @@ fn judge(status: ExitStatus, complaint: &str) -> Result<(), CompileError> {
         _ if complaint.contains("memory allocation of") => Err(CompileError::OutOfMemory),
         (_, Some(9)) => Err(CompileError::OutOfMemory),
         (_, Some(signal)) => Err(CompileError::Crashed(signal)),
+        // What a Rust program that panicked ends with. Where in the compiler that was is no use to an author.
+        (Some(101), _) => {
+            tracing::warn!(complaint = text(complaint.trim()), "the compiler panicked");
+            Err(CompileError::Unhandled)
+        }
         (_, None) => Err(CompileError::Invalid(text(complaint.trim()))),
     }
 }
@@ -173,6 +241,9 @@ pub enum ChildError {
     /// It could not limit itself, so it did not begin.
     #[error("the compiler could not limit itself")]
     Limits(#[source] std::io::Error),
+    /// It was given nowhere to write.
+    #[error("the compiler was given no folder")]
+    NoFolder,
     /// Its input or output failed.
     #[error("the compiler's files failed: {0}")]
     Files(#[source] std::io::Error),
@@ -182,17 +253,26 @@ pub enum ChildError {
     /// The component is not valid.
     #[error("{0}")]
     Invalid(String),
+    /// It has no mirror.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
 }
 
 /// What the child does: limits its own process for good, then compiles `input` to a new file `output`.
 ///
 /// Only for a process that does nothing else. The caller prints an error to standard error and exits with 1.
-pub fn compile_component(input: &Path, output: &Path) -> Result<(), ChildError> {
+pub fn compile_component(input: &Path, output: &Path, part: Part) -> Result<(), ChildError> {
     limit_self().map_err(ChildError::Limits)?;
+    let folder = output.parent().ok_or(ChildError::NoFolder)?;
+    // As far as the kernel has it: the limits above hold anyway, and the server says what is missing.
+    hardening::let_go(&Places::only(folder));
     let mut component = Vec::new();
     std::fs::File::open(input)
         .and_then(|file| file.take(PACKAGE_BYTES_MAX).read_to_end(&mut component))
         .map_err(ChildError::Files)?;
+    if part == Part::Mirror {
+        component = mirror::of(&component)?;
+    }
     let engine = WasmEngine::for_compiler()?;
     let code = engine
         .precompile_component(&component)
@@ -239,6 +319,7 @@ pub(crate) mod testing {
             .map(Into::into)
             .to_vec(),
             wall: COMPILE_WALL_MAX,
+            mirrors: false,
         }
     }
 }
@@ -252,10 +333,14 @@ mod tests {
     fn child() {
         let arguments: Vec<_> = std::env::args_os().collect();
         let at = arguments.iter().position(|argument| argument == SUBCOMMAND);
-        let Some([input, output]) = at.and_then(|at| arguments.get(at + 1..at + 3)) else {
+        let Some([input, output, part]) = at.and_then(|at| arguments.get(at + 1..at + 4)) else {
             return;
         };
-        if let Err(error) = compile_component(input.as_ref(), output.as_ref()) {
+        if let Err(error) = compile_component(
+            input.as_ref(),
+            output.as_ref(),
+            part.to_str().unwrap().parse().unwrap(),
+        ) {
             eprintln!("{error}");
             std::process::exit(1);
         }
@@ -264,6 +349,8 @@ mod tests {
         assert!(Resource::AS.get().unwrap().1 <= COMPILE_MEMORY_BYTES_MAX);
         assert!(Resource::CPU.get().unwrap().1 <= COMPILE_CPU_SECS_MAX);
         assert!(Resource::FSIZE.get().unwrap().1 <= COMPILE_OUTPUT_BYTES_MAX);
+        assert!(std::fs::read("/proc/self/status").is_err());
+        assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err());
     }
 
     fn program(program: &str, arguments: &[&str], wall: Duration) -> Compiler {
@@ -271,13 +358,14 @@ mod tests {
             program: program.into(),
             arguments: arguments.iter().map(Into::into).collect(),
             wall,
+            mirrors: false,
         }
     }
 
     async fn run(compiler: &Compiler, text: &str) -> Result<Vec<u8>, CompileError> {
         let scratch = tempfile::tempdir().unwrap();
         let outcome = compiler
-            .compile(&wat::parse_str(text).unwrap(), scratch.path())
+            .compile(&wat::parse_str(text).unwrap(), Part::Guest, scratch.path())
             .await;
         assert_eq!(
             std::fs::read_dir(scratch.path()).unwrap().count(),
@@ -353,6 +441,10 @@ mod tests {
         assert!(
             matches!(end("echo why >&2; exit 1").await, CompileError::Invalid(what) if what == "why")
         );
+        assert!(matches!(
+            end("echo panicked in some place >&2; exit 101").await,
+            CompileError::Unhandled
+        ));
         assert!(matches!(end("exit 0").await, CompileError::Files(_)));
         assert!(matches!(
             run(&program("/nowhere", &[], wall), "(component)").await,

@@ -25,7 +25,7 @@ pub(crate) fn described(manifest: Manifest) -> Result<Vec<Tool>, String> {
     let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
     let component = Component::new(&ENGINE, EMPTY).map_err(|error| error.to_string())?;
     let digest = manifest::canonical_digest(&manifest);
-    let package = Package::new(manifest, digest, schemas, component);
+    let package = Package::new(manifest, digest, schemas, component, None);
     Arc::new(package)
         .tools("")
         .map_err(|error| error.to_string())

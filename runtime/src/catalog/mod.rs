@@ -10,7 +10,10 @@ pub mod check;
 pub mod compile;
 mod described;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod manifest;
+mod mirror;
 mod mismatch;
 mod names;
 pub mod package;
@@ -18,16 +21,23 @@ mod pattern;
 pub mod schema;
 mod schema_walk;
 mod state;
-#[cfg(test)]
+pub(crate) mod surface;
+#[cfg(any(test, fuzzing))]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what makes values for tests panics where it cannot"
+)]
 pub(crate) mod testing;
 mod tool;
 mod watch;
 
 pub use admit::AdmissionError;
-pub use compile::{CompileError, Compiler, compile_component};
+pub use cache::Native;
+pub use compile::{CompileError, Compiler, Part, compile_component};
 pub use schema::SchemaMismatch;
 pub use state::{Change, ChangeKind, Refused, Snapshot};
-pub use tool::{Annotations, Package, Tool};
+pub use tool::{Annotations, Apart, Package, Tool};
 pub use watch::{Catalog, CatalogError};
 
 pub(crate) use described::described;

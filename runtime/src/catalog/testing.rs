@@ -63,7 +63,7 @@ pub(crate) fn package(manifest: Manifest) -> Arc<Package> {
     let schemas = manifest.tools.iter().map(Schemas::compile);
     let schemas = schemas.collect::<Result<_, _>>().expect("schemas");
     let digest = Digest::of(&serde_json::to_vec(&manifest).expect("a manifest"));
-    Arc::new(Package::new(manifest, digest, schemas, component))
+    Arc::new(Package::new(manifest, digest, schemas, component, None))
 }
 
 /// The tools of this manifest.
@@ -72,6 +72,7 @@ pub(crate) fn tools(of: Manifest) -> Vec<Tool> {
 }
 
 /// One tool of this name with these needs; see [`manifest`].
+#[cfg(test)]
 pub(crate) fn tool(name: &str, needs: &[(&str, &[&str], bool)]) -> Tool {
     tool_of(manifest(name, needs))
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use wasmtime::component::Component;
 
-use super::manifest::{Definition, Manifest};
+use super::cache::Native;
+use super::manifest::{Definition, Manifest, Need};
 use super::schema::{Schema, SchemaError, SchemaMismatch};
-use crate::capability::{Capability, Methods, Tier};
+use crate::capability::{Capability, CapabilitySet, Kind, Methods, Tier};
 use crate::ids::{Digest, NameError, Publisher, ToolName};
 
 /// An admitted package: one component and what it said of itself.
@@ -17,6 +18,15 @@ pub struct Package {
     manifest_digest: Digest,
     schemas: Vec<Schemas>,
     component: Component,
+    apart: Option<Apart>,
+}
+
+/// What there is of a package for running it in a process of its own.
+pub struct Apart {
+    /// What stands for it in this process.
+    pub mirror: Component,
+    /// Its own code, for that process.
+    pub code: Native,
 }
 
 /// The compiled schemas of one tool.
@@ -42,6 +52,7 @@ impl Package {
         component_digest: Digest,
         schemas: Vec<Schemas>,
         component: Component,
+        apart: Option<Apart>,
     ) -> Self {
         Self {
             manifest_digest: manifest.needs_digest(),
@@ -49,6 +60,7 @@ impl Package {
             component_digest,
             schemas,
             component,
+            apart,
         }
     }
 
@@ -70,6 +82,11 @@ impl Package {
     /// The compiled component.
     pub fn component(&self) -> &Component {
         &self.component
+    }
+
+    /// What it needs to run in a process of its own; none where guests run in this one.
+    pub fn apart(&self) -> Option<&Apart> {
+        self.apart.as_ref()
     }
 
     /// The tools of the package, each under its name behind the operator's prefix.
@@ -130,6 +147,23 @@ impl Tool {
         &self.package.manifest.tools[self.index]
     }
 
+    /// What the package asks for, as far as it is this tool's: what was encrypted is opened or delivered by a tool whose signature
+    /// says so, and the others of the package are not asked about for it.
+    pub fn needs(&self) -> impl Iterator<Item = &Need> {
+        let own = &self.definition().capabilities;
+        let needs = self.package.manifest.needs.iter();
+        needs.filter(|need| {
+            !matches!(need.kind, Kind::Reveal | Kind::Deliver) || own.contains(&need.kind)
+        })
+    }
+
+    /// The capabilities of these needs.
+    pub fn wants(&self) -> CapabilitySet {
+        self.needs()
+            .flat_map(|need| need.capabilities.iter().cloned())
+            .collect()
+    }
+
     /// Who publishes it.
     pub fn publisher(&self) -> &Publisher {
         &self.package.manifest.publisher
@@ -154,10 +188,12 @@ impl Tool {
         }
     }
 
-    /// What a client may be told about its effects, from all needs of the package: every tool of it runs under them.
+    /// What a client may be told about its effects, from its needs.
     pub fn annotations(&self) -> Annotations {
-        let needs = self.package.manifest.needs();
-        let read_only = needs.tier() <= Tier::T1;
+        let needs = self.wants();
+        // To open a value changes nothing.
+        let changes = |one: &Capability| one.tier() > Tier::T1 && one.kind() != Kind::Reveal;
+        let read_only = !needs.iter().any(changes);
         Annotations {
             read_only,
             destructive: !read_only,
@@ -187,7 +223,14 @@ fn repeats(capability: &Capability) -> bool {
         | Capability::Progress
         | Capability::Data(_)
         | Capability::Ask
-        | Capability::Config(_) => true,
+        | Capability::Config(_)
+        // What is done with it is told by the requests.
+        | Capability::Secret(_)
+        | Capability::Claims(_)
+        | Capability::Reveal(_)
+        | Capability::Deliver(_)
+        // Another tool does nothing with it that is not among the needs of this one.
+        | Capability::Call(_) => true,
     }
 }
 

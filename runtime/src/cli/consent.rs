@@ -12,18 +12,18 @@ use super::{
     ConfigArgs, ConsentFilterArgs, ConsentListArgs, ConsentPreArgs, ConsentResumeArgs,
     ConsentRevokeArgs, ConsentShowArgs, check,
 };
-use crate::audit::Audit;
+use crate::audit::{self, Audit, Evidenced};
 use crate::capability::{Capability, Tier};
 use crate::clients::Clients;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::consent::{
-    Consents, PreConsent, Receipts, SEEN_WITHIN, as_json, is_live, is_revocable, standing,
+    Consents, PreConsent, Receipts, SEEN_WITHIN, as_json, is_live, is_revocable, proven, standing,
 };
 use crate::dev;
 use crate::ids::{Issuer, User};
 use crate::server;
-use crate::store::{ConsentFilter, ConsentRow, ConsentState, SharedStore, SqliteStore};
+use crate::store::{ConsentFilter, ConsentRow, ConsentState, SharedStore};
 
 /// The state of this server, for one command.
 struct State {
@@ -45,8 +45,9 @@ impl State {
             "there is no state yet at `{}`; start the server once",
             config.state_file.display()
         );
-        let store: SharedStore = Arc::new(SqliteStore::open(&config.state_file).await?);
-        let audit = Audit::start(Arc::clone(&store), Arc::new(SystemClock)).await?;
+        let state = server::State::open(&config, server::resolver(None)).await?;
+        let store: SharedStore = Arc::clone(&state.store) as SharedStore;
+        let audit = state.audit(Arc::new(SystemClock)).await?;
         // Nothing is read by most commands: what is wrong with reading must not keep anybody from revoking.
         let known = Clients::new(&config.clients, None);
         let consents = Consents::open(Arc::clone(&store), audit.clone())
@@ -109,21 +110,31 @@ pub(super) async fn show(args: &ConsentShowArgs) -> anyhow::Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&receipt)?);
         return Ok(ExitCode::SUCCESS);
     }
+    let (seq, who) = (row.evidence.audit_seq, row.key.who());
+    let evidence = audit::evidenced(state.store.as_ref(), seq, &who, &proven(&row)).await?;
+    let mut shown = as_json(&row, now);
+    if let Value::Object(fields) = &mut shown {
+        fields.insert("evidence".to_owned(), evidence.as_str().into());
+    }
+    let code = match evidence {
+        Evidenced::Recorded | Evidenced::Unknown => ExitCode::SUCCESS,
+        Evidenced::Differs => ExitCode::from(super::audit::DAMAGED),
+    };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&as_json(&row, now))?);
-        return Ok(ExitCode::SUCCESS);
+        println!("{}", serde_json::to_string_pretty(&shown)?);
+        return Ok(code);
     }
     let text = |value: &Value| match value {
         Value::Null => "–".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    if let Value::Object(fields) = as_json(&row, now) {
-        for (name, value) in &fields {
+    if let Value::Object(fields) = &shown {
+        for (name, value) in fields {
             println!("{name:<16} {}", text(value));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 pub(super) async fn revoke(args: &ConsentRevokeArgs) -> anyhow::Result<ExitCode> {
@@ -234,7 +245,7 @@ pub(super) async fn pre_consent(args: &ConsentPreArgs) -> anyhow::Result<ExitCod
     })?;
     let capabilities = match args.capabilities.as_slice() {
         [] => {
-            let needs = tool.package().manifest().needs();
+            let needs = tool.wants();
             needs
                 .iter()
                 .filter(|one| one.tier() > Tier::T0)

@@ -14,10 +14,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::dev;
 use crate::follow;
-use crate::identity::{BearerToken, Caller, Identity};
+use crate::identity::{BearerToken, Caller, Credentials, Identity};
 use crate::idp::{DEFAULT_SCOPE, DevIdp};
 use crate::policy::{CallerText, Ceilings, Circumstances, Permit, Rules, StepUp};
-use crate::protect::{Direction, May, Withheld};
+use crate::protect::{Direction, May, Withheld, rewrite};
 use crate::server;
 
 pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
@@ -136,11 +136,19 @@ fn withheld(
     let found = safeguard.search(&Value::Object(arguments.clone()), schema);
     let may = May {
         tool: tool.name(),
+        defined: &tool.definition().name,
         granted: &permit.allowed().classes(),
         bound: permit.data(),
+        key: config.seal.is_some(),
     };
     let judged = safeguard.judge(Direction::Arguments, &found, may);
-    Ok(judged.pass.err())
+    let changes = match judged.pass {
+        Ok(changes) => changes,
+        Err(withheld) => return Ok(Some(withheld)),
+    };
+    let mut arguments = Value::Object(arguments.clone());
+    let unfit = rewrite(&mut arguments, &changes, &mut |_| String::new());
+    Ok(unfit.into_iter().next().map(Withheld::from))
 }
 
 /// The caller, or why the token makes none.
@@ -177,7 +185,7 @@ async fn caller(
         };
     let identity = Identity::new(config.issuers.clone(), fetch)?;
     identity.load(now).await;
-    let caller = identity.verify(token, now).await;
+    let caller = identity.verify(Credentials::bearer(token), now).await;
     Ok(caller.map_err(|error| error.to_string()))
 }
 

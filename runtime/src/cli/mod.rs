@@ -5,6 +5,8 @@ mod author;
 mod check;
 mod consent;
 mod explain;
+mod keys;
+mod live;
 mod matrix;
 mod pii;
 mod policy;
@@ -19,11 +21,13 @@ use std::process::ExitCode;
 pub(crate) use author::packer;
 pub(crate) use serve::stopped;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
+use crate::catalog::Part;
 use crate::config::Config;
 use crate::dev;
+use crate::telemetry;
 
 /// Runs MCP tools as WebAssembly components, each call under the authority of its caller.
 ///
@@ -51,7 +55,7 @@ enum Command {
     /// Print everything that a package asks for and holds
     Inspect(InspectArgs),
     /// Check configuration, rules and packages, and tell every problem at once
-    Check(ConfigArgs),
+    Check(CheckArgs),
     /// Say which rules decide a call, which nearly did, and what would have to change
     ///
     /// Uses the functions that decide a call. The caller is given by a token or, with `--claims`, by what a token would say.
@@ -62,15 +66,25 @@ enum Command {
     /// See, revoke and record consents, also while the server runs
     #[command(subcommand)]
     Consent(ConsentCommand),
-    /// Read and verify the audit log
+    /// Read, verify, prove and hand on the audit log
     #[command(subcommand)]
-    Audit(AuditCommand),
+    Audit(audit::AuditCommand),
     /// Look for personal data and secrets in a file
     #[command(subcommand)]
     Pii(pii::PiiCommand),
+    /// Make, show, rotate and destroy the keys that values are encrypted with, also as it runs
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Compile one component to native code under limits; the server runs this for each package
     #[command(hide = true)]
-    CompileComponent { input: PathBuf, output: PathBuf },
+    CompileComponent {
+        input: PathBuf,
+        output: PathBuf,
+        part: Part,
+    },
+    /// Make the processes in which guests run; the server runs this where `isolation = "process"`
+    #[command(hide = true)]
+    MakeExecutors,
 }
 
 /// Which server a command is about.
@@ -98,6 +112,15 @@ impl ConfigArgs {
             }
         }
     }
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Ask the running server what its process gave up, too; it tells on the listener of `[telemetry]`
+    #[arg(long)]
+    live: bool,
 }
 
 #[derive(Args)]
@@ -350,71 +373,65 @@ fn day(text: &str) -> Result<time::Date, time::error::Parse> {
     time::Date::parse(text, form)
 }
 
-#[derive(Subcommand)]
-enum AuditCommand {
-    /// Find any record that was changed, moved or taken away
-    Verify(ConfigArgs),
-    /// Print the records, the oldest first
-    Show(AuditShowArgs),
-}
-
-#[derive(Args)]
-struct AuditShowArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    /// Only records about this tool
-    #[arg(long, value_name = "NAME")]
-    tool: Option<String>,
-    /// Only records of this kind, such as `tool.call` or `consent.given`
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
-    /// Only records in which this rule decided, could not be evaluated, or was under trial
-    #[arg(long, value_name = "ID")]
-    rule: Option<String>,
-    /// Print each record whole, as one line of JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::CompileComponent { input, output } = &cli.command {
-        return compile(input, output);
+    // Before anything is read.
+    if let Err(error) = crate::hardening::no_dumps() {
+        eprintln!("bailiwick: core files cannot be forbidden: {error}");
+        return ExitCode::FAILURE;
     }
-    // A server tells what happens; the other commands print what they were asked for, and problems.
-    log(match cli.command {
-        Command::Serve(_) => "warn,rmcp=error,bailiwick=info",
-        _ => "error,rmcp=off",
-    });
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    if let Command::MakeExecutors = &cli.command {
+        return made(crate::sandbox::executor::make_executors());
+    }
+    if let Command::CompileComponent {
+        input,
+        output,
+        part,
+    } = &cli.command
     {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("bailiwick: the runtime cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(run(cli.command)) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("bailiwick: {error}");
-            for cause in error.chain().skip(1) {
-                eprintln!("  because: {cause}");
-            }
-            ExitCode::FAILURE
-        }
+        return compile(input, output, *part);
     }
+    // A server tells what happens, as its configuration says; the other commands print what they were asked for, and problems.
+    if !matches!(cli.command, Command::Serve(_)) {
+        // Nobody has made a log before.
+        let _ = telemetry::log::of_a_command();
+    }
+    let result = prepared(&cli.command).and_then(|prepared| start(cli.command, prepared));
+    result.unwrap_or_else(|error| {
+        eprintln!("bailiwick: {error}");
+        for cause in error.chain().skip(1) {
+            eprintln!("  because: {cause}");
+        }
+        ExitCode::FAILURE
+    })
 }
 
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
+/// What has to be done before there are threads.
+fn prepared(command: &Command) -> anyhow::Result<Option<serve::Prepared>> {
     // RUSTLS and the token library take their provider from here; two or none would fail at run time.
     crate::crypto::install()?;
     match command {
+        Command::Serve(args) => serve::prepare(args).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn start(command: Command, prepared: Option<serve::Prepared>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot start")?;
+    runtime.block_on(run(command, prepared))
+}
+
+async fn run(command: Command, prepared: Option<serve::Prepared>) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Demo(args) => crate::demo::run(args.listen, args.once).await,
-        Command::Serve(args) => serve::run(&args).await,
+        Command::Serve(args) => {
+            let prepared = prepared.context("the server was not prepared")?;
+            serve::run(&args, prepared).await
+        }
         Command::Token(args) => token::run(&args),
         Command::Build(args) => author::build(&args).await,
         Command::Pack(args) => author::pack(&args).await,
@@ -427,15 +444,30 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Consent(ConsentCommand::Revoke(args)) => consent::revoke(&args).await,
         Command::Consent(ConsentCommand::Resume(args)) => consent::resume(&args).await,
         Command::Consent(ConsentCommand::PreConsent(args)) => consent::pre_consent(&args).await,
-        Command::Audit(AuditCommand::Verify(args)) => audit::verify(&args).await,
-        Command::Audit(AuditCommand::Show(args)) => audit::show(&args).await,
+        Command::Audit(command) => audit::run(&command).await,
         Command::Pii(command) => Ok(pii::run(&command)),
-        Command::CompileComponent { input, output } => Ok(compile(&input, &output)),
+        Command::Keys(command) => keys::run(&command).await,
+        Command::MakeExecutors => Ok(made(crate::sandbox::executor::make_executors())),
+        Command::CompileComponent {
+            input,
+            output,
+            part,
+        } => Ok(compile(&input, &output, part)),
     }
 }
 
-fn compile(input: &std::path::Path, output: &std::path::Path) -> ExitCode {
-    match crate::catalog::compile_component(input, output) {
+fn made(done: std::io::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bailiwick: executors cannot be made: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compile(input: &std::path::Path, output: &std::path::Path, part: Part) -> ExitCode {
+    match crate::catalog::compile_component(input, output, part) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -447,19 +479,4 @@ fn compile(input: &std::path::Path, output: &std::path::Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The operator's log goes to standard error; `RUST_LOG` chooses what.
-fn log(usual: &str) {
-    // The SDK prints whole requests at `debug`, arguments and all: whatever is asked for, only its errors are shown. Its
-    // service has one for every answer whose caller is gone; that a call was cancelled stands in the audit log.
-    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| usual.to_owned());
-    let filter = EnvFilter::try_new(format!("{wanted},rmcp=error,rmcp::service=off"))
-        .unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .init();
 }

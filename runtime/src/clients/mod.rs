@@ -153,6 +153,7 @@ impl From<&EgressError> for Unread {
             EgressError::RequestTooLarge
             | EgressError::RequestMalformed(_)
             | EgressError::ResponseMalformed(_)
+            | EgressError::SecretUnavailable
             | EgressError::Broken(_) => Self::Broken,
         }
     }

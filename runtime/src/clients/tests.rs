@@ -308,5 +308,5 @@ async fn a_host_that_does_not_answer_is_left_in_time() {
     let began = std::time::Instant::now();
     let client = looked(&over(names, board, &authority), PUBLIC).await;
     assert_eq!(client, Client::Unread(Unread::TooSlow));
-    assert!(began.elapsed() < CLIENT_READ_MAX + Duration::from_secs(1));
+    assert!(began.elapsed() < CLIENT_READ_MAX * 3);
 }

@@ -132,16 +132,10 @@ fn private_origin(
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
-    use crate::config::{Config, ConfigError};
-
-    fn parse(more: &str) -> Result<Config, ConfigError> {
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:8137\"\npublic_url = \"https://mcp.example\"\n[tools]\ndir = \"t\"\n[state]\nurl = \"sqlite://a.db\"\n{more}"
-        );
-        Config::parse("bailiwick.toml", &text, Path::new("/srv"))
-    }
+    use crate::config::ConfigError;
+    use crate::config::testing::parse;
 
     #[test]
     fn clients_are_named_and_private_documents_are_read_only_where_the_operator_bound_a_host() {

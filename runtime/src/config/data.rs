@@ -73,7 +73,9 @@ struct RawRule {
     tool: Option<Spanned<String>>,
     field: Option<Spanned<String>>,
     direction: Option<Direction>,
-    action: Action,
+    action: Spanned<Action>,
+    #[serde(default)]
+    equal: bool,
 }
 
 pub(super) fn data(check: &mut Checker<'_>, raw: &RawData) -> DataConfig {
@@ -151,28 +153,30 @@ fn rule(check: &mut Checker<'_>, raw: &RawRule, config: &DataConfig) -> Option<D
         None => None,
         Some(field) => Some(check.name(field, "write a path such as `/customer/*/email`")?),
     };
+    let action = *raw.action.get_ref();
+    if raw.equal && action != Action::Encrypt {
+        let help = "write it beside `action = \"encrypt\"`, or remove it";
+        check.wrong(
+            &raw.action,
+            "only what is encrypted has handles that show which values are equal",
+            help,
+        );
+    }
     Some(DataRule {
         class,
         tool,
         field,
         direction: raw.direction,
-        action: raw.action,
+        action,
+        equal: raw.equal,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use crate::config::{Config, ConfigError};
+    use crate::config::ConfigError;
+    use crate::config::testing::parse;
     use crate::protect::{Action, Confidence};
-
-    fn parse(data: &str) -> Result<Config, ConfigError> {
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:8137\"\npublic_url = \"https://mcp.example\"\n[tools]\ndir = \"t\"\n[state]\nurl = \"sqlite://a.db\"\n{data}"
-        );
-        Config::parse("bailiwick.toml", &text, Path::new("/srv"))
-    }
 
     #[test]
     fn classes_and_rules_are_read_in_their_order() {
@@ -234,10 +238,11 @@ action = "reject"
                 9,
                 "no class of data `ghost`",
             ),
+            (rule("class = \"email\"\naction = \"hide\""), 10, "hide"),
             (
-                rule("class = \"email\"\naction = \"encrypt\""),
+                rule("class = \"email\"\naction = \"mask\"\nequal = true"),
                 10,
-                "encrypt",
+                "only what is encrypted",
             ),
             (
                 rule("class = \"email\"\ntool = \"a b\"\naction = \"allow\""),

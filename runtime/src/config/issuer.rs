@@ -7,8 +7,11 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
+use super::introspection::{self, RawIntrospection};
 use super::parse::Checker;
+use super::proof::{self, Dpop};
 use super::{ClaimMap, ClaimType, ExtraClaim, IssuerConfig, KeySource, ScopeMap};
+use crate::capability::ClaimName;
 use crate::ids::{IDENTIFIER_BYTES_MAX, Issuer, Tenant};
 use crate::limits::{EXTRA_CLAIMS_MAX, ROLE_PREFIX_BYTES_MAX};
 
@@ -39,9 +42,16 @@ pub(super) struct RawIssuer {
     /// Further claims that rules can read, by the name that rules use.
     #[serde(default)]
     claims: BTreeMap<String, Spanned<RawClaim>>,
+    /// Those of them that a tool can be told, where that is granted.
+    #[serde(default)]
+    tool_claims: Vec<Spanned<String>>,
     /// What a scope implies.
     #[serde(default)]
     scopes: BTreeMap<String, Spanned<Vec<String>>>,
+    #[serde(default)]
+    dpop: Dpop,
+    dpop_nonce: Option<Spanned<bool>>,
+    introspection: Option<Spanned<RawIntrospection>>,
 }
 
 /// Where a claim stands: names with dots between them, or a list of names where a name itself has dots.
@@ -122,8 +132,14 @@ pub(super) fn issuer(
     );
     let role_prefix = role_prefix(check, raw.role_prefix.as_ref());
     let extra = extra(check, &raw.claims);
+    let extra = told(check, &raw.tool_claims, extra);
     let acr = acr(check, raw.acr.as_ref());
     let scopes = scopes(check, &raw.scopes);
+    let proof = proof::proof(check, raw.dpop, raw.dpop_nonce.as_ref());
+    let introspection = match &raw.introspection {
+        Some(raw) => Some(introspection::introspection(check, raw)?),
+        None => None,
+    };
     Some(IssuerConfig {
         issuer: issuer?,
         keys: keys?,
@@ -143,6 +159,8 @@ pub(super) fn issuer(
         acr,
         scopes,
         allow_without_user: raw.allow_without_user,
+        proof,
+        introspection,
     })
 }
 
@@ -239,8 +257,39 @@ fn extra(
                 path,
                 kind,
                 required,
+                told: false,
             };
             all.insert(name.clone(), extra);
+        }
+    }
+    all
+}
+
+/// Marks what tools can be told. Nothing that is about the token itself is among it, by whatever name.
+fn told(
+    check: &mut Checker<'_>,
+    raw: &[Spanned<String>],
+    mut all: BTreeMap<String, ExtraClaim>,
+) -> BTreeMap<String, ExtraClaim> {
+    for name in raw {
+        let parsed = name.get_ref().parse::<ClaimName>();
+        let is_name = parsed.is_ok_and(|name| !name.is_pseudonym());
+        let of_the_token = |claim: &ExtraClaim| {
+            let first = claim.path.first();
+            first.is_none_or(|first| ClaimName::is_of_the_token(first))
+        };
+        match all.get_mut(name.get_ref()) {
+            Some(claim) if is_name && !of_the_token(claim) => claim.told = true,
+            Some(_) => check.wrong(
+                name,
+                format!("`{}` is about the token itself", name.get_ref()),
+                "tools are told claims about the user alone; remove it",
+            ),
+            None => check.wrong(
+                name,
+                format!("there is no claim `{}`", name.get_ref()),
+                "describe it in `[issuer.claims]` first; standard claims such as `email` need not be listed",
+            ),
         }
     }
     all
@@ -275,6 +324,12 @@ pub(super) fn check_admin(
             check.wrong(&raw.issuer, message, help);
         }
     }
+}
+
+/// An opaque token is asked about at one issuer, at a place to which tokens may go.
+pub(super) fn check_introspection(check: &mut Checker<'_>, issuers: &[RawIssuer]) {
+    let all = issuers.iter().filter_map(|one| one.introspection.as_ref());
+    introspection::check_all(check, all);
 }
 
 /// One name has one type: a rule is checked once, for the callers of every issuer.
@@ -360,6 +415,7 @@ mod tests {
             roles_claim = "realm_access.roles"
             groups_claim = ["https://example.test/groups"]
             acr = ["bronze", "gold"]
+            tool_claims = ["customer"]
             [issuer.claims]
             customer = { path = "customer.id", type = "string" }
             level = { type = "integer", required = true }
@@ -381,6 +437,7 @@ mod tests {
                 ClaimType::String
             )
         );
+        assert!(customer.told && !issuer.claims.extra["level"].told);
         assert!(!customer.required && issuer.claims.extra["level"].required);
         assert_eq!(issuer.claims.extra["level"].path, ["level"]);
         let expanded = issuer.scopes.expand(["admin".to_owned()].into());
@@ -410,6 +467,19 @@ mod tests {
                 "no name",
             ),
             ("claims = { a = { kind = \"string\" } }", "unknown field"),
+            ("tool_claims = [\"email\"]", "no claim `email`"),
+            (
+                "tool_claims = [\"a\"]\nclaims = { a = { type = \"string\", path = \"jti\" } }",
+                "about the token",
+            ),
+            (
+                "tool_claims = [\"scope\"]\nclaims = { scope = { type = \"string\", path = \"x\" } }",
+                "about the token",
+            ),
+            (
+                "tool_claims = [\"subject\"]\nclaims = { subject = { type = \"string\" } }",
+                "about the token",
+            ),
             ("scopes = { admin = [\"two words\"] }", "not a scope"),
             ("scopes = { \"\" = [\"a\"] }", "not a scope"),
             (

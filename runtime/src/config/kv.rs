@@ -90,17 +90,9 @@ fn lowered(check: &mut Checker<'_>, raw: Option<&Spanned<u64>>, key: &str, most:
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::config::{Config, ConfigError};
-
-    fn parse(stores: &str) -> Result<Config, ConfigError> {
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:8137\"\npublic_url = \"https://mcp.example\"\n[tools]\ndir = \"t\"\n[state]\nurl = \"sqlite://a.db\"\n{stores}"
-        );
-        Config::parse("bailiwick.toml", &text, Path::new("/srv"))
-    }
+    use crate::config::ConfigError;
+    use crate::config::testing::parse;
 
     #[test]
     fn a_store_is_each_users_own_unless_the_operator_says_otherwise() {

@@ -2,14 +2,27 @@
 //!
 //! Parsed once from TOML; an unknown key is refused and nothing defaults to a grant.
 
+mod audit;
 mod clients;
 mod data;
+mod egress;
+mod front;
+mod introspection;
 mod issuer;
 mod kv;
+mod limit;
 mod parse;
+mod proof;
 mod rates;
 mod scopes;
+mod seal;
+mod secrets;
 mod settings;
+mod shares;
+mod telemetry;
+#[cfg(test)]
+mod testing;
+mod vault;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,15 +32,25 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::capability::HostName;
 use crate::ids::{ConfigKey, Issuer, MountName, Tenant, ToolName};
+use crate::limits::{CALL_DEPTH_MAX, CALL_TREE_MAX, FILES_BYTES_MAX, FILES_COUNT_MAX};
 use crate::problem::Problem;
 
+pub use audit::{AuditConfig, AuditCopy, SyslogAddress};
 pub use clients::{ClientMetadata, NamedClient};
 pub use data::DataConfig;
+pub use egress::{EgressHost, Retry};
+pub use front::{ClientCertificates, ConnectionBounds, Front, ProxyHeaders, TlsConfig};
+pub use introspection::{About, ClientKey, ClientProof, ClientSecret, IntrospectionConfig};
 pub use kv::{KvStore, Share};
+pub use limit::{Limit, Limits, Measure, Per};
+pub use proof::{Dpop, ProofConfig};
 pub use rates::RateClass;
 pub use scopes::ScopeMap;
+pub use seal::{SealConfig, TransitSource};
+pub use secrets::{AwsScope, SecretBinding, SecretSource, VaultSource};
+pub use telemetry::{LogConfig, LogFormat, LogLevel, Otlp, Telemetry};
+pub use vault::VaultToken;
 
 /// A configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,16 +90,58 @@ pub struct Config {
     pub mounts: Vec<Mount>,
     /// Stores of keys and values that tools may ask for by name.
     pub kv_stores: Vec<KvStore>,
+    /// Secrets that tools may have attached by name.
+    pub secrets: Vec<SecretBinding>,
     /// Private hosts that tools may reach by name.
     pub egress_hosts: Vec<EgressHost>,
+    /// When requests of tools are made again.
+    pub retry: Retry,
     /// The classes of rate limits that rules name.
     pub rates: BTreeMap<String, RateClass>,
+    /// How often, how many at once and how much a day everybody may.
+    pub limits: Limits,
     /// Which data is looked for in calls, and what becomes of it.
     pub data: DataConfig,
     /// Clients that the operator vouches for by name.
     pub clients: Vec<NamedClient>,
     /// How metadata documents of clients are read.
     pub client_metadata: ClientMetadata,
+    /// How values are encrypted; none means that nothing is.
+    pub seal: Option<SealConfig>,
+    /// Whether the server lets go of what it does not need.
+    pub hardening: Hardening,
+    /// Where guests run.
+    pub isolation: Isolation,
+    /// Where the server tells of itself.
+    pub telemetry: Telemetry,
+    /// How its log looks.
+    pub log: LogConfig,
+    /// What becomes of the audit log.
+    pub audit: AuditConfig,
+}
+
+/// Where guests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// In the process that serves, each call in a sandbox of its own.
+    #[default]
+    InProcess,
+    /// The same, in processes that have nothing but that sandbox, each for one tenant and one package.
+    Process,
+}
+
+/// Whether the server lets go of what it does not need before it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hardening {
+    /// It does not.
+    Off,
+    /// As far as the kernel has what it takes; what it has not is told.
+    #[default]
+    Prefer,
+    /// Of all of it, or it does not start.
+    Require,
 }
 
 impl Config {
@@ -123,6 +188,28 @@ pub struct Server {
     pub call_timeout: Duration,
     /// Whether older clients get sessions, in which they can be asked for consent.
     pub sessions: bool,
+    /// How far calls of tools by tools go.
+    pub call_bounds: CallBounds,
+    /// How connections come in.
+    pub front: Front,
+}
+
+/// How far calls of tools by tools go. An operator lowers it and never raises it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallBounds {
+    /// Calls within each other, the first one counted; with 1 no tool calls another.
+    pub depth: usize,
+    /// Calls that the tools of one tree make.
+    pub tree: u32,
+}
+
+impl Default for CallBounds {
+    fn default() -> Self {
+        Self {
+            depth: CALL_DEPTH_MAX,
+            tree: CALL_TREE_MAX,
+        }
+    }
 }
 
 /// One issuer of access tokens.
@@ -150,6 +237,10 @@ pub struct IssuerConfig {
     pub scopes: ScopeMap,
     /// Whether a token without a user (client credentials) is accepted.
     pub allow_without_user: bool,
+    /// What its callers prove beside their token.
+    pub proof: ProofConfig,
+    /// Where it is asked about tokens; none means that only JWTs count, by their signature.
+    pub introspection: Option<IntrospectionConfig>,
 }
 
 /// Where the keys of an issuer come from.
@@ -189,6 +280,8 @@ pub struct ExtraClaim {
     pub kind: ClaimType,
     /// Whether a token without it is refused.
     pub required: bool,
+    /// Whether a tool can be told it, where that is granted.
+    pub told: bool,
 }
 
 /// What a claim is.
@@ -238,148 +331,27 @@ pub struct Mount {
     pub name: MountName,
     /// The directory, with `{tenant}`, `{iss}` and `{sub}` standing for the caller's, escaped.
     pub path: String,
+    /// How much each directory that it leads to may hold.
+    pub quota: Quota,
 }
 
-/// A private host that tools may reach by name.
-#[derive(Debug, Clone)]
-pub struct EgressHost {
-    /// The name that a capability must name exactly.
-    pub name: HostName,
-    /// The one address behind it.
-    pub address: SocketAddr,
-    /// Whether a grant of `*` reaches it as well.
-    pub any: bool,
+/// How much one directory may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Files, directories and links.
+    pub files: u64,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            bytes: FILES_BYTES_MAX,
+            files: FILES_COUNT_MAX,
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        [server]
-        listen = "127.0.0.1:8137"
-        public_url = "https://mcp.example"
-        [[issuer]]
-        issuer = "https://as.example"
-        jwks_file = "keys.json"
-        algorithms = ["ES256", "EdDSA", "RS256"]
-        required_scopes = ["tools:call"]
-        [tools]
-        dir = "tools.d"
-        [policy]
-        dir = "policy.d"
-        [state]
-        url = "sqlite://bailiwick.db"
-        [[mount]]
-        name = "notes"
-        path = "notes/{tenant}/{sub}"
-        [[egress.host]]
-        name = "api.example.test"
-        address = "127.0.0.1:9000"
-    "#;
-
-    fn parse(text: &str) -> Result<Config, ConfigError> {
-        Config::parse("bailiwick.toml", text, Path::new("/srv"))
-    }
-
-    #[test]
-    fn the_documented_configuration_is_accepted() {
-        let config = parse(GOOD).unwrap();
-        assert_eq!(config.issuers[0].audience, ["https://mcp.example/mcp"]);
-        assert_eq!(config.mounts[0].path, "/srv/notes/{tenant}/{sub}");
-        assert!(config.sign_in.is_none());
-        assert!(!config.egress_hosts[0].any);
-    }
-
-    #[test]
-    fn what_would_open_a_door_is_refused_with_its_line() {
-        for (from, to, line, says) in [
-            (
-                r#"algorithms = ["ES256", "EdDSA", "RS256"]"#,
-                "algorithms = []",
-                8,
-                "empty",
-            ),
-            (
-                r#"["ES256", "EdDSA", "RS256"]"#,
-                r#"["HS256", "RS256"]"#,
-                8,
-                "HMAC",
-            ),
-            (r#"["ES256", "EdDSA", "RS256"]"#, r#"["none"]"#, 8, "none"),
-            ("https://mcp.example", "http://mcp.example", 4, "https"),
-            ("127.0.0.1:8137", "0.0.0.0:8137", 3, "loopback"),
-            ("{tenant}/{sub}", "{sub}", 18, "share"),
-            ("{tenant}/{sub}", "{home}", 18, "placeholder"),
-            ("{tenant}/{sub}", "{tenant}-{sub}", 18, "run together"),
-            ("{tenant}/{sub}", "{tenant}{sub}", 18, "run together"),
-            (
-                r#"name = "api.example.test""#,
-                r#"name = "127.0.0.1""#,
-                20,
-                "not a host",
-            ),
-            // A token for tools would be one for administrators.
-            (
-                r#"required_scopes = ["tools:call"]"#,
-                r#"required_scopes = ["admin"]"#,
-                6,
-                "administer",
-            ),
-            (
-                r#"required_scopes = ["tools:call"]"#,
-                "required_scopes = [\"tools:call\"]\n[issuer.scopes]\n\"tools:call\" = [\"admin\"]",
-                6,
-                "administer",
-            ),
-            (
-                "[tools]",
-                "[admin]\nscope = \"a b\"\n[tools]",
-                11,
-                "no scope",
-            ),
-            ("[tools]", "[admin]\nscope = \"\"\n[tools]", 11, "no scope"),
-            (
-                "[tools]",
-                "[admin]\nrole = \"x\"\n[tools]",
-                11,
-                "unknown field",
-            ),
-            (
-                r#"jwks_file = "keys.json""#,
-                "audience = []",
-                7,
-                "audiences",
-            ),
-            (
-                r#"jwks_file = "keys.json""#,
-                "strict = false",
-                7,
-                "unknown field",
-            ),
-        ] {
-            assert!(GOOD.contains(from), "{from}");
-            let ConfigError::Invalid { problems } = parse(&GOOD.replace(from, to)).unwrap_err()
-            else {
-                panic!("{to}")
-            };
-            assert!(
-                problems
-                    .iter()
-                    .any(|p| p.line == Some(line) && p.message.contains(says)),
-                "{to}: {problems:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn every_problem_is_told_at_once() {
-        let text = GOOD
-            .replace("https://mcp.example", "http://mcp.example")
-            .replace("sqlite://", "mysql://");
-        let ConfigError::Invalid { problems } = parse(&text).unwrap_err() else {
-            panic!()
-        };
-        assert_eq!(problems.len(), 2, "{problems:?}");
-    }
-}
+mod tests;

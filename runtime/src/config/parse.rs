@@ -5,18 +5,27 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 use url::{Host, Url};
 
+use super::audit::{self, RawAudit};
 use super::clients::{self, RawClient, RawClientMetadata};
 use super::data::{self, RawData};
+use super::egress::{self, RawEgress};
+use super::front::{self, ProxyHeaders, RawConnections, RawFront, RawTls};
 use super::issuer::{self, RawIssuer};
 use super::kv::{self, RawKv};
+use super::limit::{self, RawLimit, RawLimits};
 use super::rates::{self, RawRate};
+use super::seal::{self, RawSeal};
+use super::secrets::{self, RawSecret};
 use super::settings::{self, RawSettings};
-use super::{Config, EgressHost, IssuerConfig, Mount, Server, SignIn, Tools};
-use crate::capability::HostName;
+use super::telemetry::{self, RawLog, RawTelemetry};
+use super::{
+    CallBounds, Config, Hardening, Isolation, IssuerConfig, Mount, Quota, Server, SignIn, Tools,
+};
 use crate::ids::{Issuer, MountName, ToolName};
 use crate::limits;
 use crate::problem::{Problem, line_at};
@@ -27,6 +36,10 @@ const ADMIN_SCOPE: &str = "admin";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    hardening: Hardening,
+    #[serde(default)]
+    isolation: Isolation,
     server: RawServer,
     #[serde(default)]
     issuer: Vec<RawIssuer>,
@@ -45,6 +58,8 @@ struct File {
     #[serde(default)]
     kv: Vec<RawKv>,
     #[serde(default)]
+    secret: Vec<RawSecret>,
+    #[serde(default)]
     rate: BTreeMap<Spanned<String>, RawRate>,
     #[serde(default)]
     data: RawData,
@@ -52,6 +67,17 @@ struct File {
     client: Vec<RawClient>,
     #[serde(default)]
     client_metadata: RawClientMetadata,
+    seal: Option<Spanned<RawSeal>>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    limit: Vec<RawLimit>,
+    #[serde(default)]
+    telemetry: RawTelemetry,
+    #[serde(default)]
+    log: RawLog,
+    #[serde(default)]
+    audit: RawAudit,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +91,14 @@ struct RawServer {
     call_timeout_ms: Option<Spanned<u64>>,
     #[serde(default)]
     sessions: bool,
+    call_depth_max: Option<Spanned<usize>>,
+    call_tree_max: Option<Spanned<u32>>,
+    tls: Option<Spanned<RawTls>>,
+    #[serde(default)]
+    trusted_proxies: Vec<Spanned<IpNet>>,
+    proxy_headers: Option<ProxyHeaders>,
+    #[serde(default)]
+    connections: RawConnections,
 }
 
 #[derive(Deserialize)]
@@ -118,22 +152,8 @@ struct RawState {
 struct RawMount {
     name: Spanned<String>,
     path: Spanned<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawEgress {
-    #[serde(default)]
-    host: Vec<RawEgressHost>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEgressHost {
-    name: Spanned<String>,
-    address: SocketAddr,
-    #[serde(default)]
-    any: bool,
+    max_bytes: Option<Spanned<u64>>,
+    max_files: Option<Spanned<u64>>,
 }
 
 /// Collects what is wrong while the rest is still checked.
@@ -186,7 +206,12 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
         base,
         problems: Vec::new(),
     };
-    let server = server(&mut check, &raw.server);
+    let mut server = server(&mut check, &raw.server);
+    if let (Isolation::Process, Some(server)) = (raw.isolation, &mut server) {
+        // A call has a process, so there are no more places than processes, and shares are shares of those.
+        let most = u32::try_from(limits::EXECUTORS_MAX).unwrap_or(u32::MAX);
+        server.calls_in_flight_max = server.calls_in_flight_max.min(most);
+    }
     let audience = server.as_ref().map(Server::resource);
     let issuers: Vec<_> = raw
         .issuer
@@ -211,6 +236,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
     let admin_scope = admin_scope(&mut check, raw.admin.scope.as_ref());
     issuer::check_admin(&mut check, &raw.issuer, &issuers, &admin_scope);
     issuer::check_types(&mut check, &raw.issuer);
+    issuer::check_introspection(&mut check, &raw.issuer);
     let sign_in = raw
         .sign_in
         .as_ref()
@@ -220,22 +246,23 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
         .iter()
         .filter_map(|raw| mount(&mut check, raw))
         .collect();
-    let mut egress_hosts: Vec<EgressHost> = Vec::new();
-    for raw in &raw.egress.host {
-        let Some(host) = egress_host(&mut check, raw) else {
-            continue;
-        };
-        if egress_hosts.iter().any(|known| known.name == host.name) {
-            let help = "keep one `[[egress.host]]` of that name";
-            check.wrong(&raw.name, format!("`{}` is bound twice", host.name), help);
-        }
-        egress_hosts.push(host);
-    }
+    let egress_hosts = egress::hosts(&mut check, &raw.egress);
+    let retry = egress::retry(&mut check, &raw.egress);
     let kv_stores = kv::stores(&mut check, &raw.kv);
+    let secrets = secrets::secrets(&mut check, &raw.secret, &egress_hosts);
     let rates = rates::rates(&mut check, &raw.rate);
+    let places = server.as_ref();
+    let places = places.map_or(limits::CALLS_IN_FLIGHT_MAX, |one| one.calls_in_flight_max);
+    let limits = limit::limits(&mut check, &raw.limits, &raw.limit, &rates, places);
     let data = data::data(&mut check, &raw.data);
     let named = clients::named(&mut check, &raw.client);
     let client_metadata = clients::metadata(&mut check, &raw.client_metadata, &egress_hosts);
+    let seal = raw
+        .seal
+        .as_ref()
+        .and_then(|raw| seal::seal(&mut check, raw, &egress_hosts));
+    let telemetry = telemetry::telemetry(&mut check, &raw.telemetry, &egress_hosts);
+    let audit = audit::audit(&mut check, &raw.audit, &egress_hosts);
     let state_file = state(&mut check, &raw.state.url);
     let settings = settings::settings(&mut check, &raw.tools.config);
     let tools = Tools {
@@ -268,24 +295,37 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
             state_file,
             mounts,
             kv_stores,
+            secrets,
             egress_hosts,
+            retry,
             rates,
+            limits,
             data,
             clients: named,
             client_metadata,
+            seal,
+            hardening: raw.hardening,
+            isolation: raw.isolation,
+            telemetry,
+            log: (&raw.log).into(),
+            audit,
         }),
         _ => Err(check.problems),
     }
 }
 
 fn server(check: &mut Checker<'_>, raw: &RawServer) -> Option<Server> {
-    if !raw.listen.get_ref().ip().is_loopback() {
-        check.wrong(
-            &raw.listen,
-            "plain HTTP is served on loopback alone",
-            "listen on 127.0.0.1 or [::1] and let a TLS proxy on this machine forward to it",
-        );
-    }
+    let front = front::front(
+        check,
+        &RawFront {
+            listen: &raw.listen,
+            public_url: &raw.public_url,
+            tls: raw.tls.as_ref(),
+            trusted_proxies: &raw.trusted_proxies,
+            proxy_headers: raw.proxy_headers,
+            connections: &raw.connections,
+        },
+    );
     let url = raw.public_url.get_ref();
     let loopback = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -338,7 +378,33 @@ fn server(check: &mut Checker<'_>, raw: &RawServer) -> Option<Server> {
         calls_in_flight_max,
         call_timeout,
         sessions: raw.sessions,
+        call_bounds: call_bounds(check, raw),
+        front,
     })
+}
+
+/// Bounds that an operator may lower, and not raise.
+fn call_bounds(check: &mut Checker<'_>, raw: &RawServer) -> CallBounds {
+    let most = CallBounds::default();
+    let depth = raw.call_depth_max.as_ref().map_or(most.depth, |depth| {
+        if !(1..=most.depth).contains(depth.get_ref()) {
+            let range = format!("choose 1 to {}", most.depth);
+            check.wrong(depth, "the depth of calls is out of range", &range);
+        }
+        (*depth.get_ref()).min(most.depth)
+    });
+    let tree = raw.call_tree_max.as_ref().map_or(most.tree, |tree| {
+        if !(1..=most.tree).contains(tree.get_ref()) {
+            let range = format!("choose 1 to {}", most.tree);
+            check.wrong(
+                tree,
+                "the number of calls in a tree is out of range",
+                &range,
+            );
+        }
+        (*tree.get_ref()).min(most.tree)
+    });
+    CallBounds { depth, tree }
 }
 
 fn sign_in(check: &mut Checker<'_>, raw: &RawSignIn, issuers: &[IssuerConfig]) -> Option<SignIn> {
@@ -394,18 +460,29 @@ fn mount(check: &mut Checker<'_>, raw: &RawMount) -> Option<Mount> {
         );
         return None;
     }
+    let quota = quota(check, raw)?;
     Some(Mount {
         name: name?,
+        quota,
         path: check.path(Path::new(path)).to_string_lossy().into_owned(),
     })
 }
 
-fn egress_host(check: &mut Checker<'_>, raw: &RawEgressHost) -> Option<EgressHost> {
-    let name: HostName = check.name(&raw.name, "write a DNS name, not an address")?;
-    Some(EgressHost {
-        name,
-        address: raw.address,
-        any: raw.any,
+fn quota(check: &mut Checker<'_>, raw: &RawMount) -> Option<Quota> {
+    let usual = Quota::default();
+    let mut bound = |raw: &Option<Spanned<u64>>, usual, most| match raw {
+        None => Some(usual),
+        Some(number) if (1..=most).contains(number.get_ref()) => Some(*number.get_ref()),
+        Some(number) => {
+            let help = format!("write a number from 1 to {most}, or leave it out for {usual}");
+            check.wrong(number, "a mount cannot be bounded by that", &help);
+            None
+        }
+    };
+    Some(Quota {
+        // A file has at most so many bytes, so that no sum of them runs over.
+        bytes: bound(&raw.max_bytes, usual.bytes, i64::MAX.unsigned_abs())?,
+        files: bound(&raw.max_files, usual.files, limits::FILES_COUNT_CEILING)?,
     })
 }
 

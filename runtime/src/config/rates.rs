@@ -61,16 +61,8 @@ pub(super) fn rates(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use crate::config::{Config, ConfigError};
-
-    fn parse(rates: &str) -> Result<Config, ConfigError> {
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:8137\"\npublic_url = \"https://mcp.example\"\n[tools]\ndir = \"t\"\n[state]\nurl = \"sqlite://a.db\"\n{rates}"
-        );
-        Config::parse("bailiwick.toml", &text, Path::new("/srv"))
-    }
+    use crate::config::ConfigError;
+    use crate::config::testing::parse;
 
     #[test]
     fn a_class_says_how_many_in_how_long() {

@@ -42,17 +42,9 @@ pub(super) fn settings(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::config::{Config, ConfigError};
-
-    fn parse(settings: &str) -> Result<Config, ConfigError> {
-        let text = format!(
-            "[server]\nlisten = \"127.0.0.1:8137\"\npublic_url = \"https://mcp.example\"\n[state]\nurl = \"sqlite://a.db\"\n[tools]\ndir = \"t\"\n{settings}"
-        );
-        Config::parse("bailiwick.toml", &text, Path::new("/srv"))
-    }
+    use crate::config::ConfigError;
+    use crate::config::testing::parse;
 
     #[test]
     fn values_are_set_for_one_package() {

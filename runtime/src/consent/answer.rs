@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::question::{Asked, Shown};
 use super::{
     CALLS_MAX, Consents, IDLE_TTL, Question, REFUSED_TWICE_TTL, T3_TTL, TicketError, TicketId,
+    proven,
 };
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
@@ -133,7 +134,7 @@ impl Consents {
             });
         let ids = decided.iter().map(|record| record.id).collect();
         let in_sign_in = decided.iter().any(|record| record.sign_in.is_some());
-        let events = events(&row, &decided, page, sign_in);
+        let events = events(&row, &decided, page);
         let change = Change::Decide(Decision {
             ticket: row.id_hash,
             who: signed_in.clone(),
@@ -144,6 +145,8 @@ impl Consents {
         });
         match self.audit.commit(change, events).await? {
             Applied::Done => {
+                let meters = self.audit.meters();
+                meters.decided(now.since(row.created_at));
                 self.arguments.forget(row.id_hash);
                 // What it replaces has ended, also for calls that run on it. The answer counts either way.
                 if let Err(error) = self.recheck(signed_in, now).await {
@@ -293,12 +296,7 @@ impl Context<'_> {
     }
 }
 
-fn events(
-    row: &TicketRow,
-    decided: &[ConsentRow],
-    page: PageFacts,
-    sign_in: &SignInFacts,
-) -> Vec<Event> {
+fn events(row: &TicketRow, decided: &[ConsentRow], page: PageFacts) -> Vec<Event> {
     [
         (EventKind::ConsentGiven, ConsentState::Active),
         (EventKind::ConsentDenied, ConsentState::Denied),
@@ -306,9 +304,8 @@ fn events(
     .into_iter()
     .filter_map(|(kind, state)| {
         let some: Vec<_> = decided.iter().filter(|one| one.state == state).collect();
-        if some.is_empty() {
-            return None;
-        }
+        // What is proven is the same of all of them: they are of one answer.
+        let first = some.first()?;
         let told = |one: &&ConsentRow| {
             let scope = one.scope.as_str();
             format!(
@@ -326,17 +323,12 @@ fn events(
             .fact("capabilities", some.iter().map(told).collect::<Vec<_>>())
             .fact("component_digest", row.pinned.component.to_string())
             .fact("ui_digest", page.digest.to_string())
-            .fact("locale", page.locale);
-        let client = some.first().and_then(|one| one.evidence.client.as_ref());
-        let event = match client {
+            .evidence(proven(first));
+        Some(match &first.evidence.client {
             Some(client) => event.fact("client_kind", client.kind.as_str()).fact(
                 "client_metadata",
                 client.metadata.map(|one| one.to_string()),
             ),
-            None => event,
-        };
-        Some(match &sign_in.acr {
-            Some(acr) => event.fact("acr", acr.as_str()),
             None => event,
         })
     })

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::confirm::{key, pinned};
 use super::plan::Wanted;
 use super::question::Shown;
@@ -11,6 +13,7 @@ use super::{
 use crate::audit::{Event, EventKind};
 use crate::clients::{Client, Purpose};
 use crate::clock::Timestamp;
+use crate::ids::ToolName;
 use crate::policy::Permit;
 use crate::store::{Applied, Change, TicketRow, TicketState, random};
 
@@ -36,12 +39,13 @@ impl Consents {
         &self,
         permit: &Permit,
         wanted: &[Wanted],
+        path: &[ToolName],
         client: &Client,
         arguments: &Arguments<'_>,
         now: Timestamp,
     ) -> Result<Asking, ConsentError> {
         let mut asking = AskingClient::of(client);
-        let shown = Shown::of(permit, wanted, &asking);
+        let shown = Shown::of(permit, wanted, path, &asking);
         let text = match shown.binds() {
             true => Some(arguments.shown().ok_or(ConsentError::NotShowable)?),
             false => None,
@@ -88,6 +92,10 @@ impl Consents {
             Some(why) => event.fact("client_unread", why.as_str()),
             None => event,
         };
+        let event = match path {
+            [] => event,
+            path => event.fact("called_by", json!(path)),
+        };
         let row = TicketRow {
             id_hash: ticket.hash(),
             nonce,
@@ -106,7 +114,7 @@ impl Consents {
             definition,
             open_max: OPEN_QUESTIONS_MAX,
         };
-        match self.audit.commit(change, vec![event]).await? {
+        match self.audit.commit_in_time(change, vec![event]).await? {
             Applied::Done => Ok(Asking::At(asked)),
             Applied::Existing(same) => Ok(Asking::At(known(&same, false))),
             Applied::Refused => Err(ConsentError::TooManyQuestions),

@@ -15,6 +15,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest};
 use crate::limits::CLIENT_GONE_AFTER;
 use crate::policy::Permit;
+use crate::problem::caused;
 use crate::store::{
     Applied, Change, ClientFacts, ClientKind, ClientText, ConsentRow, ConsentState, Ender,
     SeenClient, StoreError,
@@ -232,7 +233,7 @@ impl Consents {
             && let Err(error) = self.settle_client(id, &look.client, now).await
         {
             // What it may not serve it does not serve either way: each call compares.
-            tracing::error!(client = %id, error = &error as &dyn std::error::Error,
+            tracing::error!(client = %id, error = %caused(&error),
                 "it could not be recorded what became of a client");
         }
         look.client

@@ -11,8 +11,9 @@ use super::{
 use crate::audit::{Event, EventKind};
 use crate::capability::Capability;
 use crate::clock::Timestamp;
-use crate::ids::TenantUser;
+use crate::ids::{TenantUser, ToolName};
 use crate::policy::Permit;
+use crate::problem::caused;
 use crate::revocation::RunningCall;
 use crate::store::{
     Applied, Change, Channel, ConsentKey, ConsentRow, ConsentState, Pinned, Scope, Seen,
@@ -29,6 +30,8 @@ pub enum Offer {
     GoesOn,
     /// It waits: its client says that the user is on the page.
     Waits,
+    /// It goes on without, and no question is opened: nobody would be told of it.
+    Never,
 }
 
 impl Consents {
@@ -42,18 +45,20 @@ impl Consents {
         arguments: &Arguments<'_>,
         now: Timestamp,
     ) -> Result<Consent, ConsentError> {
-        self.confirm_with(permit, arguments, Offer::GoesOn, &[], now)
+        self.confirm_with(permit, arguments, &[], Offer::GoesOn, &[], now)
             .await
     }
 
     /// The same for a call that may have waited for an answer.
     ///
+    /// `path` are the tools that wait for it, where another tool calls this one.
     /// `used` are the consents of which the runs of this call before it have used up one each: they serve it on, without
     /// being used up again, for as long as they are not taken back.
     pub async fn confirm_with(
         &self,
         permit: Permit,
         arguments: &Arguments<'_>,
+        path: &[ToolName],
         offer: Offer,
         used: &[Uuid],
         now: Timestamp,
@@ -86,10 +91,14 @@ impl Consents {
                 Plan::Denied { .. } | Plan::Ask(_) if !has_user => {
                     return Err(ConsentError::NoUser);
                 }
-                Plan::Offer { without, .. } if !has_user => without,
+                Plan::Offer { without, .. } if !has_user || offer == Offer::Never => without,
+                Plan::Ask(_) if offer == Offer::Never => return Err(ConsentError::TooLate),
                 Plan::Denied { again_from } => return Err(ConsentError::Denied { again_from }),
                 Plan::Ask(wanted) => {
-                    match self.ask(&permit, &wanted, &client, arguments, now).await? {
+                    match self
+                        .ask(&permit, &wanted, path, &client, arguments, now)
+                        .await?
+                    {
                         Asking::At(asked) => return Err(ConsentError::Needed(asked.needed)),
                         Asking::Otherwise(read) => client = read,
                     }
@@ -99,7 +108,10 @@ impl Consents {
                     without,
                     asked: wanted,
                 } => {
-                    match self.ask(&permit, &wanted, &client, arguments, now).await {
+                    match self
+                        .ask(&permit, &wanted, path, &client, arguments, now)
+                        .await
+                    {
                         Ok(Asking::Otherwise(read)) => {
                             client = read;
                             continue;
@@ -206,7 +218,7 @@ impl Consents {
             },
             definition: tool.definition().canonical(),
         };
-        let applied = self.audit.commit(change, vec![event]).await?;
+        let applied = self.audit.commit_in_time(change, vec![event]).await?;
         Ok(matches!(applied, Applied::Done))
     }
 
@@ -228,7 +240,7 @@ impl Consents {
             at: now,
             idle_until: now.plus(IDLE_TTL),
         };
-        let applied = self.audit.commit(change, vec![event]).await?;
+        let applied = self.audit.commit_in_time(change, vec![event]).await?;
         Ok(matches!(applied, Applied::Done))
     }
 
@@ -242,7 +254,7 @@ impl Consents {
             .touch_consents(ids, now, now.plus(IDLE_TTL))
             .await;
         if let Err(error) = touched {
-            tracing::warn!(%error, "it could not be noted that consents were used");
+            tracing::warn!(error = %caused(&error), "it could not be noted that consents were used");
         }
     }
 }

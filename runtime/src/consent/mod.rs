@@ -10,6 +10,8 @@ mod ask;
 mod changed;
 mod client;
 mod confirm;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod held;
 mod history;
 mod operator;
@@ -38,7 +40,7 @@ use crate::ids::TenantUser;
 use crate::limits::LAST_CALL_MAX;
 use crate::policy::Permit;
 use crate::revocation::{RunningCall, RunningCalls};
-use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random};
+use crate::store::{ConsentRow, ConsentState, SharedStore, StoreError, random_secret};
 
 pub use answer::{Answer, Choice, Decided, PageFacts, SignInFacts};
 pub use arguments::{ARGUMENTS_SHOWN_CHARS_MAX, Arguments};
@@ -51,7 +53,7 @@ pub use operator::{PreConsent, PreConsentError};
 pub use question::{Asked, Question};
 pub use receipt::{RECEIPT_KEYS_PATH, RECEIPT_TYPE, ReceiptError, Receipts};
 pub use revoke::SEEN_WITHIN;
-pub use shown::{as_json, standing};
+pub use shown::{as_json, proven, standing};
 pub use state::{Carried, RequestStates, StateError, StateFacts, Waits};
 pub use ticket::TicketId;
 
@@ -161,6 +163,9 @@ pub enum ConsentError {
         /// From when on the user may be asked again.
         again_from: Timestamp,
     },
+    /// The user would have to be asked, when nobody can be told of it any more.
+    #[error("the user would have to be asked, and it is too late for that")]
+    TooLate,
     /// Nobody stands behind the token who could agree.
     #[error("the token has no user who could consent to what the tool needs")]
     NoUser,
@@ -263,11 +268,11 @@ pub struct Consents {
 impl Consents {
     /// Consents in this store. Nothing is known of clients but their ids.
     pub async fn open(store: SharedStore, audit: Audit) -> Result<Self, StoreError> {
-        let key = store.secret(None, TICKET_KEY, random()?).await?;
+        let key = store.secret(None, TICKET_KEY, random_secret()?).await?;
         Ok(Self {
             store,
             audit,
-            tickets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &key)),
+            tickets: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())),
             running: RunningCalls::default(),
             arguments: arguments::Kept::default(),
             clients: Arc::new(Clients::none()),

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::question::DAY;
-use super::{Consents, IDLE_TTL, TicketError, client};
+use super::{Consents, IDLE_TTL, TicketError, client, proven};
 use crate::audit::{Event, EventKind};
 use crate::capability::{Capability, Tier};
 use crate::catalog::Tool;
@@ -134,7 +134,8 @@ impl Consents {
                 )],
             )
             .fact("component_digest", row.pinned.component.to_string())
-            .fact("by", "operator");
+            .fact("by", "operator")
+            .evidence(proven(&row));
         let change = Change::PreConsent {
             record: Box::new(row.clone()),
             definition,
@@ -163,7 +164,7 @@ fn record(wish: PreConsent<'_>, now: Timestamp) -> Result<ConsentRow, PreConsent
     if tier > Tier::T1 {
         return Err(PreConsentError::Tier { capability, tier });
     }
-    if !tool.package().manifest().needs().covers(&capability) {
+    if !tool.wants().covers(&capability) {
         let tool = tool.name().to_string();
         return Err(PreConsentError::NotNeeded { tool, capability });
     }

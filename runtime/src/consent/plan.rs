@@ -48,7 +48,7 @@ pub(super) struct Agreed {
 /// The permitted part of the tool's needs that is not free: what policy denies is never asked.
 pub(super) fn wanted(permit: &Permit) -> Vec<Wanted> {
     let mut all: BTreeMap<Capability, Wanted> = BTreeMap::new();
-    for need in &permit.tool().package().manifest().needs {
+    for need in permit.tool().needs() {
         let permitted = &need.capabilities & permit.allowed();
         for capability in permitted.iter() {
             let tier = permit.tier(capability);

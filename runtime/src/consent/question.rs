@@ -42,6 +42,9 @@ pub(super) struct Shown {
     /// What is known of the client. A question from before format 7 does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client: Option<AskingClient>,
+    /// The tools that wait for it, the first one first, where another tool calls it. A question from before knows of none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    path: Vec<ToolName>,
 }
 
 /// By which rules it may be asked: not shown, and kept for the record of the answer.
@@ -65,7 +68,12 @@ struct ShownCapability {
 }
 
 impl Shown {
-    pub(super) fn of(permit: &Permit, wanted: &[Wanted], client: &AskingClient) -> Self {
+    pub(super) fn of(
+        permit: &Permit,
+        wanted: &[Wanted],
+        path: &[ToolName],
+        client: &AskingClient,
+    ) -> Self {
         let tool = permit.tool();
         let definition = tool.definition();
         let manifest = tool.package().manifest();
@@ -95,6 +103,7 @@ impl Shown {
                 ids: permit.rules().to_vec(),
             }),
             client: Some(client.clone()),
+            path: path.to_vec(),
         }
     }
 
@@ -184,6 +193,8 @@ impl Shown {
             "asked": self.asked,
             "client": self.client.as_ref().map(AskingClient::identity),
             "arguments": self.binds().then_some(arguments),
+            // Who calls it stands on the page, so that a question by way of another tool is another question.
+            "path": (!self.path.is_empty()).then_some(&self.path),
         }))
     }
 
@@ -217,8 +228,10 @@ pub struct Question {
     pub client: ClientId,
     /// What is known of it.
     pub asking: Option<AskingClient>,
-    /// The tool that it called.
+    /// The tool that it called, or that is called for it.
     pub tool: ToolName,
+    /// The tools that wait for it, the first one first, where another tool calls it.
+    pub path: Vec<ToolName>,
     /// Its title.
     pub title: String,
     /// What it does, as its author says.
@@ -262,6 +275,7 @@ impl Question {
             client: row.key.client,
             asking: shown.client,
             tool: row.key.tool,
+            path: shown.path,
             title: shown.title,
             description: shown.description,
             version: shown.version,

@@ -14,7 +14,7 @@ use url::Url;
 use super::{has_begun, is_live};
 use crate::clock::Timestamp;
 use crate::ids::Digest;
-use crate::store::{Channel, ConsentRow, ConsentState, SharedStore, StoreError, random};
+use crate::store::{Channel, ConsentRow, ConsentState, SharedStore, StoreError, random_secret};
 
 /// Name of the server's key that signs receipts: the seed of an Ed25519 key (RFC 8032 §5.1.5).
 const KEY: &str = "consent.receipts";
@@ -49,8 +49,9 @@ pub struct Receipts {
 impl Receipts {
     /// With the server's key in this store, in the name of the server at this URL.
     pub async fn open(store: SharedStore, public_url: &Url) -> Result<Self, ReceiptError> {
-        let seed = store.secret(None, KEY, random()?).await?;
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| ReceiptError::Key)?;
+        let seed = store.secret(None, KEY, random_secret()?).await?;
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(seed.as_slice()).map_err(|_| ReceiptError::Key)?;
         let private = pair.to_pkcs8().map_err(|_| ReceiptError::Key)?;
         let x = URL_SAFE_NO_PAD.encode(pair.public_key());
         // RFC 7638 §3: the members that are required of an OKP key, in their order, without white space.

@@ -1,4 +1,4 @@
-//! Records as those who run the server see them.
+//! Records as those who run the server see them, and as the log proves them.
 
 use serde_json::{Value, json};
 
@@ -65,6 +65,24 @@ pub fn as_json(row: &ConsentRow, now: Timestamp) -> Value {
         "supersedes": evidence.supersedes,
         "audit_seq": evidence.audit_seq,
         "ended_seq": evidence.ended_seq,
+    })
+}
+
+/// What of a decision stands in its record alone, and is proven by the log: how and by whom it was made, in front of which page, and why
+/// it could be asked.
+pub fn proven(row: &ConsentRow) -> Value {
+    let evidence = &row.evidence;
+    json!({
+        "acr": row.acr,
+        "actors": evidence.actors,
+        "amr": evidence.amr,
+        "auth_time": row.auth_time,
+        "by": evidence.by,
+        "locale": evidence.locale,
+        "policy_digest": evidence.policy,
+        "rules": evidence.rules,
+        "ui_digest": row.ui,
+        "version": evidence.version,
     })
 }
 

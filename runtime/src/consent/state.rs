@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::dialogue::Dialogue;
 use crate::ids::{ClientId, Digest, Tenant, ToolName, User};
 use crate::limits::{ASK_CALL_MAX, REQUEST_STATE_TTL};
-use crate::store::{SharedStore, StoreError, random};
+use crate::store::{SharedStore, StoreError, random, random_secret};
 
 /// Name of the server's key that seals.
 const KEY: &str = "consent.request-state";
@@ -68,6 +68,8 @@ pub enum Waits {
     Consent(TicketId),
     /// A form of the tool.
     Form(Box<Dialogue>),
+    /// A decision on our page about another tool, which this one called; what the call has asked and used up so far.
+    Callee(TicketId, Box<Dialogue>),
 }
 
 /// A state that belongs to this call and is in time. It is good once: see [`RequestStates::take`].
@@ -99,6 +101,7 @@ struct Content {
 enum Inside {
     Consent(String),
     Form(Box<Dialogue>),
+    Callee(String, Box<Dialogue>),
 }
 
 /// Seals and opens states.
@@ -111,8 +114,9 @@ pub struct RequestStates {
 impl RequestStates {
     /// With the server's key in this store.
     pub async fn open_key(store: SharedStore) -> Result<Self, StoreError> {
-        let bytes = store.secret(None, KEY, random()?).await?;
-        let key = UnboundKey::new(&AES_256_GCM_SIV, &bytes).map_err(|_| StoreError::Corrupt {
+        let bytes = store.secret(None, KEY, random_secret()?).await?;
+        let key = UnboundKey::new(&AES_256_GCM_SIV, bytes.as_slice());
+        let key = key.map_err(|_| StoreError::Corrupt {
             table: "secret",
             column: "value",
         })?;
@@ -145,6 +149,10 @@ impl RequestStates {
             // However often its client comes back, a call ends.
             Waits::Form(dialogue) => (
                 Inside::Form(dialogue.clone()),
+                latest.min(dialogue.began.plus(ASK_CALL_MAX)),
+            ),
+            Waits::Callee(ticket, dialogue) => (
+                Inside::Callee(ticket.as_str().to_owned(), dialogue.clone()),
                 latest.min(dialogue.began.plus(ASK_CALL_MAX)),
             ),
         };
@@ -185,6 +193,9 @@ impl RequestStates {
                 Waits::Consent(ticket.parse().map_err(|_| StateError::Invalid)?)
             }
             Inside::Form(dialogue) => Waits::Form(dialogue),
+            Inside::Callee(ticket, dialogue) => {
+                Waits::Callee(ticket.parse().map_err(|_| StateError::Invalid)?, dialogue)
+            }
         };
         Ok(Carried {
             waits,

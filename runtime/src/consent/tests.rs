@@ -1,5 +1,6 @@
 mod asked;
 mod bounds;
+mod budgets;
 mod changes;
 mod clients;
 mod limits;

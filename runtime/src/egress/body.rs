@@ -1,6 +1,6 @@
 //! Bodies with an end: by bytes, by time, and by the length that was declared.
 //!
-//! Contents are passed on as they come, never decompressed and never kept.
+//! Contents are passed on as they come and never kept.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,19 +13,22 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::task::AbortOnDropHandle;
 
+use super::client::{Bounds, Connection};
 use super::error::EgressError;
 use super::headers;
+use super::pool::Home;
 use crate::limits::HTTP_FIELDS_BYTES_MAX;
 use crate::revocation::Live;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Bytes that may still pass, shared by all requests of one call.
+/// Bytes that may still pass, shared by all requests under one bound.
 #[derive(Clone)]
 pub struct Budget {
     left: Arc<AtomicU64>,
+    /// What it is a part of: it passes there as well, or not at all.
+    within: Option<Arc<Budget>>,
     seen: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }
 
@@ -34,38 +37,67 @@ impl Budget {
     pub fn of(bytes: u64) -> Self {
         Self {
             left: Arc::new(AtomicU64::new(bytes)),
+            within: None,
             seen: None,
+        }
+    }
+
+    /// A budget of so many bytes of this one.
+    pub fn part(&self, bytes: u64) -> Self {
+        Self {
+            within: Some(Arc::new(self.clone())),
+            ..Self::of(bytes)
         }
     }
 
     /// The same budget, which also tells `seen` what passes.
     pub fn telling(&self, seen: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self {
-            left: self.left.clone(),
             seen: Some(Arc::new(seen)),
+            ..self.clone()
+        }
+    }
+
+    /// The same budget, which tells nobody.
+    pub(super) fn quiet(&self) -> Self {
+        Self {
+            seen: None,
+            ..self.clone()
         }
     }
 
     /// How many bytes are left.
     pub fn left(&self) -> u64 {
-        self.left.load(Ordering::Relaxed)
+        let own = self.left.load(Ordering::Relaxed);
+        self.within
+            .as_ref()
+            .map_or(own, |within| own.min(within.left()))
     }
 
     /// Takes bytes from the budget, all or none.
-    pub(super) fn take(&self, bytes: u64) -> bool {
-        let taken = self
+    pub fn take(&self, bytes: u64) -> bool {
+        let take = |left: u64| left.checked_sub(bytes);
+        let own = self
             .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(bytes)
-            })
-            .is_ok();
-        if let (true, Some(seen)) = (taken, &self.seen) {
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        if own.is_err() {
+            return false;
+        }
+        if self
+            .within
+            .as_ref()
+            .is_some_and(|within| !within.take(bytes))
+        {
+            self.left.fetch_add(bytes, Ordering::Relaxed);
+            return false;
+        }
+        if let Some(seen) = &self.seen {
             seen(bytes);
         }
-        taken
+        true
     }
 
-    fn take_len(&self, bytes: usize) -> bool {
+    pub(super) fn take_len(&self, bytes: usize) -> bool {
         u64::try_from(bytes).is_ok_and(|bytes| self.take(bytes))
     }
 }
@@ -164,7 +196,26 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of an answer. It ends at the deadline whatever the other side does; dropping it closes the connection.
+/// A connection in use, and where it waits afterwards.
+pub(super) struct Lent {
+    connection: Connection,
+    home: Option<Home>,
+}
+
+impl Lent {
+    pub(super) fn new(connection: Connection, home: Option<Home>) -> Self {
+        Self { connection, home }
+    }
+
+    fn give_back(self) {
+        if let Some(home) = self.home {
+            home.give_back(self.connection);
+        }
+    }
+}
+
+/// The body of an answer. It ends at the deadline whatever the other side does; dropping it before its end closes the
+/// connection.
 pub struct ResponseBody {
     inner: Incoming,
     budget: Budget,
@@ -172,27 +223,28 @@ pub struct ResponseBody {
     silence: Option<(Duration, Pin<Box<Sleep>>)>,
     live: Live,
     ended: bool,
-    _connection: AbortOnDropHandle<()>,
+    lent: Option<Lent>,
 }
 
 impl ResponseBody {
-    pub(super) fn new(
-        inner: Incoming,
-        budget: Budget,
-        deadline: Instant,
-        silence: Option<Duration>,
-        live: Live,
-        connection: AbortOnDropHandle<()>,
-    ) -> Self {
+    pub(super) fn new(inner: Incoming, bounds: Bounds, lent: Lent) -> Self {
+        let silence = bounds.between_bytes;
         let silence = silence.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
         Self {
             inner,
-            budget,
-            deadline: Box::pin(sleep_until(deadline)),
+            budget: bounds.received,
+            deadline: Box::pin(sleep_until(bounds.deadline)),
             silence,
-            live,
+            live: bounds.live,
             ended: false,
-            _connection: connection,
+            lent: Some(lent),
+        }
+    }
+
+    /// Its end was seen: the connection can serve the next request.
+    fn give_back(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            lent.give_back();
         }
     }
 
@@ -253,6 +305,15 @@ impl ResponseBody {
     }
 }
 
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // Whoever sees that it is over need not ask for its end.
+        if self.inner.is_end_stream() {
+            self.give_back();
+        }
+    }
+}
+
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("ResponseBody(…)")
@@ -277,6 +338,11 @@ impl Body for ResponseBody {
             Err(revoked) => Some(Err(revoked.into())),
         };
         self.ended = !matches!(outcome, Some(Ok(_)));
+        match &outcome {
+            None => self.give_back(),
+            Some(Err(_)) => drop(self.lent.take()),
+            Some(Ok(_)) => {}
+        }
         Poll::Ready(outcome)
     }
 

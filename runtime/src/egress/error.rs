@@ -11,6 +11,8 @@ use url::Url;
 use super::address::Special;
 use super::resolve::ResolveError;
 use crate::capability::HostName;
+use crate::ids::SecretName;
+use crate::problem::caused;
 use crate::revocation::Revoked;
 
 /// The outgoing side cannot be set up.
@@ -62,6 +64,9 @@ pub enum EgressError {
     /// The connection broke.
     #[error("the connection broke before the answer was complete")]
     Broken(#[source] hyper::Error),
+    /// A secret that the request carries cannot be read.
+    #[error("a secret that this request needs cannot be used now")]
+    SecretUnavailable,
     /// An answer to ourselves with another status than wanted.
     #[error("the answer has status {0}")]
     Status(u16),
@@ -73,11 +78,51 @@ impl EgressError {
         matches!(self, Self::Denied(_) | Self::Revoked(_))
     }
 
+    /// Its name among the numbers that the server tells.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "denied",
+            Self::Revoked(_) => "revoked",
+            Self::OutOfTime => "out-of-time",
+            Self::RequestTooLarge => "request-too-large",
+            Self::ResponseTooLarge => "response-too-large",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::Tls(_) => "tls",
+            Self::RequestMalformed(_) | Self::ResponseMalformed(_) => "malformed",
+            Self::Broken(_) => "broken",
+            Self::SecretUnavailable => "secret-unavailable",
+            Self::Status(_) => "status",
+        }
+    }
+
+    /// Whether the same request may fare better a moment later. A refusal is none of these, whatever its reason: more attempts
+    /// would tell one reason from another.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Broken(_))
+    }
+
+    /// Whether the other side answered, and what it answered cannot be used.
+    pub fn is_of_answer(&self) -> bool {
+        match self {
+            Self::ResponseTooLarge
+            | Self::HeadersTooLarge
+            | Self::ResponseMalformed(_)
+            | Self::Status(_) => true,
+            Self::Denied(_)
+            | Self::Revoked(_)
+            | Self::OutOfTime
+            | Self::RequestTooLarge
+            | Self::Tls(_)
+            | Self::RequestMalformed(_)
+            | Self::Broken(_)
+            | Self::SecretUnavailable => false,
+        }
+    }
+
     /// Tells the operator why, if it is a refusal.
     pub fn log_refusal(&self) {
         if let Self::Denied(reason) = self {
-            let reason: &dyn std::error::Error = reason;
-            tracing::info!(reason, "outgoing request refused");
+            tracing::info!(reason = %caused(reason), "outgoing request refused");
         }
     }
 }
@@ -138,6 +183,17 @@ pub enum Reason {
         /// The address of the peer.
         found: SocketAddr,
     },
+    /// A secret that the request carries is not attached.
+    #[error("the secret `{secret}` is not attached: {why}")]
+    SecretWithheld {
+        /// Its name.
+        secret: SecretName,
+        /// Why.
+        why: &'static str,
+    },
+    /// Encrypted values are not put into the request.
+    #[error("no encrypted value is delivered: {0}")]
+    Delivery(&'static str),
     /// An origin of our own that is neither public https nor trusted.
     #[error("`{0}` is neither https nor a trusted origin")]
     OwnOrigin(Url),

@@ -73,7 +73,7 @@ impl Egress {
             live: Live::free(),
         };
         let answer = self
-            .exchange(&route, name, head, boxed(Full::new(body)), bounds)
+            .exchange(&route, name, head, boxed(Full::new(body)), bounds, None)
             .await?;
         let (parts, body) = answer.into_parts();
         let body = body.collect().await?.to_bytes();

@@ -115,6 +115,24 @@ impl Target {
         &self.url[Position::BeforePath..]
     }
 
+    /// The query as it is written, if there is one.
+    pub fn query(&self) -> Option<&str> {
+        self.url.query()
+    }
+
+    /// Whether there is a query, empty or not.
+    pub(super) fn has_any_query(&self) -> bool {
+        self.url.query().is_some()
+    }
+
+    /// Whether the query has a parameter of this name, in whatever case.
+    pub(super) fn has_query(&self, name: &str) -> bool {
+        // Some servers take a semicolon for an ampersand.
+        let query = self.url.query().unwrap_or_default().replace(';', "&");
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs.any(|(found, _)| found.eq_ignore_ascii_case(name))
+    }
+
     /// The value of the `Host` field (RFC 9112 §3.2).
     pub fn host_field(&self) -> String {
         if self.has_default_port() {

@@ -131,11 +131,14 @@ pub(crate) enum After {
     Hold,
     /// Writes this again and again.
     Repeat(&'static [u8], Duration),
+    /// Answers further requests of the same connection likewise.
+    Keep,
 }
 
-/// A server on loopback that reads one request per connection and writes what it was told to.
+/// A server on loopback that reads requests and writes what it was told to.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
+    answers: Arc<Mutex<VecDeque<Vec<u8>>>>,
     peers: Arc<Mutex<Vec<SocketAddr>>>,
     seen: Arc<Mutex<Vec<String>>>,
     _task: AbortOnDropHandle<()>,
@@ -157,7 +160,24 @@ impl Upstream {
         Self::start(answer.into(), After::Close, Some(tls)).await
     }
 
+    /// Answers one request after the other, each with the next of these and then with the last, over as few connections as it
+    /// is asked to.
+    pub(crate) async fn keeping(answers: &[&str]) -> Self {
+        let (last, first) = answers.split_last().unwrap();
+        let upstream = Self::start(last.as_bytes().to_vec(), After::Keep, None).await;
+        let first = first.iter().map(|answer| answer.as_bytes().to_vec());
+        upstream.answers.lock().unwrap().extend(first);
+        upstream
+    }
+
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.peers.lock().unwrap().len()
+    }
+
     async fn start(answer: Vec<u8>, after: After, tls: Option<TlsAcceptor>) -> Self {
+        let answers = Arc::<Mutex<VecDeque<Vec<u8>>>>::default();
+        let next = answers.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let peers = Arc::<Mutex<Vec<SocketAddr>>>::default();
@@ -168,15 +188,18 @@ impl Upstream {
                 all.lock().unwrap().push(peer);
                 let (answer, after, tls) = (answer.clone(), after.clone(), tls.clone());
                 let requests = requests.clone();
+                let next = next.clone();
                 tokio::spawn(async move {
+                    let next = || next.lock().unwrap().pop_front();
+                    let answer = || next().unwrap_or_else(|| answer.clone());
                     match tls {
-                        None => serve(stream, &answer, after, &requests).await,
+                        None => serve(stream, answer, after, &requests).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(stream).await {
                                 let name = stream.get_ref().1.server_name().unwrap_or_default();
                                 let name = format!("SNI {name}");
                                 requests.lock().unwrap().push(name);
-                                serve(stream, &answer, after, &requests).await;
+                                serve(stream, answer, after, &requests).await;
                             }
                         }
                     }
@@ -185,6 +208,7 @@ impl Upstream {
         });
         Self {
             address,
+            answers,
             peers,
             seen,
             _task: AbortOnDropHandle::new(task),
@@ -211,26 +235,32 @@ impl Upstream {
 
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    answer: &[u8],
+    answer: impl Fn() -> Vec<u8>,
     after: After,
     requests: &Mutex<Vec<String>>,
 ) {
-    let mut request = Vec::new();
-    while !is_whole(&request) {
-        let mut buffer = [0; 16 * 1024];
-        match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => break,
-            Ok(length) => request.extend_from_slice(&buffer[..length]),
+    loop {
+        let mut request = Vec::new();
+        while !is_whole(&request) {
+            let mut buffer = [0; 16 * 1024];
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => request.extend_from_slice(&buffer[..length]),
+            }
+        }
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if text.is_empty() {
+            return;
+        }
+        requests.lock().unwrap().push(text);
+        let _ = stream.write_all(&answer()).await;
+        let _ = stream.flush().await;
+        if !matches!(after, After::Keep) {
+            break;
         }
     }
-    let text = String::from_utf8_lossy(&request).into_owned();
-    if text.is_empty() {
-        return;
-    }
-    requests.lock().unwrap().push(text);
-    let _ = stream.write_all(answer).await;
-    let _ = stream.flush().await;
     match after {
+        After::Keep => {}
         After::Close => {
             let _ = stream.shutdown().await;
         }

@@ -106,6 +106,10 @@ impl Import<'_> {
             ("bailiwick:tool", "ask") => ImportClass::Capability(Kind::Ask),
             ("wasi:keyvalue", "store" | "atomics" | "batch") => ImportClass::Capability(Kind::Kv),
             ("wasi:config", "store") => ImportClass::Capability(Kind::Config),
+            ("bailiwick:tool", "secrets") => ImportClass::Capability(Kind::Secret),
+            ("bailiwick:tool", "tools") => ImportClass::Capability(Kind::Call),
+            ("bailiwick:tool", "caller") => ImportClass::Capability(Kind::Claims),
+            ("bailiwick:tool", "protected") => ImportClass::Capability(Kind::Reveal),
             ("bailiwick:tool", "log") => ImportClass::Ours(Ours::Log),
             ("bailiwick:tool", "types") => ImportClass::Ours(Ours::Types),
             _ => ImportClass::Unknown,
@@ -158,6 +162,22 @@ mod tests {
                 "wasi:config/store@0.2.0-rc.1",
                 ImportClass::Capability(Kind::Config),
             ),
+            (
+                "bailiwick:tool/secrets@0.1.0",
+                ImportClass::Capability(Kind::Secret),
+            ),
+            (
+                "bailiwick:tool/tools@0.1.0",
+                ImportClass::Capability(Kind::Call),
+            ),
+            (
+                "bailiwick:tool/caller@0.1.0",
+                ImportClass::Capability(Kind::Claims),
+            ),
+            (
+                "bailiwick:tool/protected@0.1.0",
+                ImportClass::Capability(Kind::Reveal),
+            ),
         ] {
             assert_eq!(classify(import), class, "{import}");
         }
@@ -192,6 +212,7 @@ mod tests {
             "wasi_snapshot_preview1",
             "bailiwick:tool/log@0.2.0",
             "bailiwick:tool/ask@0.2.0",
+            "bailiwick:tool/secrets@0.2.0",
             "example:tool/host@0.1.0",
             "host",
             "",

@@ -3,17 +3,16 @@
 //! Never compiles foreign bytes by itself and never runs a guest; it says what compiled code must fit.
 
 mod imports;
+mod mapped;
 #[cfg(test)]
 mod proposals;
 mod settings;
 
 use std::hash::{Hash, Hasher};
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread;
 
 use aws_lc_rs::digest;
-use tokio::sync::Semaphore;
 use wasmtime::{Engine, EngineWeak};
 
 pub(crate) use imports::parse;
@@ -43,25 +42,27 @@ pub enum EngineError {
 pub struct WasmEngine {
     engine: Engine,
     pool: Pool,
-    turns: Arc<Semaphore>,
 }
 
 impl WasmEngine {
     /// The engine that serves, with a pool of this size.
     pub fn new(pool: Pool) -> Result<Self, EngineError> {
         let engine = Engine::new(&settings::serving(pool)).map_err(EngineError::Start)?;
-        let turns = Arc::new(Semaphore::new(0));
-        tick(engine.weak(), Arc::downgrade(&turns)).map_err(EngineError::Clock)?;
-        Ok(Self {
-            engine,
-            pool,
-            turns,
-        })
+        tick(engine.weak()).map_err(EngineError::Clock)?;
+        Ok(Self { engine, pool })
     }
 
     /// An engine for the process that compiles: what it compiles loads in the engine that serves.
     pub fn for_compiler() -> Result<Engine, EngineError> {
         Engine::new(&settings::compiling()).map_err(EngineError::Start)
+    }
+
+    /// An engine for a process that runs one call at a time of code that it mapped itself, and whose time another process
+    /// watches: nothing ticks.
+    pub fn for_executor() -> Result<Engine, EngineError> {
+        let mut config = settings::serving(Pool::ONE);
+        config.with_custom_code_memory(Some(Arc::new(mapped::Mapped::new())));
+        Engine::new(&config).map_err(EngineError::Start)
     }
 
     /// The engine itself.
@@ -78,12 +79,6 @@ impl WasmEngine {
     /// depends on.
     pub fn configuration_digest(&self) -> Digest {
         compatibility_digest(&self.engine)
-    }
-
-    /// Turns for guests that compute for long. Every tick brings as many as there are processors to spare, so that
-    /// such guests share what is left and the others find one free.
-    pub(crate) fn turns(&self) -> &Arc<Semaphore> {
-        &self.turns
     }
 }
 
@@ -117,21 +112,16 @@ impl Hasher for Sha256 {
 }
 
 /// Starts the thread that moves the epoch; it ends with the engine.
-fn tick(engine: EngineWeak, turns: Weak<Semaphore>) -> Result<(), std::io::Error> {
-    let spare = thread::available_parallelism()
-        .map_or(1, NonZeroUsize::get)
-        .saturating_sub(1)
-        .max(1);
+fn tick(engine: EngineWeak) -> Result<(), std::io::Error> {
     thread::Builder::new()
         .name("epoch".to_owned())
         .spawn(move || {
             loop {
                 thread::sleep(EPOCH_TICK);
-                let (Some(engine), Some(turns)) = (engine.upgrade(), turns.upgrade()) else {
+                let Some(engine) = engine.upgrade() else {
                     return;
                 };
                 engine.increment_epoch();
-                turns.add_permits(spare.saturating_sub(turns.available_permits()));
             }
         })
         .map(drop)
@@ -191,13 +181,5 @@ mod tests {
             compatibility_digest(&Engine::new(&other).unwrap()),
             testing::engine().configuration_digest()
         );
-    }
-
-    #[tokio::test]
-    async fn every_tick_brings_turns() {
-        let engine = testing::engine();
-        for _ in 0..5 {
-            engine.turns().acquire().await.unwrap().forget();
-        }
     }
 }

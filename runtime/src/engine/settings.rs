@@ -72,6 +72,14 @@ pub struct Pool {
     pub hot_tools_max: u32,
 }
 
+impl Pool {
+    /// That of a process which runs one call at a time.
+    pub const ONE: Self = Self {
+        calls_in_flight_max: 1,
+        hot_tools_max: 1,
+    };
+}
+
 impl Default for Pool {
     fn default() -> Self {
         Self {

@@ -38,6 +38,8 @@ pub enum RunEnds {
     Asked(Box<Asked>),
     /// It asked something else than the run before.
     Otherwise,
+    /// It called a tool that its user has to be asked about.
+    CalleeAsks,
 }
 
 /// Why a question has no answer in this run.
@@ -91,11 +93,18 @@ impl Asker {
             Ok(Answer::Submitted(text)) => self.record(0, 0, text.len()),
             Ok(Answer::Declined | Answer::Cancelled) => self.record(0, 0, 0),
             Err(Unanswered::Ends(RunEnds::Asked(_))) => self.record(0, sent, 0),
-            Err(Unanswered::Refused(_) | Unanswered::Ends(RunEnds::Otherwise)) => {
+            Err(
+                Unanswered::Refused(_) | Unanswered::Ends(RunEnds::Otherwise | RunEnds::CalleeAsks),
+            ) => {
                 self.record(1, 0, 0);
             }
         }
         answer
+    }
+
+    /// What was answered so far, for the run that begins again.
+    pub fn answered(&mut self) -> Vec<Answered> {
+        std::mem::take(&mut self.asking.answered)
     }
 
     fn admit(&mut self, message: &str, schema: &str) -> Result<Form, AskError> {

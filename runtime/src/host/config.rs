@@ -20,16 +20,7 @@ impl Settings {
         let Some(own) = self.0.get(package) else {
             return Vec::new();
         };
-        let keys = granted.iter().filter_map(|capability| match capability {
-            Capability::Config(key) => Some(key),
-            Capability::Http(_)
-            | Capability::Files(_)
-            | Capability::Clock
-            | Capability::Progress
-            | Capability::Data(_)
-            | Capability::Ask
-            | Capability::Kv(_) => None,
-        });
+        let keys = granted.iter().filter_map(Capability::as_config);
         keys.filter_map(|key| Some((key.to_string(), own.get(key)?.clone())))
             .collect()
     }

@@ -13,11 +13,19 @@ use rustix::fs::{Mode, OFlags, fstat, mkdirat, open, openat};
 use rustix::io::Errno;
 
 use super::meter::Meter;
-use crate::capability::{Access, Files};
-use crate::config::Mount;
+use crate::capability::{Access, Capability, Files};
+use crate::config::{Mount, Quota};
 use crate::grant::Holder;
 use crate::ids::{Digest, MountName};
+use crate::revocation::Standing;
 use crate::sandbox::Effect;
+
+pub mod begun;
+pub mod desk;
+pub mod space;
+
+use desk::{Reach, is_kernels};
+use space::Spaces;
 
 /// Longest escaped value within a path, in bytes; a longer one is replaced by its digest. Names have at most 255.
 const VALUE_BYTES_MAX: usize = 100;
@@ -115,7 +123,10 @@ impl BindError {
 
 /// The directories that an operator bound, by name.
 #[derive(Debug, Default)]
-pub struct Mounts(BTreeMap<MountName, Template>);
+pub struct Mounts {
+    templates: BTreeMap<MountName, Template>,
+    spaces: Spaces,
+}
 
 /// A directory for one call.
 #[derive(Debug)]
@@ -126,6 +137,8 @@ pub struct Bound {
     pub guest_path: String,
     /// Reading alone, or reading and writing.
     pub access: Access,
+    /// What may be done in it, and how much.
+    pub reach: Reach,
     mount: MountName,
     device: u64,
 }
@@ -136,10 +149,12 @@ struct Template {
     prefix: PathBuf,
     /// The segments below it.
     rest: Vec<Vec<Piece>>,
+    /// How much each directory that it leads to may hold.
+    quota: Quota,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Text(String),
     Tenant,
     Issuer,
@@ -156,7 +171,10 @@ impl Mounts {
                 return Err(MountError::Twice(mount.name.clone()));
             }
         }
-        Ok(Self(all))
+        Ok(Self {
+            templates: all,
+            spaces: Spaces::default(),
+        })
     }
 
     /// Opens what is granted, for this holder. Touches the disk: not for a thread that must not wait.
@@ -164,17 +182,19 @@ impl Mounts {
         &self,
         granted: &[Files],
         holder: &Holder,
+        standing: &Standing,
         meter: &Meter,
     ) -> Result<Vec<Bound>, BindError> {
         let mut bound = Vec::with_capacity(granted.len());
         for files in granted {
             // scope
             let template = self
-                .0
+                .templates
                 .get(&files.mount)
                 .ok_or_else(|| BindError::Unbound(files.mount.clone()))?;
             // act
-            bound.push(template.open(files, holder)?);
+            let given = (standing, meter);
+            bound.push(template.open(files, holder, &self.spaces, given)?);
         }
         // limit
         refuse_mixed(&bound)?;
@@ -256,10 +276,20 @@ impl Template {
             }
             prefix.push(".");
         }
-        Ok(Self { prefix, rest })
+        Ok(Self {
+            prefix,
+            rest,
+            quota: mount.quota,
+        })
     }
 
-    fn open(&self, files: &Files, holder: &Holder) -> Result<Bound, BindError> {
+    fn open(
+        &self,
+        files: &Files,
+        holder: &Holder,
+        spaces: &Spaces,
+        (standing, meter): (&Standing, &Meter),
+    ) -> Result<Bound, BindError> {
         let mount = &files.mount;
         let failed = |source: std::io::Error| BindError::Open {
             mount: mount.clone(),
@@ -276,6 +306,14 @@ impl Template {
             directory = enter(&directory, &expand(segment, holder), true)
                 .map_err(|errno| failed(errno.into()))?;
         }
+        let space = match files.access {
+            Access::Read => None,
+            Access::Write => {
+                let root = directory.try_clone().map_err(failed)?;
+                let space = spaces.of(root, self.quota);
+                Some(space.map_err(|errno| failed(errno.into()))?)
+            }
+        };
         for segment in files.path.segments() {
             directory = match enter(&directory, segment, files.access == Access::Write) {
                 Ok(inner) => inner,
@@ -287,6 +325,9 @@ impl Template {
                 }
                 Err(errno) => return Err(failed(errno.into())),
             };
+        }
+        if is_kernels(&directory) {
+            return Err(failed(Errno::OPNOTSUPP.into()));
         }
         let device = fstat(&directory)
             .map_err(|errno| failed(errno.into()))?
@@ -300,6 +341,12 @@ impl Template {
             directory,
             guest_path,
             access: files.access,
+            reach: Reach::new(
+                files,
+                space,
+                standing.of(&Capability::Files(files.clone())),
+                meter.clone(),
+            ),
             mount: mount.clone(),
             device,
         })
@@ -322,7 +369,7 @@ fn enter(parent: &OwnedFd, segment: &str, create: bool) -> Result<OwnedFd, Errno
 }
 
 /// The pieces of one segment; none when a placeholder is unknown.
-fn pieces(segment: &str) -> Option<Vec<Piece>> {
+pub(super) fn pieces(segment: &str) -> Option<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut rest = segment;
     while let Some((text, after)) = rest.split_once('{') {
@@ -350,7 +397,7 @@ fn pieces(segment: &str) -> Option<Vec<Piece>> {
     Some(pieces)
 }
 
-fn expand(segment: &[Piece], holder: &Holder) -> String {
+pub(super) fn expand(segment: &[Piece], holder: &Holder) -> String {
     segment
         .iter()
         .map(|piece| match piece {

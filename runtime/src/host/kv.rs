@@ -4,25 +4,26 @@
 //! learns the operator's name of the store and sizes, never a key or a byte of a value.
 
 mod key;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use key::{decoded, encoded, is_key};
+use stores::Part;
+pub use stores::{Bucket, Stores};
 
 use super::meter::Meter;
 use crate::capability::{Access, Kv};
 use crate::clock::SharedClock;
-use crate::config::{KvStore, Share};
-use crate::grant::Holder;
 use crate::ids::StoreName;
 use crate::limits::{
-    KV_BATCH_BYTES_MAX, KV_BATCH_MAX, KV_BYTES_IN_MAX, KV_BYTES_OUT_MAX, KV_KEY_BYTES_MAX,
-    KV_OPERATIONS_MAX, KV_PAGE_KEYS_MAX, KV_VALUE_BYTES_MAX,
+    KV_BATCH_BYTES_MAX, KV_BATCH_MAX, KV_KEY_BYTES_MAX, KV_PAGE_KEYS_MAX, KV_VALUE_BYTES_MAX,
 };
+use crate::problem::caused;
 use crate::revocation::Live;
 use crate::sandbox::Effect;
-use crate::store::kv::{self, SharedKeyValues, Space, Swapped, Version, Writing};
+use crate::store::kv::{self, Swapped, Version, Writing};
 
 /// Why a guest does not get what it wants. The texts are for its author, and name nothing that a guest gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,71 +59,6 @@ pub enum KvError {
 
 /// What a refusal is recorded as that concerns no store which the call has.
 const NAMELESS: &str = "kv (refused)";
-
-/// The stores that an operator bound, by name.
-#[derive(Clone, Default)]
-pub struct Stores(BTreeMap<StoreName, (KvStore, SharedKeyValues)>);
-
-impl Stores {
-    /// Takes the operator's stores, all of them kept in `values`.
-    pub fn new(stores: &[KvStore], values: &SharedKeyValues) -> Self {
-        let all = stores.iter();
-        let all = all.map(|one| (one.name.clone(), (one.clone(), Arc::clone(values))));
-        Self(all.collect())
-    }
-
-    /// What one call may do in them, each scope with the consent behind it.
-    pub fn session(
-        &self,
-        scopes: Vec<(Kv, Live)>,
-        holder: &Holder,
-        meter: Meter,
-        clock: SharedClock,
-    ) -> Session {
-        let mut parts = BTreeMap::new();
-        for (scope, _) in &scopes {
-            let Some((store, values)) = self.0.get(&scope.store) else {
-                tracing::warn!(store = %scope.store, "a tool may use a store that is not bound; bind it with `[[kv]]`");
-                continue;
-            };
-            let space = Space {
-                store: store.name.clone(),
-                tenant: holder.tenant.clone(),
-                user: match store.share {
-                    Share::User => Some(holder.user.clone()),
-                    Share::Tenant => None,
-                },
-            };
-            let (bound, values) = (store.clone(), Arc::clone(values));
-            let part = Part {
-                space,
-                bound,
-                values,
-            };
-            parts.insert(store.name.clone(), Bucket(Arc::new(part)));
-        }
-        Session {
-            scopes,
-            parts,
-            meter,
-            clock,
-            operations_left: KV_OPERATIONS_MAX,
-            out_left: KV_BYTES_OUT_MAX,
-            in_left: KV_BYTES_IN_MAX,
-        }
-    }
-}
-
-/// An open store.
-#[derive(Clone)]
-pub struct Bucket(Arc<Part>);
-
-/// The part of a store that is the caller's.
-struct Part {
-    space: Space,
-    bound: KvStore,
-    values: SharedKeyValues,
-}
 
 /// What a key held at one moment.
 pub struct Cas {
@@ -429,7 +365,7 @@ impl Session {
             kv::KvError::Number => self.refused(&step.effect, KvError::Number),
             kv::KvError::Store(error) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = %caused(&error),
                     "a store of keys and values failed"
                 );
                 self.refused(&step.effect, KvError::Unavailable)

@@ -1,4 +1,4 @@
-//! The bearer token as a request shows it (RFC 6750 §2.1).
+//! The token as a request shows it (RFC 6750 §2.1, RFC 9449 §7.1).
 //!
 //! Only the `Authorization` header counts. A token in the query, a form or a cookie is never used.
 
@@ -13,6 +13,15 @@ use super::error::IdentityError;
 use crate::ids::Digest;
 use crate::limits::TOKEN_BYTES_MAX;
 
+/// By which scheme a request shows its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// Whoever has it may show it.
+    Bearer,
+    /// With a proof of the key that it is bound to.
+    Dpop,
+}
+
 /// A bearer token as it came, not yet verified. Zeroed when dropped, never printed.
 pub struct BearerToken(Zeroizing<String>);
 
@@ -23,7 +32,10 @@ impl BearerToken {
     }
 
     /// The one token of a request, of which `query` is the part of the URL behind `?`.
-    pub fn from_headers(headers: &HeaderMap, query: Option<&str>) -> Result<Self, IdentityError> {
+    pub(super) fn from_headers(
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<(Scheme, Self), IdentityError> {
         let mut shown = headers.get_all(AUTHORIZATION).iter();
         let Some(header) = shown.next() else {
             return Err(IdentityError::MissingToken);
@@ -51,15 +63,17 @@ impl BearerToken {
                 "its `Authorization` header names no scheme",
             ));
         }
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(IdentityError::OtherScheme);
-        }
+        let scheme = match scheme {
+            bearer if bearer.eq_ignore_ascii_case("bearer") => Scheme::Bearer,
+            dpop if dpop.eq_ignore_ascii_case("dpop") => Scheme::Dpop,
+            _ => return Err(IdentityError::OtherScheme),
+        };
         if rest.is_empty() {
-            return Err(IdentityError::InvalidRequest("its bearer token is empty"));
+            return Err(IdentityError::InvalidRequest("its token is empty"));
         }
         if !is_token68(rest) {
             return Err(IdentityError::InvalidRequest(
-                "its `Authorization` header holds more than one bearer token, or characters that no token has",
+                "its `Authorization` header holds more than one token, or characters that no token has",
             ));
         }
         if rest.len() > TOKEN_BYTES_MAX {
@@ -68,7 +82,7 @@ impl BearerToken {
                 max: TOKEN_BYTES_MAX,
             });
         }
-        Ok(Self::new(rest.to_owned()))
+        Ok((scheme, Self::new(rest.to_owned())))
     }
 
     /// The bytes, for the verifiers alone.
@@ -122,7 +136,7 @@ mod tests {
             );
         }
         BearerToken::from_headers(&headers, query)
-            .map(|token| token.reveal().to_owned())
+            .map(|(_, token)| token.reveal().to_owned())
             .map_err(|error| error.public())
     }
 
@@ -135,13 +149,27 @@ mod tests {
     #[test]
     fn w1_no_token_or_another_scheme_gets_a_challenge_without_error() {
         assert_eq!(read(&[], None), Err(PublicError::MissingToken));
-        for other in ["Basic eDp5", "DPoP a.b.c", "Negotiate", "BearerX a.b.c"] {
+        for other in ["Basic eDp5", "DPoPX a.b.c", "Negotiate", "BearerX a.b.c"] {
             assert_eq!(
                 read(&[other], None),
                 Err(PublicError::MissingToken),
                 "{other}"
             );
         }
+    }
+
+    #[test]
+    fn the_scheme_says_whether_a_proof_is_due() {
+        let scheme = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+            BearerToken::from_headers(&headers, None).map(|(scheme, _)| scheme)
+        };
+        assert_eq!(scheme("Bearer a.b.c").unwrap(), Scheme::Bearer);
+        for dpop in ["DPoP a.b.c", "dpop a.b.c", "DPOP  a.b.c"] {
+            assert_eq!(scheme(dpop).unwrap(), Scheme::Dpop);
+        }
+        assert!(scheme("DPoP a b").is_err());
     }
 
     #[test]

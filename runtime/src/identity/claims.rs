@@ -14,7 +14,7 @@ use super::jws::{Audience, Registered};
 use crate::clock::Timestamp;
 use crate::config::{ClaimType, ExtraClaim};
 use crate::ids::{ClientId, IDENTIFIER_BYTES_MAX, Issuer, NameError, Subject, User};
-use crate::limits::{CLAIM_STRINGS_MAX, TOKEN_LEEWAY_SECS};
+use crate::limits::{CLAIM_STRINGS_MAX, CLAIM_VALUE_BYTES_MAX, TOKEN_LEEWAY_SECS};
 
 /// Most actors of a delegation chain (RFC 8693 §4.1). Chains of two are usual; each one is stored with every call.
 pub(super) const ACTORS_MAX: usize = 10;
@@ -199,6 +199,13 @@ impl<'a> Claims<'a> {
             };
         }
         Ok(object.get(last))
+    }
+
+    /// The text of the JSON value at a path; nothing where it is missing, null, or larger than a tool can be told.
+    pub(super) fn json_at(self, path: &[String]) -> Option<String> {
+        let value = self.at(path).ok().flatten()?;
+        let text = (!value.is_null()).then(|| value.to_string());
+        text.filter(|text| text.len() <= CLAIM_VALUE_BYTES_MAX)
     }
 
     /// Strings at a path: an array of them, or one with single spaces between them.

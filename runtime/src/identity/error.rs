@@ -1,10 +1,12 @@
-//! Why a token is refused: in full for the log, in one of five words for the caller.
+//! Why a token is refused: in full for the log, in one of eight words for the caller.
 //!
 //! No text here holds a token. What a token claims may stand here, cut to [`SHOWN_CHARS_MAX`] and with control characters escaped.
 
 use std::sync::Arc;
 
+use super::introspect::IntrospectionError;
 use super::keys::KeyError;
+use super::sender::ProofError;
 use super::strict::StrictError;
 use crate::clock::Timestamp;
 use crate::ids::{Issuer, NameError};
@@ -86,6 +88,17 @@ pub enum IdentityError {
     /// The token is bound to a key or certificate that a plain bearer does not prove.
     #[error("the token is bound to its sender by `cnf`, but was shown as a plain bearer token")]
     SenderConstrained,
+    /// The certificate of the connection is another one, or there is none.
+    #[error("the token is bound to a certificate that its connection does not show")]
+    OtherCertificate,
+    /// A token that is bound to no key, where one must be.
+    #[error(
+        "the token is not bound to a key; its issuer's must be, or it came by the scheme of those that are"
+    )]
+    Unbound,
+    /// The proof of the sender does not count.
+    #[error("the proof of its sender does not count: {0}")]
+    Proof(#[source] ProofError),
     /// More actors than we keep.
     #[error("the token names more than {max} actors in `act`")]
     TooManyActors { max: usize },
@@ -105,6 +118,16 @@ pub enum IdentityError {
     /// An ID token that was issued for another sign-in.
     #[error("the ID token answers another sign-in than this one")]
     WrongNonce,
+    /// Its issuer does not stand by it.
+    #[error("the token is not active, by what its issuer says")]
+    Inactive,
+    /// Its issuer could not be asked.
+    #[error("`{issuer}` cannot be asked about the token")]
+    Introspection {
+        issuer: Issuer,
+        #[source]
+        source: IntrospectionError,
+    },
     /// There are no keys to judge by.
     #[error("the keys of `{issuer}` are not available")]
     Keys {
@@ -114,7 +137,7 @@ pub enum IdentityError {
     },
 }
 
-/// What the caller learns: one of five, with no detail of the token or of ours.
+/// What the caller learns: one of eight, with no detail of the token or of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicError {
     /// 401 with a challenge and no `error`.
@@ -123,8 +146,14 @@ pub enum PublicError {
     InvalidRequest,
     /// 401 `invalid_token`.
     InvalidToken,
+    /// 401 `invalid_dpop_proof`.
+    InvalidProof,
+    /// 401 `use_dpop_nonce`.
+    UseNonce,
     /// 403 `insufficient_scope`, with all scopes that are needed.
     InsufficientScope { scopes: Vec<String> },
+    /// 503, to come again in a moment.
+    Busy,
     /// 503: our fault, not the token's.
     Unavailable,
 }
@@ -152,10 +181,22 @@ impl IdentityError {
             Self::Expired { .. } => "expired",
             Self::Ahead { .. } => "not-yet-valid",
             Self::SenderConstrained => "sender-constrained",
+            Self::OtherCertificate => "other-certificate",
+            Self::Unbound => "unbound",
+            Self::Proof(ProofError::Used) => "proof-used",
+            Self::Proof(ProofError::NoNonce | ProofError::OldNonce) => "proof-nonce",
+            Self::Proof(ProofError::NoRoom) => "proofs-full",
+            Self::Proof(_) => "proof",
             Self::TooManyActors { .. } => "too-many-actors",
             Self::WithoutUser => "without-user",
             Self::InsufficientScope { .. } => "insufficient-scope",
             Self::WrongNonce => "wrong-nonce",
+            Self::Inactive => "inactive",
+            Self::Introspection {
+                source: IntrospectionError::Busy,
+                ..
+            } => "introspection-busy",
+            Self::Introspection { .. } => "introspection-unavailable",
             Self::Keys { .. } => "keys-unavailable",
         }
     }
@@ -169,7 +210,15 @@ impl IdentityError {
             Self::InsufficientScope { required, .. } => PublicError::InsufficientScope {
                 scopes: required.clone(),
             },
-            Self::Keys { .. } => PublicError::Unavailable,
+            Self::Introspection {
+                source: IntrospectionError::Busy,
+                ..
+            } => PublicError::Busy,
+            Self::Keys { .. } | Self::Introspection { .. } | Self::Proof(ProofError::NoRoom) => {
+                PublicError::Unavailable
+            }
+            Self::Proof(ProofError::NoNonce | ProofError::OldNonce) => PublicError::UseNonce,
+            Self::Proof(_) => PublicError::InvalidProof,
             Self::TooLong { .. }
             | Self::Shape(_)
             | Self::Part { .. }
@@ -186,6 +235,9 @@ impl IdentityError {
             | Self::Expired { .. }
             | Self::Ahead { .. }
             | Self::SenderConstrained
+            | Self::OtherCertificate
+            | Self::Unbound
+            | Self::Inactive
             | Self::TooManyActors { .. }
             | Self::WithoutUser
             | Self::WrongNonce => PublicError::InvalidToken,
@@ -198,6 +250,12 @@ impl IdentityError {
             name: name.into(),
             problem,
         }
+    }
+}
+
+impl From<ProofError> for IdentityError {
+    fn from(error: ProofError) -> Self {
+        Self::Proof(error)
     }
 }
 

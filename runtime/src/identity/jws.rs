@@ -26,6 +26,10 @@ pub(super) struct Header {
     pub(super) key_id: String,
 }
 
+/// RFC 7515 §4.1.11: an extension that must be understood, and we understand none. Nested (`cty`), compressed (`zip`) and
+/// unencoded (`b64`, RFC 7797) payloads could be read in two ways.
+pub(super) const UNKNOWN_HEADERS: [&str; 5] = ["crit", "cty", "zip", "b64", "enc"];
+
 impl Unverified {
     /// Takes a token apart.
     pub(super) fn read(token: &BearerToken) -> Result<Self, IdentityError> {
@@ -93,9 +97,7 @@ impl Unverified {
 
 impl Header {
     fn read(header: &Map<String, Value>) -> Result<Self, IdentityError> {
-        // RFC 7515 §4.1.11: an extension that must be understood, and we understand none. Nested (`cty`), compressed (`zip`) and
-        // unencoded (`b64`, RFC 7797) payloads could be read in two ways.
-        for name in ["crit", "cty", "zip", "b64", "enc"] {
+        for name in UNKNOWN_HEADERS {
             if header.contains_key(name) {
                 return Err(IdentityError::Header {
                     name,

@@ -207,7 +207,8 @@ fn key_id(jwk: &Map<String, Value>) -> Option<&str> {
         .filter(|id| !id.is_empty() && id.len() <= KEY_ID_BYTES_MAX)
 }
 
-fn read(jwk: &Map<String, Value>, algorithms: &[Algorithm]) -> Result<Key, Skip> {
+/// One key, if it may verify with one of `algorithms`.
+pub(super) fn read(jwk: &Map<String, Value>, algorithms: &[Algorithm]) -> Result<Key, Skip> {
     let kind = text(jwk, "kty")?;
     let symmetric = kind == "oct" || jwk.contains_key("k");
     let hmac_alone = algorithms
@@ -367,5 +368,7 @@ fn bits(number: &[u8]) -> usize {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

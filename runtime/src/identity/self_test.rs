@@ -65,6 +65,8 @@ pub fn self_test() -> Result<(), SelfTestError> {
         acr: Vec::new(),
         scopes: Default::default(),
         allow_without_user: false,
+        proof: Default::default(),
+        introspection: None,
     };
     let keys = KeySet::parse(KEYS.as_bytes(), &issuer.algorithms)?;
     let judge = |payload: &str| {

@@ -190,6 +190,8 @@ pub(crate) fn issuer() -> IssuerConfig {
         acr: Vec::new(),
         scopes: Default::default(),
         allow_without_user: true,
+        proof: Default::default(),
+        introspection: None,
     }
 }
 
@@ -236,6 +238,7 @@ pub(crate) fn caller(changes: Value) -> Arc<Caller> {
 }
 
 /// A verified caller of [`issuer`] as `change` left it, so that further claims are read.
+#[cfg(test)]
 pub(crate) fn caller_of(change: impl FnOnce(&mut IssuerConfig), changes: Value) -> Arc<Caller> {
     let mut issuer = issuer();
     change(&mut issuer);

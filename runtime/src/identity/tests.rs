@@ -39,7 +39,7 @@ impl Setup {
 
     async fn verify(&self, token: &str, now: Timestamp) -> Result<Arc<Caller>, IdentityError> {
         let token = BearerToken::new(token.to_owned());
-        self.identity.verify(token, now).await
+        self.identity.verify(Credentials::bearer(token), now).await
     }
 }
 
@@ -230,6 +230,8 @@ async fn t22_a_token_stands_in_no_error_and_no_caller() {
         json!({"cnf": {"jkt": "canary-claim"}}),
         json!({"act": {"sub": ["canary-claim"]}}),
         json!({"roles": {"canary-claim": 1}}),
+        // What tools may be told of the user is printed with nobody's name.
+        json!({"name": "canary-claim", "email": "canary-claim@example.com"}),
     ] {
         tokens.push(testing::token(changes));
     }
@@ -293,7 +295,10 @@ async fn w4_a_missing_scope_names_all_that_are_needed() {
     };
     let identity = Identity::new(vec![config], Arc::new(Nowhere)).unwrap();
     assert!(identity.required_scopes().into_iter().eq(["a", "b"]));
-    let with = |scope: &str| BearerToken::new(testing::token(json!({ "scope": scope })));
+    let with = |scope: &str| {
+        let token = testing::token(json!({ "scope": scope }));
+        Credentials::bearer(BearerToken::new(token))
+    };
     assert!(identity.verify(with("a b c"), NOW).await.is_ok());
     let refused = identity.verify(with("a"), NOW).await.unwrap_err();
     assert_eq!(

@@ -2,261 +2,48 @@
 //!
 //! Never reads a clock, a file or the network: keys and the time are parameters.
 
+mod caller;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value};
+
 use super::bearer::BearerToken;
-use super::claims::{Actor, ClaimValue, Claims, Times};
+use super::claims::{ClaimValue, Claims, Times};
 use super::error::{IdentityError, shown};
 use super::jws::Unverified;
 use super::keys::KeySet;
-use crate::audit::CallerFacts;
+use super::sender::Binding;
+use crate::capability::ClaimName;
 use crate::clock::Timestamp;
 use crate::config::IssuerConfig;
-use crate::ids::{ClientId, Digest, Tenant, TenantUser, User};
+use crate::ids::{ClientId, Digest, User};
+pub use caller::{Caller, TokenFacts};
+use caller::{Profile, acr_reached};
 
-/// A caller whose token passed every check of [`verify`], which is its only maker.
-///
-/// It cannot be written down:
-///
-/// ```compile_fail,E0451
-/// use bailiwick::identity::Caller;
-/// fn forge(honest: Caller) -> Caller {
-///     Caller { has_user: true, ..honest }
-/// }
-/// ```
-///
-/// copied:
-///
-/// ```compile_fail,E0277
-/// fn copy<T: Clone>() {}
-/// copy::<bailiwick::identity::Caller>();
-/// ```
-///
-/// made from nothing:
-///
-/// ```compile_fail,E0277
-/// fn nothing<T: Default>() {}
-/// nothing::<bailiwick::identity::Caller>();
-/// ```
-///
-/// or read from a text:
-///
-/// ```compile_fail,E0277
-/// fn read<T: serde::de::DeserializeOwned>() {}
-/// read::<bailiwick::identity::Caller>();
-/// ```
-#[derive(Debug)]
-pub struct Caller {
-    user: User,
-    client: ClientId,
-    tenant: Tenant,
-    roles: BTreeSet<String>,
-    scopes: BTreeSet<String>,
-    groups: BTreeSet<String>,
-    claims: BTreeMap<String, ClaimValue>,
-    acr_reached: BTreeSet<String>,
-    acr_order: Vec<String>,
-    scopes_always: Vec<String>,
-    actors: Vec<Actor>,
-    has_user: bool,
-    token: TokenFacts,
-    not_before: Option<Timestamp>,
-    fingerprint: Digest,
-}
-
-/// What is kept of a token: facts for the audit log and for policy, never its bytes.
-#[derive(Debug, Clone)]
-pub struct TokenFacts {
-    /// SHA-256 of `jti`.
-    pub jti_hash: Digest,
-    /// Signature algorithm.
-    pub algorithm: String,
-    /// Key that verified it.
-    pub key_id: String,
-    /// When it expires.
-    pub expires: Timestamp,
-    /// `acr`, if the token has one.
-    pub acr: Option<String>,
-    /// `amr`: how the user signed in (RFC 8176).
-    pub amr: BTreeSet<String>,
-    /// `auth_time`, if the token has one.
-    pub auth_time: Option<Timestamp>,
-}
-
-impl Caller {
-    /// The user for whom the caller acts: issuer and subject.
-    pub fn user(&self) -> &User {
-        &self.user
-    }
-
-    /// The user in their tenant: whose records are.
-    pub fn who(&self) -> TenantUser {
-        TenantUser {
-            tenant: self.tenant.clone(),
-            user: self.user.clone(),
-        }
-    }
-
-    /// The OAuth client.
-    pub fn client(&self) -> &ClientId {
-        &self.client
-    }
-
-    /// The isolation key.
-    pub fn tenant(&self) -> &Tenant {
-        &self.tenant
-    }
-
-    /// Roles, by the issuer's claim mapping.
-    pub fn roles(&self) -> &BTreeSet<String> {
-        &self.roles
-    }
-
-    /// OAuth scopes, and those that they imply at their issuer.
-    pub fn scopes(&self) -> &BTreeSet<String> {
-        &self.scopes
-    }
-
-    /// Groups, by the issuer's claim mapping.
-    pub fn groups(&self) -> &BTreeSet<String> {
-        &self.groups
-    }
-
-    /// Further claims that are there, by the names that the operator gave them.
-    pub fn claims(&self) -> &BTreeMap<String, ClaimValue> {
-        &self.claims
-    }
-
-    /// Whether the sign-in was of this `acr` or, by the issuer's order, a stronger one.
-    pub fn reaches_acr(&self, wanted: &str) -> bool {
-        self.acr_reached.contains(wanted)
-    }
-
-    /// Whether a sign-in of the value `acr` would be of this one or a stronger one, at the caller's issuer.
-    pub fn would_reach_acr(&self, acr: &str, wanted: &str) -> bool {
-        acr_reached(&self.acr_order, Some(acr)).contains(wanted)
-    }
-
-    /// The values of `acr` that the issuer is configured with, the weakest first.
-    pub fn acr_order(&self) -> &[String] {
-        &self.acr_order
-    }
-
-    /// Scopes without which the issuer's tokens are good for nothing here; this token has them.
-    pub fn scopes_always(&self) -> &[String] {
-        &self.scopes_always
-    }
-
-    /// Who acts for the user; none when the client acts itself. The only actor that counts for decisions (RFC 8693 §4.1).
-    pub fn actor(&self) -> Option<&Actor> {
-        self.actors.first()
-    }
-
-    /// The whole chain, the one who acts now first; the others are information for the audit log.
-    pub fn actors(&self) -> &[Actor] {
-        &self.actors
-    }
-
-    /// Whether a person stands behind the token; client-credentials tokens have none, so nobody could consent.
-    pub fn has_user(&self) -> bool {
-        self.has_user
-    }
-
-    /// What is kept of the token.
-    pub fn token(&self) -> &TokenFacts {
-        &self.token
-    }
-
-    /// A digest of everything that is known of the caller, its token included: whoever has the same is the same to every decision.
-    pub fn fingerprint(&self) -> Digest {
-        self.fingerprint
-    }
-
-    /// Names every field, so that a new one stops the build here.
-    fn digest_of_all(&self) -> Digest {
-        let Self {
-            user,
-            client,
-            tenant,
-            roles,
-            scopes,
-            groups,
-            claims,
-            acr_reached,
-            acr_order,
-            scopes_always,
-            actors,
-            has_user,
-            token,
-            not_before,
-            fingerprint: _,
-        } = self;
-        let TokenFacts {
-            jti_hash,
-            algorithm,
-            key_id,
-            expires,
-            acr,
-            amr,
-            auth_time,
-        } = token;
-        let all = (
-            (
-                user, client, tenant, roles, scopes, groups, actors, has_user,
-            ),
-            (
-                jti_hash, algorithm, key_id, expires, acr, auth_time, not_before,
-            ),
-            (claims, acr_reached, acr_order, scopes_always, amr),
-        );
-        #[expect(
-            clippy::expect_used,
-            reason = "JSON can say every name, set of names and number"
-        )]
-        let all = serde_json::to_vec(&all).expect("names and numbers");
-        Digest::of(&all)
-    }
-
-    /// Whether the token still holds without any leeway, so that it may be answered for without verifying it again.
-    pub(super) fn holds(&self, now: Timestamp) -> bool {
-        now < self.token.expires && self.not_before.is_none_or(|start| start <= now)
-    }
-}
-
-/// The caller as the log names it.
-impl From<&Caller> for CallerFacts {
-    fn from(caller: &Caller) -> Self {
-        let token = caller.token();
-        Self {
-            tenant: caller.tenant().clone(),
-            user: caller.user().clone(),
-            client: caller.client().clone(),
-            jti_hash: token.jti_hash,
-            algorithm: token.algorithm.clone(),
-            key_id: token.key_id.clone(),
-            expires: token.expires,
-        }
-    }
-}
-
-/// Verifies an access token of one issuer with its keys, at a given time.
+/// Verifies an access token of one issuer with its keys, at a given time. One that is bound to its sender is none here: it counts
+/// only together with a request.
 pub fn verify(
     token: &BearerToken,
     issuer: &IssuerConfig,
     keys: &KeySet,
     now: Timestamp,
 ) -> Result<Caller, IdentityError> {
-    verify_read(token, &Unverified::read(token)?, issuer, keys, now)
+    let (caller, binding) = verify_read(token, &Unverified::read(token)?, issuer, keys, now)?;
+    match binding.is_none() {
+        true => Ok(caller),
+        false => Err(IdentityError::SenderConstrained),
+    }
 }
 
-/// As [`verify`], of a token that was already taken apart to find its issuer.
+/// As [`verify`], of a token that was already taken apart to find its issuer; with what it is bound to, which is yet to be shown.
 pub(super) fn verify_read(
     token: &BearerToken,
     read: &Unverified,
     issuer: &IssuerConfig,
     keys: &KeySet,
     now: Timestamp,
-) -> Result<Caller, IdentityError> {
+) -> Result<(Caller, Binding), IdentityError> {
     check_type(read)?;
     // Byte by byte: no case, slash or host is normalised (RFC 8725 §3.8).
     if read.issuer()? != issuer.issuer.as_str() {
@@ -274,12 +61,73 @@ pub(super) fn verify_read(
         Ok(second) => second,
         // Ours may say better what is wrong with the claims; the refusal stands in any case.
         Err(vague @ (IdentityError::Disagreement | IdentityError::WrongAudience { .. })) => {
-            return Err(caller(read, issuer, now).err().unwrap_or(vague));
+            return Err(signed(read, issuer, now).err().unwrap_or(vague));
         }
         Err(error) => return Err(error),
     };
     Claims(&read.payload).agree(&second)?;
-    caller(read, issuer, now)
+    signed(read, issuer, now)
+}
+
+fn signed(
+    read: &Unverified,
+    issuer: &IssuerConfig,
+    now: Timestamp,
+) -> Result<(Caller, Binding), IdentityError> {
+    let proven = Proven {
+        algorithm: &read.header.algorithm,
+        key_id: &read.header.key_id,
+        name: None,
+    };
+    caller(Claims(&read.payload), &proven, issuer, now)
+}
+
+/// Reads what an issuer said at `at` of an active token that is known as `name` (RFC 7662 §2.2), as the claims of a JWT are read.
+pub(super) fn of_answer(
+    answer: &Map<String, Value>,
+    issuer: &IssuerConfig,
+    name: Digest,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(Caller, Binding), IdentityError> {
+    let ours = issuer.issuer.as_str();
+    let mut claims = answer.clone();
+    // It was asked by its own name, and may leave out what a JWT cannot: who it is, and when and as what the token was issued.
+    let said = claims.entry("iss").or_insert_with(|| ours.into());
+    if said != ours {
+        return Err(IdentityError::claim(
+            "iss",
+            "is not that of whoever was asked",
+        ));
+    }
+    claims.entry("iat").or_insert_with(|| at.secs().into());
+    let proven = Proven {
+        algorithm: "introspection",
+        key_id: "none",
+        name: Some(name),
+    };
+    let (caller, binding) = caller(Claims(&claims), &proven, issuer, now)?;
+    // RFC 6749 §7.1: a token of a type that we do not know is not used.
+    let kind = Claims(&claims).text_if_any("token_type")?;
+    let fits = kind.is_none_or(|kind| {
+        let is_dpop = kind.eq_ignore_ascii_case("dpop");
+        (is_dpop && binding.key.is_some()) || kind.eq_ignore_ascii_case("bearer")
+    });
+    match fits {
+        true => Ok((caller, binding)),
+        false => Err(IdentityError::claim(
+            "token_type",
+            "is not one that we know, or binds to no key",
+        )),
+    }
+}
+
+/// By what the claims are known to be those of the issuer.
+struct Proven<'a> {
+    algorithm: &'a str,
+    key_id: &'a str,
+    /// What the token is known by where it has no `jti`; a JWT has one.
+    name: Option<Digest>,
 }
 
 /// RFC 9068 §4: only what says that it is an access token is one; ID, logout and refresh tokens and assertions are not.
@@ -296,20 +144,17 @@ pub(super) fn check_type(read: &Unverified) -> Result<(), IdentityError> {
     }
 }
 
-/// Reads the claims of a payload whose signature holds.
+/// Reads claims that are known to be those of the issuer.
 fn caller(
-    read: &Unverified,
+    claims: Claims<'_>,
+    proven: &Proven<'_>,
     issuer: &IssuerConfig,
     now: Timestamp,
-) -> Result<Caller, IdentityError> {
-    let claims = Claims(&read.payload);
+) -> Result<(Caller, Binding), IdentityError> {
     claims.check_audience(&issuer.audience, issuer.other_audiences)?;
     let times: Times = claims.times()?;
     times.check(now)?;
-    // RFC 9449 §7.2, RFC 8705 §3: a bound token counts only with its proof.
-    if claims.has("cnf") {
-        return Err(IdentityError::SenderConstrained);
-    }
+    let binding = Binding::of(claims)?;
     let user = claims.user()?;
     let client: ClientId = claims.name(&issuer.client_claim)?;
     for name in ["client_id", "azp"] {
@@ -328,14 +173,19 @@ fn caller(
         roles: prefixed(issuer, claims.strings_at(&issuer.claims.roles)?),
         groups: prefixed(issuer, claims.strings_at(&issuer.claims.groups)?),
         claims: extra(claims, issuer)?,
+        profile: Profile(profile(claims, issuer)),
         acr_reached: acr_reached(&issuer.acr, acr.as_deref()),
         acr_order: issuer.acr.clone(),
         scopes_always: issuer.required_scopes.clone(),
         actors: claims.actors(&user.issuer)?,
         token: TokenFacts {
-            jti_hash: Digest::of(claims.text("jti")?.as_bytes()),
-            algorithm: read.header.algorithm.clone(),
-            key_id: read.header.key_id.clone(),
+            jti_hash: match (claims.text_if_any("jti")?, proven.name) {
+                (Some(id), _) => Digest::of(id.as_bytes()),
+                (None, Some(name)) => name,
+                (None, None) => return Err(IdentityError::claim("jti", "is missing")),
+            },
+            algorithm: proven.algorithm.to_owned(),
+            key_id: proven.key_id.to_owned(),
             expires: times.expires,
             acr,
             amr: claims.amr()?,
@@ -350,7 +200,7 @@ fn caller(
     };
     caller.fingerprint = caller.digest_of_all();
     require_scopes(&caller, &issuer.required_scopes)?;
-    Ok(caller)
+    Ok((caller, binding))
 }
 
 /// Roles or groups by the names that they have here.
@@ -378,14 +228,18 @@ fn extra(
     read.collect()
 }
 
-/// What a sign-in of this `acr` is good for: its own value, and the weaker ones of the issuer's order.
-fn acr_reached(order: &[String], acr: Option<&str>) -> BTreeSet<String> {
-    let Some(acr) = acr else {
-        return BTreeSet::new();
-    };
-    let up_to = order.iter().position(|one| one == acr).unwrap_or(0);
-    let weaker = order.iter().take(up_to).cloned();
-    weaker.chain([acr.to_owned()]).collect()
+/// What tools can be told. A value that is too large is not there for them; nothing of it decides.
+fn profile(claims: Claims<'_>, issuer: &IssuerConfig) -> BTreeMap<ClaimName, String> {
+    let standard = ClaimName::standard().filter_map(|name| {
+        let value = claims.json_at(std::slice::from_ref(&name.as_str().to_owned()))?;
+        Some((name, value))
+    });
+    let extra = issuer.claims.extra.iter().filter(|(_, claim)| claim.told);
+    let named = extra.filter_map(|(name, claim)| {
+        let value = claims.json_at(&claim.path)?;
+        Some((name.parse().ok()?, value))
+    });
+    standard.chain(named).collect()
 }
 
 /// A token of the client itself says so: by `sub` (RFC 9068 §2.2), or by the mark of an issuer that names the client otherwise there.

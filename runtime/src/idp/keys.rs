@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 /// The key cannot be made, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ impl SigningKey {
             source,
         };
         match std::fs::read(file) {
-            Ok(bytes) => Self::from_pkcs8(&bytes),
+            Ok(bytes) => Self::from_pkcs8(&Zeroizing::new(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let bytes = generate()?;
                 let mut options = std::fs::OpenOptions::new();
@@ -96,11 +97,11 @@ impl SigningKey {
     }
 }
 
-fn generate() -> Result<Vec<u8>, KeyError> {
+fn generate() -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let document =
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
     document
-        .map(|bytes| bytes.as_ref().to_vec())
+        .map(|bytes| Zeroizing::new(bytes.as_ref().to_vec()))
         .map_err(|_| KeyError::Crypto)
 }
 

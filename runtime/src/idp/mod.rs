@@ -146,6 +146,8 @@ impl DevIdp {
                 "client_id": client,
                 "scope": scope,
                 "roles": user.roles,
+                // For tools that ask for a claim of their user.
+                "preferred_username": user.name,
                 "iat": now.secs(),
                 "exp": now.plus(ACCESS_TOKEN_TTL).secs(),
                 "jti": uuid::Uuid::now_v7(),

@@ -13,10 +13,15 @@ use rmcp::model::{
 };
 
 use super::line::Era;
+use crate::protect::clean;
 use crate::sandbox::{Body, Content, Reply};
 
 /// Where a result says how much of which class of data was masked in it: `{"email": 2}`.
 const MASKED_META: &str = "bailiwick/masked";
+/// The same of what was encrypted, and stands there as handles.
+const ENCRYPTED_META: &str = "bailiwick/encrypted";
+/// Where a result says how many characters that nobody sees were named in it.
+const MARKED_META: &str = "bailiwick/marked";
 
 /// The result of a call that a tool answered.
 pub(super) fn result(reply: Reply, era: Era) -> CallToolResult {
@@ -36,11 +41,20 @@ pub(super) fn result(reply: Reply, era: Era) -> CallToolResult {
     }
     let mut result = CallToolResult::success(content);
     result.structured_content = reply.structured;
+    let mut meta = MetaObject::new();
     if !reply.masked.is_empty() {
-        let mut meta = MetaObject::new();
         meta.insert(MASKED_META.to_owned(), serde_json::json!(reply.masked));
-        result.meta = Some(meta);
     }
+    if !reply.encrypted.is_empty() {
+        meta.insert(
+            ENCRYPTED_META.to_owned(),
+            serde_json::json!(reply.encrypted),
+        );
+    }
+    if reply.marked > 0 {
+        meta.insert(MARKED_META.to_owned(), serde_json::json!(reply.marked));
+    }
+    result.meta = (!meta.is_empty()).then_some(meta);
     result
 }
 
@@ -100,57 +114,6 @@ fn cleaned(text: String) -> String {
     }
 }
 
-/// Text without control characters and terminal escape sequences; line feed and tab stay.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    let is_control = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(is_control) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        // ECMA-48: a sequence begins with ESC and a byte that names its kind, or with the C1 character that stands for both.
-        let kind = match c {
-            '\u{1b}' => rest.next_if(|next| matches!(next, ' '..='~')),
-            '\u{9b}' => Some('['),
-            '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}' => Some(']'),
-            _ if is_control(c) => continue,
-            _ => {
-                out.push(c);
-                continue;
-            }
-        };
-        match kind {
-            // A control sequence: parameters and intermediates, then one final byte.
-            Some('[') => {
-                while rest.next_if(|next| matches!(next, ' '..='?')).is_some() {}
-                rest.next_if(|next| matches!(next, '@'..='~'));
-            }
-            // A control string: all until BEL or the string terminator. One without an end takes its line alone, so that it
-            // cannot swallow the rest of a reply.
-            Some(']' | 'P' | 'X' | '^' | '_') => {
-                while let Some(next) = rest.next_if(|next| *next != '\n') {
-                    match next {
-                        '\u{7}' | '\u{9c}' => break,
-                        '\u{1b}' => {
-                            rest.next_if(|next| *next == '\\');
-                            break;
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            // Intermediates, then one final byte.
-            Some(' '..='/') => {
-                while rest.next_if(|next| matches!(next, ' '..='/')).is_some() {}
-                rest.next_if(|next| matches!(next, '0'..='~'));
-            }
-            Some(_) | None => {}
-        }
-    }
-    Cow::Owned(out)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -192,6 +155,8 @@ mod tests {
             content,
             structured: Some(json!({"n": 1})),
             masked: Default::default(),
+            encrypted: Default::default(),
+            marked: 0,
         };
         let alone = result(reply(vec![]), Era::Modern);
         assert_eq!(alone.content, [ContentBlock::text(r#"{"n":1}"#)]);
@@ -206,6 +171,8 @@ mod tests {
             content: vec![Content::Text("two".into())],
             structured: Some(json!([1, 2])),
             masked: Default::default(),
+            encrypted: Default::default(),
+            marked: 0,
         };
         let shown = result(reply, Era::Legacy);
         assert_eq!(
@@ -247,6 +214,8 @@ mod tests {
             ],
             structured: None,
             masked: Default::default(),
+            encrypted: Default::default(),
+            marked: 0,
         };
         assert_eq!(
             serde_json::to_value(result(reply, Era::Modern).content).unwrap(),

@@ -74,8 +74,14 @@ pub(super) fn said(answer: &serde_json::Value) -> Option<Said> {
     }
 }
 
+/// Bytes of a `traceparent` of version 00, no more and no less.
+const TRACEPARENT_BYTES: usize = 55;
+
 /// W3C Trace Context §3.2, version 00.
 pub(super) fn is_traceparent(text: &str) -> bool {
+    if text.len() != TRACEPARENT_BYTES {
+        return false;
+    }
     let hex = |part: &str, len: usize| {
         part.len() == len
             && part
@@ -109,6 +115,14 @@ mod tests {
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
         ] {
             assert!(!is_traceparent(bad), "{bad}");
+        }
+        for bad in [
+            "-".repeat(1024 * 1024),
+            format!("{good}\n"),
+            format!("{good}{}", "0".repeat(64 * 1024)),
+            "é".repeat(TRACEPARENT_BYTES),
+        ] {
+            assert!(!is_traceparent(&bad), "{} bytes", bad.len());
         }
     }
 }

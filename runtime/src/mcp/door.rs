@@ -24,6 +24,7 @@ pub struct Door {
     edge: Edge,
     wire: Wire,
     scope: String,
+    line: Arc<dyn Line>,
 }
 
 /// Whoever was let in, and what they brought: the token is gone.
@@ -43,8 +44,9 @@ impl Door {
         scopes.push(scope.to_owned());
         let document = metadata::document(&settings.public_url);
         Self {
-            edge: Edge::new(line, None, settings),
-            wire: Wire::new(&document, scopes, &implementation()),
+            edge: Edge::new(Arc::clone(&line), None, settings),
+            wire: Wire::new(&document, scopes, &implementation()).taking(settings.dpop),
+            line,
             scope: scope.to_owned(),
         }
     }
@@ -88,7 +90,9 @@ impl Door {
 
     /// A refusal as an answer without a body.
     pub fn refuse(&self, refusal: &EdgeRefusal, request: Uuid) -> Response {
-        self.wire.refuse(refusal, None, request)
+        let mut response = self.wire.refuse(refusal, None, request);
+        respond::offer(&mut response, self.line.proof_nonce());
+        response
     }
 
     /// The refusal of whoever has a good token and may not do this.

@@ -4,12 +4,13 @@
 //! is served, and the scopes that it needs; the token itself goes no further. Never decides about a tool.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use http::request::Parts;
@@ -18,20 +19,20 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use rmcp::model::RequestId;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use url::Url;
 use uuid::Uuid;
 
+use super::front::{self, Attempt};
 use super::line::{EdgeRefusal, Line, Listed, NotScoped, NotVerified, RequestFacts};
 use super::listing;
 use super::message::Message;
 use super::router::Settings;
 use super::sessions::{Entrance, InUse, OfSession, SessionId, Sessions, Within};
-use crate::identity::{BearerToken, Caller, PublicError};
+use crate::config::Dpop;
+use crate::identity::{Caller, Credentials, PublicError};
 use crate::ids::Digest;
-use crate::limits::REQUEST_BODY_BYTES_MAX;
-
-/// Longest time in which a body must arrive whole: a megabyte over a slow line.
-const BODY_WAIT_MAX: Duration = Duration::from_secs(15);
+use crate::limits::{BODY_WAIT_MAX, REQUEST_BODY_BYTES_MAX};
 
 /// What is answered without a token, where the operator opened the door: all that a listing needs, and no call.
 const ANONYMOUS_METHODS: [&str; 5] = [
@@ -97,6 +98,9 @@ pub(super) struct Edge {
     sessions: Option<Arc<Sessions>>,
     hosts: BTreeSet<String>,
     origins: BTreeSet<String>,
+    /// What proofs of senders name, with the path of their request.
+    public_url: Url,
+    dpop: Dpop,
 }
 
 impl Edge {
@@ -136,6 +140,8 @@ impl Edge {
             sessions,
             hosts,
             origins,
+            public_url: settings.public_url.clone(),
+            dpop: settings.dpop,
         }
     }
 
@@ -144,10 +150,7 @@ impl Edge {
         RequestFacts {
             id: Uuid::now_v7(),
             began: Instant::now(),
-            peer: request
-                .extensions()
-                .get::<ConnectInfo<SocketAddr>>()
-                .map(|ConnectInfo(peer)| peer.ip()),
+            peer: front::address(request),
         }
     }
 
@@ -288,18 +291,31 @@ impl Edge {
         parts: &mut Parts,
         facts: &RequestFacts,
     ) -> Result<Arc<Caller>, Refused> {
-        let token = BearerToken::from_headers(&parts.headers, parts.uri.query());
+        let attempt = parts.extensions.remove::<Attempt>();
+        let dpop = self.dpop != Dpop::Off;
+        let shown = Credentials::from_request(parts, &self.public_url, dpop);
         parts.headers.remove(AUTHORIZATION);
-        let token = token.map_err(|error| self.note(facts, unreadable(error.public())))?;
-        // The line has recorded its own failures, with their reasons.
-        self.line
-            .verify(token, facts.clone())
-            .await
-            .map_err(|failure| match failure {
-                NotVerified::Invalid => (EdgeRefusal::InvalidToken, None),
-                NotVerified::NotScoped(missing) => (EdgeRefusal::NotScoped(missing), None),
-                NotVerified::Unavailable => (EdgeRefusal::IdentityUnavailable, None),
-            })
+        parts.headers.remove("dpop");
+        let shown = shown.map_err(|error| {
+            let refusal = unreadable(error.public());
+            count(attempt.as_ref(), &refusal);
+            self.note(facts, refusal)
+        })?;
+        let shown = shown.sent_from(attempt.as_ref().and_then(Attempt::counted));
+        let (line, of) = (Arc::clone(&self.line), facts.clone());
+        let verified = to_its_end(async move {
+            // The line has recorded its own failures, with their reasons.
+            let verified = line.verify(shown, of).await.map_err(not_verified);
+            if let Err(refusal) = &verified {
+                count(attempt.as_ref(), refusal);
+            }
+            verified
+        });
+        let verified = verified.await.unwrap_or_else(|error| {
+            tracing::error!(%error, request = %facts.id, "judging a token ended before its end");
+            Err(EdgeRefusal::Fault { id: facts.id })
+        });
+        verified.map_err(|refusal| (refusal, None))
     }
 
     fn check_message(
@@ -354,15 +370,51 @@ impl Edge {
     }
 }
 
+/// Runs to its end, also when whoever waits goes away: who leaves before the verdict is counted as who stays. What is over at once
+/// needs no task.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JoinError> {
+    let mut work = Box::pin(work);
+    let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+    match first {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::spawn(work).await,
+    }
+}
+
+/// Counts a token that was refused for its address, when that is known and not when it is told.
+fn count(attempt: Option<&Attempt>, refusal: &EdgeRefusal) {
+    if let (Some(attempt), EdgeRefusal::InvalidToken | EdgeRefusal::MalformedAuthorization) =
+        (attempt, refusal)
+    {
+        attempt.failed();
+    }
+}
+
+fn not_verified(failure: NotVerified) -> EdgeRefusal {
+    match failure {
+        NotVerified::Invalid => EdgeRefusal::InvalidToken,
+        NotVerified::BadProof => EdgeRefusal::BadProof,
+        NotVerified::NoNonce => EdgeRefusal::NoNonce,
+        NotVerified::NotScoped(missing) => EdgeRefusal::NotScoped(missing),
+        NotVerified::Busy => EdgeRefusal::IdentityBusy,
+        NotVerified::Unavailable => EdgeRefusal::IdentityUnavailable,
+    }
+}
+
 /// Why no token could be taken out of a request.
 fn unreadable(error: PublicError) -> EdgeRefusal {
     match error {
         PublicError::MissingToken => EdgeRefusal::NoToken,
         PublicError::InvalidRequest => EdgeRefusal::MalformedAuthorization,
         PublicError::InvalidToken => EdgeRefusal::InvalidToken,
+        PublicError::InvalidProof => EdgeRefusal::BadProof,
+        PublicError::UseNonce => EdgeRefusal::NoNonce,
         PublicError::InsufficientScope { scopes } => {
             EdgeRefusal::NotScoped(NotScoped { needed: scopes })
         }
+        PublicError::Busy => EdgeRefusal::IdentityBusy,
         PublicError::Unavailable => EdgeRefusal::IdentityUnavailable,
     }
 }

@@ -26,6 +26,7 @@ use super::context::{
     admitted, era, has_forms, is_traceparent, opens_urls, replied, said, shows_forms, verified,
 };
 use super::edge::Admitted;
+use super::elicit;
 use super::line::{Answer, Call, EdgeRefusal, Era, Line, Listed, Said};
 use super::listing;
 use super::progress::{Reached, forward};
@@ -35,6 +36,7 @@ use super::sessions::{Ask, Asked, Filled, Negotiated, Sessions, Within};
 use crate::clock::SharedClock;
 use crate::identity::Caller;
 use crate::ids::ToolName;
+use crate::protect::Sensitive;
 
 /// Progress messages that may wait for a client that reads slowly; a tool's further ones wait with them.
 const PROGRESS_QUEUE_MAX: usize = 16;
@@ -215,7 +217,7 @@ impl Handler {
                     schema,
                     state,
                 } => {
-                    let Some(form) = respond::form(message, schema) else {
+                    let Some(form) = elicit::form(message, schema) else {
                         return answer;
                     };
                     again.replied = match within.fill(form, &caller, &again.cancel).await {
@@ -349,7 +351,7 @@ impl ServerHandler for Handler {
         });
         let call = Call {
             tool,
-            arguments: request.arguments.unwrap_or_default(),
+            arguments: Sensitive::new(request.arguments.unwrap_or_default()),
             request: admitted.facts.clone(),
             era,
             can_open_urls,

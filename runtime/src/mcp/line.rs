@@ -18,8 +18,10 @@ use crate::catalog::{Annotations, Tool};
 use crate::consent::TicketId;
 use crate::dialogue;
 pub use crate::host::progress::Progress;
-use crate::identity::{BearerToken, Caller, PublicError};
-use crate::ids::ToolName;
+use crate::identity::{Caller, Credentials, PublicError};
+use crate::ids::{ClientId, Digest, TenantUser, ToolName};
+use crate::protect::Sensitive;
+use crate::rate::Throttled;
 use crate::sandbox::Reply;
 
 /// A future of the line; the same as `futures_util::future::BoxFuture`.
@@ -27,12 +29,17 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The line behind the wire: identity, catalog, policy, consent, sandbox and audit, as far as the wire needs them.
 pub trait Line: Send + Sync + 'static {
-    /// Verifies the token of one request. A failure is recorded here, where its reason is known.
+    /// Verifies the token of one request, and who shows it. A failure is recorded here, where its reason is known.
     fn verify(
         &self,
-        token: BearerToken,
+        credentials: Credentials,
         request: RequestFacts,
     ) -> Pending<'_, Result<Arc<Caller>, NotVerified>>;
+
+    /// What the next proof of a sender has to carry, where some must (RFC 9449 §9).
+    fn proof_nonce(&self) -> Option<String> {
+        None
+    }
 
     /// Whether the token has every scope that the operation needs.
     ///
@@ -72,6 +79,50 @@ pub trait Line: Send + Sync + 'static {
 
     /// Takes note of a request that ended at the edge, before any call. Must not block.
     fn refused_at_edge(&self, request: &RequestFacts, refusal: &EdgeRefusal);
+
+    /// Takes note that a session began or ended. Must not block.
+    fn session_turned(&self, turned: SessionTurned);
+}
+
+/// A session that began or ended.
+#[derive(Debug, Clone)]
+pub struct SessionTurned {
+    /// Whose it is.
+    pub who: TenantUser,
+    /// The client.
+    pub client: ClientId,
+    /// The hash of its id, which opens nothing.
+    pub name: Digest,
+    /// What happened.
+    pub turn: SessionTurn,
+}
+
+/// What happened to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionTurn {
+    /// It began.
+    Began,
+    /// Its client ended it, or began another in its place.
+    EndedByClient,
+    /// It gave way to a newer one of its user, who has as many as one may.
+    GaveWay,
+    /// It was not used for too long.
+    Idle,
+    /// It is as old as one may be.
+    Old,
+}
+
+impl SessionTurn {
+    /// Why it ended, as a word of ours; none where it did not.
+    pub fn why_ended(self) -> Option<&'static str> {
+        match self {
+            Self::Began => None,
+            Self::EndedByClient => Some("client"),
+            Self::GaveWay => Some("newer"),
+            Self::Idle => Some("idle"),
+            Self::Old => Some("age"),
+        }
+    }
 }
 
 /// What is known of a request before anything in it is believed.
@@ -99,8 +150,14 @@ pub struct Operation {
 pub enum NotVerified {
     /// Malformed, expired, for someone else, signed by nobody we know: the caller learns no more than that.
     Invalid,
+    /// Good, but the proof of its sender is missing or does not count.
+    BadProof,
+    /// The same, for want of our nonce.
+    NoNonce,
     /// Good, but without a scope that its issuer must always give.
     NotScoped(NotScoped),
+    /// It is not judged now, since others are; it may come again in a moment.
+    Busy,
     /// Keys or store are out of reach: our fault, not the token's.
     Unavailable,
 }
@@ -138,7 +195,7 @@ pub struct Call {
     /// The tool that is called; it may not exist.
     pub tool: ToolName,
     /// Its arguments, not yet checked.
-    pub arguments: Map<String, Value>,
+    pub arguments: Sensitive<Map<String, Value>>,
     /// The request that carried it.
     pub request: RequestFacts,
     /// The lifecycle of the request.
@@ -209,6 +266,8 @@ pub enum Answer {
     NotScoped(NotScoped),
     /// The call needs a stronger or a fresher sign-in.
     WeakSignIn(WeakSignIn),
+    /// The caller has used up a limit.
+    Throttled(Throttled),
     /// Every place is taken.
     Busy,
     /// A part that the call needs is out of reach, so the call was not made.
@@ -275,10 +334,16 @@ pub enum EdgeRefusal {
     MalformedAuthorization,
     /// The token was refused.
     InvalidToken,
+    /// The proof of the token's sender is missing or does not count (RFC 9449).
+    BadProof,
+    /// The proof needs a nonce of ours.
+    NoNonce,
     /// The token lacks scopes.
     NotScoped(NotScoped),
     /// The sign-in is too weak, or lies too far back.
     WeakSignIn(WeakSignIn),
+    /// Too many tokens are being asked about.
+    IdentityBusy,
     /// The token could not be judged.
     IdentityUnavailable,
     /// The body is no JSON by its own account.
@@ -327,8 +392,11 @@ impl EdgeRefusal {
             Self::NoToken => "no-token",
             Self::MalformedAuthorization => "malformed-authorization",
             Self::InvalidToken => "invalid-token",
+            Self::BadProof => "bad-proof",
+            Self::NoNonce => "no-nonce",
             Self::NotScoped(_) => "insufficient-scope",
             Self::WeakSignIn(_) => "weak-sign-in",
+            Self::IdentityBusy => "identity-busy",
             Self::IdentityUnavailable => "identity-unavailable",
             Self::ContentType => "content-type",
             Self::BodyTooLarge => "body-too-large",
@@ -353,9 +421,12 @@ impl From<PublicError> for NotVerified {
             PublicError::MissingToken | PublicError::InvalidRequest | PublicError::InvalidToken => {
                 Self::Invalid
             }
+            PublicError::InvalidProof => Self::BadProof,
+            PublicError::UseNonce => Self::NoNonce,
             PublicError::InsufficientScope { scopes } => {
                 Self::NotScoped(NotScoped { needed: scopes })
             }
+            PublicError::Busy => Self::Busy,
             PublicError::Unavailable => Self::Unavailable,
         }
     }

@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::model::{CacheScope, ErrorData, ListToolsResult, Tool, ToolAnnotations};
 
-use super::content;
 use super::line::{Era, Listed};
 use super::respond;
 use crate::ids::ToolName;
@@ -67,10 +66,12 @@ fn open(cursor: &str) -> Result<ToolName, ErrorData> {
 fn definition(tool: Listed, era: Era) -> Tool {
     let mut shown = Tool::new(
         tool.name.as_str().to_owned(),
-        content::clean(&tool.description).into_owned(),
+        crate::protect::clean(&tool.description).into_owned(),
         tool.input_schema,
     );
-    shown.title = tool.title.map(|title| content::clean(&title).into_owned());
+    shown.title = tool
+        .title
+        .map(|title| crate::protect::clean(&title).into_owned());
     // The legacy revisions know output schemas of objects alone.
     shown.output_schema = tool.output_schema.filter(|schema| {
         era == Era::Modern || schema.get("type").and_then(|kind| kind.as_str()) == Some("object")

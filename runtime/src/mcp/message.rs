@@ -3,6 +3,8 @@
 //! The SDK parses the body again; this reading exists so that scopes and revisions are judged before it, and so that a bad body
 //! gets a JSON-RPC error. Never acts on anything it reads.
 
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use rmcp::model::RequestId;
 use serde::Deserialize;
@@ -55,6 +57,9 @@ struct Envelope {
     result: Option<IgnoredAny>,
     #[serde(default)]
     error: Option<IgnoredAny>,
+    /// Nobody looks at these, and they are read all the same: what is skipped may be no JSON to a reader that does not skip it.
+    #[serde(flatten)]
+    _others: BTreeMap<String, IgnoredAny>,
 }
 
 /// `"id": null` is not the same as no id: the first is an invalid request, the second a notification.
@@ -65,14 +70,16 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
 impl Message {
     /// Reads a body, or says which JSON-RPC error it deserves.
     pub fn read(body: &[u8]) -> Result<Self, (EdgeRefusal, Option<RequestId>)> {
-        // serde reads an array into a struct by position, so a batch has to be told from a message first.
+        // RFC 8259 §8.1: JSON is UTF-8, also where a reader does not look.
+        let text = std::str::from_utf8(body).map_err(|_| (EdgeRefusal::NotJson, None))?;
+        // A batch has to be told from a message first.
         if first_byte(body) != Some(b'{') || is_too_deep(body) {
-            return match serde_json::from_slice::<IgnoredAny>(body) {
+            return match serde_json::from_str::<IgnoredAny>(text) {
                 Ok(_) => Err((EdgeRefusal::NotARequest, None)),
                 Err(_) => Err((EdgeRefusal::NotJson, None)),
             };
         }
-        let envelope: Envelope = serde_json::from_slice(body).map_err(|error| {
+        let envelope: Envelope = serde_json::from_str(text).map_err(|error| {
             let refusal = match error.classify() {
                 Category::Syntax | Category::Eof | Category::Io => EdgeRefusal::NotJson,
                 Category::Data => EdgeRefusal::NotARequest,
@@ -212,6 +219,24 @@ mod tests {
     fn r3_what_is_not_json_is_a_parse_error() {
         for body in ["", "  ", "{", "not json", "{\"a\":}", "[1,", "{}x", "[1]]"] {
             assert_eq!(refused(body), EdgeRefusal::NotJson, "{body}");
+        }
+    }
+
+    #[test]
+    fn r3_what_is_not_json_is_none_where_nobody_looks_either() {
+        let beside = |value: &[u8]| {
+            let body = br#"{"jsonrpc":"2.0","id":1,"method":"ping","other":"#;
+            Message::read(&[body.as_slice(), value, b"}"].concat())
+        };
+        assert!(beside(br#"{"a":["\ud83d\ude00",1e9]}"#).is_ok());
+        for value in [
+            &b"\"\xe4\""[..],
+            br#""\ud800""#,
+            b"1e999",
+            br#"{"a":"\ud800"}"#,
+        ] {
+            let refusal = beside(value).unwrap_err().0;
+            assert_eq!(refusal, EdgeRefusal::NotJson, "{}", value.escape_ascii());
         }
     }
 

@@ -7,7 +7,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use url::Url;
 
+use super::respond;
 use super::router::Settings;
+use crate::config::Dpop;
 
 /// Path under which RFC 9728 §3 looks for the metadata of a resource at the root.
 pub(super) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -17,7 +19,15 @@ pub(super) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 pub(super) struct Metadata {
     resource: String,
     authorization_servers: Vec<String>,
-    bearer_methods_supported: [&'static str; 1],
+    /// RFC 9728 §2: empty where no plain bearer token is taken.
+    bearer_methods_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dpop_bound_access_tokens_required: bool,
+    /// RFC 9728 §2: whether tokens bound to a certificate (RFC 8705) are taken, which takes a client's certificate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<String>,
     resource_name: &'static str,
@@ -29,7 +39,16 @@ impl Metadata {
         Self {
             resource: resource(&settings.public_url).to_string(),
             authorization_servers: settings.authorization_servers.clone(),
-            bearer_methods_supported: ["header"],
+            bearer_methods_supported: match settings.dpop {
+                Dpop::Off | Dpop::Allowed => vec!["header"],
+                Dpop::Required => Vec::new(),
+            },
+            dpop_signing_alg_values_supported: match settings.dpop {
+                Dpop::Off => Vec::new(),
+                Dpop::Allowed | Dpop::Required => respond::proof_algorithms().collect(),
+            },
+            dpop_bound_access_tokens_required: settings.dpop == Dpop::Required,
+            tls_client_certificate_bound_access_tokens: settings.client_certificates,
             scopes_supported: settings.scopes.clone(),
             resource_name: "Bailiwick",
         }

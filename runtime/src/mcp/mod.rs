@@ -7,6 +7,10 @@ mod content;
 mod context;
 mod door;
 mod edge;
+mod elicit;
+mod front;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handler;
 mod line;
 mod listing;
@@ -19,11 +23,12 @@ mod running;
 mod sessions;
 
 pub use door::{Door, Visitor};
+pub use front::{Front, guarded};
 pub use line::{
     Answer, Call, EdgeRefusal, Era, Line, Listed, NotScoped, NotVerified, Operation, Pending,
-    Progress, RequestFacts, Said, WeakSignIn,
+    Progress, RequestFacts, Said, SessionTurn, SessionTurned, WeakSignIn,
 };
-pub use router::{Ready, Settings, router, serve};
+pub use router::{Ready, Settings, router};
 
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ pub(super) async fn forward(
         message.total = step.total.filter(|total| total.is_finite());
         message.message = step
             .message
-            .map(|text| super::content::clean(&text).into_owned());
+            .map(|text| crate::protect::clean(&text).into_owned());
         tokio::select! {
             told = peer.notify_progress(message) => if told.is_err() { return },
             () = &mut unread => return,

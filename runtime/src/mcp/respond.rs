@@ -3,22 +3,29 @@
 //! Every match is in full, so that a new answer stops the build until someone decides how it looks outside. No text of a request
 //! goes into a header.
 
+mod challenge;
+mod throttled;
+
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use rmcp::model::{
-    CallToolResponse, CallToolResult, ContentBlock, ElicitRequest, ElicitRequestParams,
-    ElicitationSchema, ErrorCode, ErrorData, Implementation, InputRequest, InputRequests,
-    InputRequiredResult, JsonRpcError, MetaObject, RequestId,
+    CallToolResponse, CallToolResult, ContentBlock, ErrorCode, ErrorData, Implementation,
+    JsonRpcError, MetaObject, RequestId,
 };
 use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
 use super::content;
-use super::line::{Answer, EdgeRefusal, Era, NotScoped, WeakSignIn};
+use super::elicit::{form, input_required, link};
+use super::line::{Answer, EdgeRefusal, Era, NotScoped};
 use super::message::VERSIONS;
+use crate::config::Dpop;
+use crate::identity::PROOF_ALGORITHMS;
+use challenge::scope_list;
+pub(super) use throttled::{overloaded, throttled};
 
 /// The key under which the consent page is asked for; the retry answers under the same key.
 pub(super) const CONSENT_KEY: &str = "consent";
@@ -33,6 +40,7 @@ const RETRY_UNAVAILABLE_SECS: HeaderValue = HeaderValue::from_static("5");
 /// Seconds after which a place may be free again.
 const RETRY_BUSY_SECS: HeaderValue = HeaderValue::from_static("1");
 
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How an answer leaves.
@@ -51,6 +59,7 @@ pub(super) struct Wire {
     resource_metadata: String,
     scopes: Vec<String>,
     server_info: serde_json::Value,
+    dpop: Dpop,
 }
 
 impl Wire {
@@ -60,7 +69,13 @@ impl Wire {
             resource_metadata: quoted(resource_metadata.as_str()),
             scopes,
             server_info: json!(server),
+            dpop: Dpop::Off,
         }
+    }
+
+    /// Where tokens that are bound to keys are taken, challenges say so.
+    pub fn taking(self, dpop: Dpop) -> Self {
+        Self { dpop, ..self }
     }
 
     /// Metadata for a result of the modern era.
@@ -117,6 +132,7 @@ impl Wire {
             Answer::BadState => return Shown::Error(bad_state()),
             Answer::NotScoped(missing) => return Shown::Http(EdgeRefusal::NotScoped(missing)),
             Answer::WeakSignIn(weak) => return Shown::Http(EdgeRefusal::WeakSignIn(weak)),
+            Answer::Throttled(throttled) => throttled::result(&throttled),
             Answer::Busy => return Shown::Http(EdgeRefusal::Busy),
             Answer::Unavailable { id } => return Shown::Http(EdgeRefusal::Unavailable { id }),
             Answer::Fault { id } => return Shown::Http(EdgeRefusal::Fault { id }),
@@ -130,12 +146,16 @@ impl Wire {
         let (status, error) = match refusal {
             EdgeRefusal::Host | EdgeRefusal::Origin => (StatusCode::FORBIDDEN, None),
             EdgeRefusal::Method => (StatusCode::METHOD_NOT_ALLOWED, None),
-            EdgeRefusal::NoToken | EdgeRefusal::InvalidToken | EdgeRefusal::WeakSignIn(_) => {
-                (StatusCode::UNAUTHORIZED, None)
-            }
+            EdgeRefusal::NoToken
+            | EdgeRefusal::InvalidToken
+            | EdgeRefusal::BadProof
+            | EdgeRefusal::NoNonce
+            | EdgeRefusal::WeakSignIn(_) => (StatusCode::UNAUTHORIZED, None),
             EdgeRefusal::MalformedAuthorization => (StatusCode::BAD_REQUEST, None),
             EdgeRefusal::NotScoped(_) => (StatusCode::FORBIDDEN, None),
-            EdgeRefusal::IdentityUnavailable => (StatusCode::SERVICE_UNAVAILABLE, None),
+            EdgeRefusal::IdentityBusy | EdgeRefusal::IdentityUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, None)
+            }
             EdgeRefusal::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
             EdgeRefusal::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
             EdgeRefusal::BodyLost => (StatusCode::REQUEST_TIMEOUT, None),
@@ -164,26 +184,32 @@ impl Wire {
         };
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        if let Some(challenge) = self.challenge(refusal) {
-            headers.insert(WWW_AUTHENTICATE, challenge);
+        for challenge in self.challenges(refusal) {
+            headers.append(WWW_AUTHENTICATE, challenge);
         }
         match refusal {
-            EdgeRefusal::Busy => headers.insert(RETRY_AFTER, RETRY_BUSY_SECS),
+            EdgeRefusal::Busy | EdgeRefusal::IdentityBusy => {
+                headers.insert(RETRY_AFTER, RETRY_BUSY_SECS)
+            }
             EdgeRefusal::IdentityUnavailable | EdgeRefusal::Unavailable { .. } => {
                 headers.insert(RETRY_AFTER, RETRY_UNAVAILABLE_SECS)
             }
             EdgeRefusal::Method => headers.insert(ALLOW, HeaderValue::from_static("POST")),
+            // What is left of the body is not read, so nothing more can come on this connection (RFC 9110 §15.5.14, §15.5.9).
+            EdgeRefusal::BodyTooLarge | EdgeRefusal::BodyLost => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"))
+            }
             EdgeRefusal::Host
             | EdgeRefusal::Origin
             | EdgeRefusal::Session
             | EdgeRefusal::NoToken
             | EdgeRefusal::MalformedAuthorization
             | EdgeRefusal::InvalidToken
+            | EdgeRefusal::BadProof
+            | EdgeRefusal::NoNonce
             | EdgeRefusal::NotScoped(_)
             | EdgeRefusal::WeakSignIn(_)
             | EdgeRefusal::ContentType
-            | EdgeRefusal::BodyTooLarge
-            | EdgeRefusal::BodyLost
             | EdgeRefusal::NotJson
             | EdgeRefusal::NotARequest
             | EdgeRefusal::VersionHeader(_)
@@ -200,69 +226,17 @@ impl Wire {
     pub fn forbid(&self, request: Uuid) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::FORBIDDEN;
-        let challenge = format!("Bearer resource_metadata={}", self.resource_metadata);
+        let scheme = match self.dpop {
+            Dpop::Off | Dpop::Allowed => "Bearer",
+            Dpop::Required => "DPoP",
+        };
+        let challenge = format!("{scheme} resource_metadata={}", self.resource_metadata);
         if let Ok(challenge) = HeaderValue::try_from(challenge) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         mark(&mut response, request);
         response
     }
-
-    /// `WWW-Authenticate`, from our own words alone (A15–A22).
-    fn challenge(&self, refusal: &EdgeRefusal) -> Option<HeaderValue> {
-        let least = scope_list(&self.scopes);
-        let (error, scope) = match refusal {
-            // RFC 6750 §3.1: a request without a token gets no error code.
-            EdgeRefusal::NoToken => (None, least),
-            EdgeRefusal::InvalidToken => (Some("invalid_token"), least),
-            EdgeRefusal::MalformedAuthorization => (Some("invalid_request"), String::new()),
-            EdgeRefusal::NotScoped(NotScoped { needed }) => {
-                (Some("insufficient_scope"), scope_list(needed))
-            }
-            EdgeRefusal::WeakSignIn(WeakSignIn { needed, .. }) => {
-                (Some("insufficient_user_authentication"), scope_list(needed))
-            }
-            EdgeRefusal::Host
-            | EdgeRefusal::Origin
-            | EdgeRefusal::Method
-            | EdgeRefusal::Session
-            | EdgeRefusal::IdentityUnavailable
-            | EdgeRefusal::ContentType
-            | EdgeRefusal::BodyTooLarge
-            | EdgeRefusal::BodyLost
-            | EdgeRefusal::NotJson
-            | EdgeRefusal::NotARequest
-            | EdgeRefusal::VersionHeader(_)
-            | EdgeRefusal::Version { .. }
-            | EdgeRefusal::RemovedMethod
-            | EdgeRefusal::ToolName
-            | EdgeRefusal::Busy
-            | EdgeRefusal::Unavailable { .. }
-            | EdgeRefusal::Fault { .. } => return None,
-        };
-        let error = error.map(|error| format!("error=\"{error}\", "));
-        let scope = (!scope.is_empty()).then(|| format!("scope=\"{scope}\", "));
-        let text = format!(
-            "Bearer {}{}{}resource_metadata={}",
-            error.unwrap_or_default(),
-            sign_in(refusal).unwrap_or_default(),
-            scope.unwrap_or_default(),
-            self.resource_metadata
-        );
-        HeaderValue::try_from(text).ok()
-    }
-}
-
-/// RFC 9470 §3: which sign-in would do.
-fn sign_in(refusal: &EdgeRefusal) -> Option<String> {
-    let EdgeRefusal::WeakSignIn(weak) = refusal else {
-        return None;
-    };
-    let values = scope_list(&weak.acr_values);
-    let acr = (!values.is_empty()).then(|| format!("acr_values=\"{values}\", "));
-    let age = weak.max_age_secs;
-    let age = age.map(|secs| format!("max_age=\"{secs}\", "));
-    Some(acr.unwrap_or_default() + &age.unwrap_or_default())
 }
 
 /// A refusal as a JSON-RPC error: for the body of its HTTP answer, or inside a stream that has begun.
@@ -309,6 +283,9 @@ pub(super) fn in_band(refusal: &EdgeRefusal) -> Option<ErrorData> {
         | EdgeRefusal::NoToken
         | EdgeRefusal::MalformedAuthorization
         | EdgeRefusal::InvalidToken
+        | EdgeRefusal::BadProof
+        | EdgeRefusal::NoNonce
+        | EdgeRefusal::IdentityBusy
         | EdgeRefusal::IdentityUnavailable
         | EdgeRefusal::ContentType
         | EdgeRefusal::BodyTooLarge
@@ -370,6 +347,18 @@ pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     response
 }
 
+/// The algorithms of proofs, as clients are told them.
+pub(super) fn proof_algorithms() -> impl Iterator<Item = &'static str> {
+    PROOF_ALGORITHMS.into_iter().map(|(name, _)| name)
+}
+
+/// Gives a nonce for the next proof, where one is needed (RFC 9449 §8.2, §9).
+pub(super) fn offer(response: &mut Response, nonce: Option<String>) {
+    if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+        response.headers_mut().insert(DPOP_NONCE, nonce);
+    }
+}
+
 /// Headers that every answer of the endpoint carries.
 pub(super) fn mark(response: &mut Response, request: Uuid) {
     let headers = response.headers_mut();
@@ -386,7 +375,7 @@ pub(super) fn mark(response: &mut Response, request: Uuid) {
 }
 
 fn tool_error(text: &str) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(content::clean(text))])
+    CallToolResult::error(vec![ContentBlock::text(crate::protect::clean(text))])
 }
 
 fn with_meta(mut result: CallToolResult, meta: Option<MetaObject>) -> CallToolResult {
@@ -394,48 +383,6 @@ fn with_meta(mut result: CallToolResult, meta: Option<MetaObject>) -> CallToolRe
         result.meta.get_or_insert_default().extend(meta);
     }
     result
-}
-
-/// One question in URL mode (P26); what the user decides there is looked up by us when the client comes back.
-fn link(url: &Url, message: &str) -> ElicitRequestParams {
-    ElicitRequestParams::UrlElicitationParams {
-        meta: None,
-        message: content::clean(message).into_owned(),
-        url: url.as_str().to_owned(),
-        elicitation_id: String::new(),
-    }
-}
-
-/// A form of a tool (P25). None where its schema is none that the SDK can send, which was seen before it came this far.
-pub(super) fn form(message: &str, schema: &str) -> Option<ElicitRequestParams> {
-    let requested_schema: ElicitationSchema = serde_json::from_str(schema)
-        .inspect_err(|_| tracing::error!("a form that was taken cannot be written"))
-        .ok()?;
-    Some(ElicitRequestParams::FormElicitationParams {
-        meta: None,
-        message: content::clean(message).into_owned(),
-        requested_schema,
-    })
-}
-
-/// One question under its key; the call comes back with the answer and the state.
-fn input_required(key: &str, params: ElicitRequestParams, state: String) -> InputRequiredResult {
-    let question = InputRequest::Elicitation(ElicitRequest::new(params));
-    let questions = InputRequests::from([(key.to_owned(), question)]);
-    InputRequiredResult::new(Some(questions), Some(state))
-}
-
-/// RFC 6749 §3.3 `scope`, and likewise `acr_values`: anything outside the alphabet of a scope token is left out.
-fn scope_list(scopes: &[String]) -> String {
-    let is_token = |scope: &&String| {
-        !scope.is_empty()
-            && scope
-                .bytes()
-                .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
-    };
-    let mut scopes: Vec<&str> = scopes.iter().filter(is_token).map(String::as_str).collect();
-    scopes.dedup();
-    scopes.join(" ")
 }
 
 /// RFC 9110 §5.6.4 quoted string.
@@ -499,6 +446,7 @@ mod tests {
         for none in [
             EdgeRefusal::Host,
             EdgeRefusal::Origin,
+            EdgeRefusal::IdentityBusy,
             EdgeRefusal::IdentityUnavailable,
             EdgeRefusal::Busy,
         ] {

@@ -1,9 +1,7 @@
-//! Puts the edge, the SDK and the public documents on one router, and serves it.
+//! Puts the edge, the SDK and the public documents on one router.
 //!
 //! Never sees a token or a tool; it only says what stands at which path.
 
-use std::future::IntoFuture;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +11,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::serve::{ListenerExt, TapIo};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
@@ -22,7 +19,6 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use url::Url;
@@ -36,7 +32,9 @@ use super::respond::{self, Wire};
 use super::running::Running;
 use super::sessions::{self, OfSession, Sessions};
 use crate::clock::SharedClock;
-use crate::limits::{CALL_WALL_MAX, REQUEST_BODY_BYTES_MAX};
+use crate::config::Dpop;
+use crate::limits::REQUEST_BODY_BYTES_MAX;
+use crate::telemetry::Meters;
 
 /// Whether the server can take calls.
 pub type Ready = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -54,6 +52,10 @@ pub struct Settings {
     pub authorization_servers: Vec<String>,
     /// The least scopes that any use needs.
     pub scopes: Vec<String>,
+    /// Whether tokens are taken that are bound to a key, at some issuer or at all.
+    pub dpop: Dpop,
+    /// Whether clients are asked for a certificate.
+    pub client_certificates: bool,
     /// What `/readyz` answers.
     pub ready: Ready,
     /// When a subscription ends: with its token.
@@ -62,6 +64,8 @@ pub struct Settings {
     pub sessions: bool,
     /// Ends open subscriptions, so that connections can drain.
     pub shutdown: CancellationToken,
+    /// Where sessions are counted.
+    pub meters: Arc<Meters>,
 }
 
 type Sdk = StreamableHttpService<Handler, NeverSessionManager>;
@@ -82,9 +86,17 @@ pub fn router(line: Arc<dyn Line>, settings: Settings) -> Router {
     let document = metadata::document(&settings.public_url);
     let resource = metadata::resource(&settings.public_url);
     let wire = Wire::new(&document, settings.scopes.clone(), &implementation());
-    let sessions = settings
-        .sessions
-        .then(|| Arc::new(Sessions::new(settings.clock.clone())));
+    let wire = wire.taking(settings.dpop);
+    let sessions = settings.sessions.then(|| {
+        let line = Arc::clone(&line);
+        let told = Box::new(move |turned| line.session_turned(turned));
+        Arc::new(Sessions::new(settings.clock.clone(), told))
+    });
+    if let Some(sessions) = sessions.clone() {
+        settings
+            .meters
+            .look_for_sessions(Box::new(move || sessions.count()));
+    }
     let edge = Edge::new(Arc::clone(&line), sessions.clone(), &settings);
     let running = Arc::new(Running::default());
     let handler = Handler::new(
@@ -134,34 +146,6 @@ pub fn router(line: Arc<dyn Line>, settings: Settings) -> Router {
         )
 }
 
-/// Serves a router until `shutdown`; then connections finish what they do, for as long as a call may take.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(prompt(listener), service)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let drained = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(CALL_WALL_MAX).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served,
-        () = drained => Ok(()),
-    }
-}
-
-/// Without `TCP_NODELAY`, kept-alive calls wait for delayed acknowledgements: two orders of magnitude (trap R12).
-pub(super) fn prompt(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
-    listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::warn!(%error, "`TCP_NODELAY` could not be set on a connection");
-        }
-    })
-}
-
 fn sdk(handler: Handler) -> Sdk {
     let config = StreamableHttpServerConfig::default()
         // A session of the SDK is not bound to a user (trap R1); ours are, and it knows nothing of them.
@@ -198,6 +182,7 @@ async fn serve_mcp(State(endpoint): State<Arc<Endpoint>>, request: Request) -> R
             }
         }
     };
+    respond::offer(&mut response, endpoint.line.proof_nonce());
     respond::mark(&mut response, facts.id);
     share(&endpoint, origin, &mut response);
     response
@@ -305,9 +290,9 @@ fn preflight(sessions: bool) -> Response {
     headers.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static(if sessions {
-            "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id"
+            "authorization, dpop, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id"
         } else {
-            "authorization, content-type, mcp-protocol-version, mcp-method, mcp-name"
+            "authorization, dpop, content-type, mcp-protocol-version, mcp-method, mcp-name"
         }),
     );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -323,9 +308,9 @@ fn share(endpoint: &Endpoint, origin: Option<HeaderValue>, response: &mut Respon
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(if endpoint.sessions.is_some() {
-                "www-authenticate, x-request-id, mcp-session-id"
+                "www-authenticate, dpop-nonce, x-request-id, mcp-session-id"
             } else {
-                "www-authenticate, x-request-id"
+                "www-authenticate, dpop-nonce, x-request-id"
             }),
         );
     }

@@ -27,6 +27,8 @@ pub enum AdminAction {
     Read,
     /// Takes consents of a tenant back.
     Revoke,
+    /// Changes what the server's log says.
+    Log,
 }
 
 impl AdminAction {
@@ -35,6 +37,7 @@ impl AdminAction {
         match self {
             Self::Read => "admin:read",
             Self::Revoke => "admin:revoke",
+            Self::Log => "admin:log",
         }
     }
 }
@@ -43,11 +46,11 @@ impl FromStr for AdminAction {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Read, Self::Revoke]
+        [Self::Read, Self::Revoke, Self::Log]
             .into_iter()
             .find(|one| one.as_str() == text)
             .ok_or_else(|| {
-                format!("there is no action `{text}`; there are `admin:read` and `admin:revoke`")
+                format!("there is no action `{text}`; there are `admin:read`, `admin:revoke` and `admin:log`")
             })
     }
 }
@@ -229,12 +232,13 @@ pub fn compare_admin(
 }
 
 /// What there is to ask about every administrator: the server, and the caller's own tenant.
-pub fn own_admin(caller: &Caller) -> [(AdminAction, AdminResource); 3] {
+pub fn own_admin(caller: &Caller) -> [(AdminAction, AdminResource); 4] {
     let own = || AdminResource::Tenant(caller.tenant().clone());
     [
         (AdminAction::Read, AdminResource::Server),
         (AdminAction::Read, own()),
         (AdminAction::Revoke, own()),
+        (AdminAction::Log, AdminResource::Server),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! What annotations of deciding rules bound: how long a consent lasts, how high a tier goes and how low, how fast, which data.
+//! What annotations of deciding rules bound: how long a consent lasts, how high a tier goes and how low, how fast, which data,
+//! how much of the web.
 //!
 //! Every permit that holds for a call sets its bounds; together the strictest counts. A bound never allows anything.
 
@@ -8,7 +9,7 @@ use std::fmt;
 use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy};
 
 use super::schema::action_name;
-use crate::capability::{Capability, Tier};
+use crate::capability::{Capability, Http, HttpBudget, Tier};
 use crate::protect::Class;
 
 /// Longest consent that a rule can name: longer than any tier may last, and short enough to count with.
@@ -27,6 +28,8 @@ pub struct Ceilings {
     pub rates: BTreeSet<String>,
     /// Classes of data that the tool may be given, where a rule names them.
     pub data: Option<BTreeSet<Class>>,
+    /// How much of each grant of `http` one call may use.
+    pub http: HttpBudget,
 }
 
 impl Ceilings {
@@ -42,26 +45,29 @@ impl Ceilings {
                 (Some(a), Some(b)) => Some(a & b),
                 (one, other) => one.as_ref().or(other.as_ref()).cloned(),
             },
+            http: self.http.meet(&other.http),
         }
     }
 
     /// Whether a capability stays within them.
     pub fn allows(&self, capability: &Capability) -> bool {
-        self.allows_tier(capability.tier())
-            && match (capability, &self.data) {
-                (Capability::Data(class), Some(named)) => named.contains(class),
-                (
-                    Capability::Http(_)
-                    | Capability::Files(_)
-                    | Capability::Clock
-                    | Capability::Progress
-                    | Capability::Data(_)
-                    | Capability::Ask
-                    | Capability::Kv(_)
-                    | Capability::Config(_),
-                    _,
-                ) => true,
-            }
+        let within = match (capability.as_data(), &self.data) {
+            (Some(class), Some(named)) => named.contains(class),
+            (None, _) | (_, None) => true,
+        };
+        within && self.allows_tier(capability.tier())
+    }
+
+    /// What is left of a capability within them.
+    pub fn narrowed(&self, capability: &Capability) -> Option<Capability> {
+        let narrow = match capability {
+            Capability::Http(http) => Capability::Http(Http {
+                budget: Box::new(http.budget.meet(&self.http)),
+                ..http.clone()
+            }),
+            other => other.clone(),
+        };
+        self.allows(capability).then_some(narrow)
     }
 
     /// What a capability of this tier by itself is treated as.
@@ -97,7 +103,11 @@ impl fmt::Display for Ceilings {
             true => "no data".to_owned(),
             false => classes("data", data.iter().map(Class::as_str).collect()),
         });
-        let all: Vec<_> = [consent, tier, rates, data].into_iter().flatten().collect();
+        let http = (!self.http.is_whole()).then(|| format!("http {}", self.http));
+        let all: Vec<_> = [consent, tier, rates, data, http]
+            .into_iter()
+            .flatten()
+            .collect();
         let most = (!all.is_empty()).then(|| format!("at most {}", all.join(" and ")));
         let least = self.tier_min.map(|tier| format!("at least tier {tier:?}"));
         match (most, least) {
@@ -135,9 +145,10 @@ pub(super) fn read(policy: &Policy) -> (Ceilings, Vec<Wrong>) {
             },
             "rate" => classes(value).map(|all| ceilings.rates = all),
             "data" => data(value).map(|all| ceilings.data = Some(all)),
+            "max_http" => http(value).map(|budget| ceilings.http = budget),
             "id" | "description" | "log_only" => continue,
             unknown => {
-                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier`, `@min_tier`, `@rate`, `@data` and `@log_only`";
+                let help = "use `@id`, `@description`, `@max_consent`, `@max_tier`, `@min_tier`, `@rate`, `@data`, `@max_http` and `@log_only`";
                 wrong.push((format!("the annotation `@{unknown}` is unknown"), help));
                 continue;
             }
@@ -208,6 +219,13 @@ fn data(text: &str) -> Result<BTreeSet<Class>, &'static str> {
         .map_err(|_| "write classes of data with commas between them, or `none`")
 }
 
+fn http(text: &str) -> Result<HttpBudget, &'static str> {
+    let budget = HttpBudget::of_words(text.split(' '));
+    budget.map_err(|_| {
+        "write some of `requests`, `send`, `receive`, `ms` and `parallel` in this order, such as `requests=5 send=65536`, each below what every call has"
+    })
+}
+
 fn classes(text: &str) -> Result<BTreeSet<String>, &'static str> {
     let word = |word: &str| {
         !word.is_empty()
@@ -258,6 +276,21 @@ mod tests {
             assert!(!consent(bad).1.is_empty(), "{bad}");
         }
         assert_eq!(of("@max_tier(\"T1\")").0.tier, Some(Tier::T1));
+        let web = |text: &str| of(&format!("@max_http(\"{text}\")"));
+        assert_eq!(
+            web("requests=5 send=9").0.http.to_string(),
+            "requests=5 send=9"
+        );
+        for bad in [
+            "",
+            "requests",
+            "requests=0",
+            "requests=20",
+            "send=9 requests=5",
+            "GET",
+        ] {
+            assert!(!web(bad).1.is_empty(), "{bad}");
+        }
         for bad in ["", "1", "t1", "T4", "T1 "] {
             assert!(!of(&format!("@max_tier(\"{bad}\")")).1.is_empty(), "{bad}");
             assert!(!of(&format!("@min_tier(\"{bad}\")")).1.is_empty(), "{bad}");
@@ -299,6 +332,7 @@ mod tests {
             tier_min: Some(Tier::T1),
             rates: set(&["a"]),
             data: Some(data("x,y").unwrap()),
+            http: http("requests=5 ms=9").unwrap(),
         };
         let b = Ceilings {
             consent_days: Some(2),
@@ -306,6 +340,7 @@ mod tests {
             tier_min: None,
             rates: set(&["b"]),
             data: Some(data("y,z").unwrap()),
+            http: http("requests=3 send=7").unwrap(),
         };
         let both = Ceilings {
             consent_days: Some(1),
@@ -313,6 +348,7 @@ mod tests {
             tier_min: Some(Tier::T1),
             rates: set(&["a", "b"]),
             data: Some(data("y").unwrap()),
+            http: http("requests=3 send=7 ms=9").unwrap(),
         };
         assert_eq!(a.meet(&b), both);
         assert_eq!(b.meet(&a), both);
@@ -323,6 +359,14 @@ mod tests {
         assert!(allows(&a, "files write notes") && !allows(&both, "files write notes"));
         assert!(allows(&a, "data x") && !allows(&both, "data x") && allows(&both, "data y"));
         assert!(allows(&Ceilings::default(), "data x"));
+        let narrowed = |capability: &str| both.narrowed(&capability.parse().unwrap());
+        let left = narrowed("http GET a.example / send=9").unwrap();
+        assert_eq!(
+            left.to_string(),
+            "http GET a.example / requests=3 send=7 ms=9"
+        );
+        assert_eq!(narrowed("http POST a.example /"), None, "above the tier");
+        assert_eq!(narrowed("clock").unwrap().to_string(), "clock");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Compares what the rules decide, not how they are written. It sees as far as it is given callers, tools and arguments.
 
+mod bounds;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,11 +12,12 @@ use serde_json::Value;
 
 use super::ask::{self, Bearing, Question};
 use super::{Ceilings, Circumstances, Rules, demanded, schema};
-use crate::capability::{Capability, Tier};
+use crate::capability::Capability;
 use crate::catalog::Tool;
 use crate::identity::Caller;
 use crate::limits::RULE_STACK_BYTES;
 use crate::stack::with_room;
+use bounds::bounded;
 
 /// Whether a caller may, as far as it can be said without a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +88,7 @@ impl Edits {
 impl Rules {
     /// What these rules allow a caller on a tool.
     pub fn authority(&self, caller: &Caller, tool: &Tool) -> Authority {
-        let needs = tool.package().manifest().needs();
+        let needs = tool.wants();
         let own = Bearing::of(caller);
         let of_call = self.could_call(caller, tool).rules;
         let mut bounds = Vec::new();
@@ -236,76 +239,6 @@ pub fn compare(old: &Rules, new: &Rules, caller: &Caller, tool: &Tool) -> Vec<Di
         ));
     }
     all
-}
-
-/// The bounds of one set of rules, and the rules that may have set them.
-type Bounded<'a> = (&'a Rules, &'a Ceilings, &'a [String]);
-
-/// In which bounds of a capability, which has this tier by itself, two sets differ.
-fn bounded(old: Bounded<'_>, new: Bounded<'_>, own: Tier, through: &str) -> Vec<Difference> {
-    let mut all = Vec::new();
-    let mut differ = |grows: bool, what: String, same: &dyn Fn(&Ceilings, &Ceilings) -> bool| {
-        let (rules, bounds, by) = if grows { old } else { new };
-        let sets = |rule: &&String| {
-            rules
-                .ceilings
-                .get(*rule)
-                .is_some_and(|own| same(own, bounds))
-        };
-        let mut by: Vec<_> = by.iter().filter(sets).cloned().collect();
-        by.sort();
-        by.dedup();
-        all.push(Difference {
-            grows,
-            what,
-            by,
-            how: How::Bound,
-        });
-    };
-    // Without a bound there is none that is longer or higher.
-    let (was, is) = (old.1.consent_days, new.1.consent_days);
-    if was != is {
-        let grows = is.unwrap_or(u32::MAX) > was.unwrap_or(u32::MAX);
-        let (wide, narrow) = if grows { (is, was) } else { (was, is) };
-        let what = format!(
-            "keep a consent to {through} {} instead of {}",
-            days(wide),
-            days(narrow)
-        );
-        differ(grows, what, &|a, b| a.consent_days == b.consent_days);
-    }
-    let (was, is) = (old.1.tier, new.1.tier);
-    if was != is {
-        let grows = is.unwrap_or(Tier::T3) > was.unwrap_or(Tier::T3);
-        let (wide, narrow) = if grows { (is, was) } else { (was, is) };
-        // Nothing is above the highest tier, so a bound there is none.
-        if wide.unwrap_or(Tier::T3) != narrow.unwrap_or(Tier::T3) {
-            let what = format!(
-                "use {through} bounded at tier {:?} instead of {:?}",
-                wide.unwrap_or(Tier::T3),
-                narrow.unwrap_or(Tier::T3)
-            );
-            differ(grows, what, &|a, b| a.tier == b.tier);
-        }
-    }
-    let (was, is) = (old.1.raised(own), new.1.raised(own));
-    if was != is {
-        // What is asked about less strictly is more authority. The rules that raise it stand where it is the stricter.
-        let grows = is < was;
-        let (wide, narrow) = if grows { (is, was) } else { (was, is) };
-        let what = format!("use {through} asked about as tier {wide:?} instead of {narrow:?}");
-        differ(grows, what, &|a, b| a.tier_min == b.tier_min);
-    }
-    all
-}
-
-fn days(longest: Option<u32>) -> String {
-    match longest {
-        None => "as long as its tier lets".to_owned(),
-        Some(0) => "for one call".to_owned(),
-        Some(1) => "for 1 day".to_owned(),
-        Some(days) => format!("for {days} days"),
-    }
 }
 
 /// How far a difference goes.

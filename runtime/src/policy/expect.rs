@@ -100,7 +100,7 @@ impl AdminCase {
     pub fn on(&self, caller: &Caller) -> AdminResource {
         match (&self.tenant, self.action) {
             (Some(tenant), _) => AdminResource::Tenant(tenant.clone()),
-            (None, AdminAction::Read) => AdminResource::Server,
+            (None, AdminAction::Read | AdminAction::Log) => AdminResource::Server,
             (None, AdminAction::Revoke) => AdminResource::Tenant(caller.tenant().clone()),
         }
     }
@@ -255,7 +255,7 @@ fn called(
 ) -> Result<(Expect, String), String> {
     let wanted = case.capability.as_ref();
     if let Some(wanted) = wanted {
-        let needs = tool.package().manifest().needs();
+        let needs = tool.wants();
         if !needs.iter().any(|need| need == wanted) {
             let all: Vec<_> = needs.iter().map(|need| format!("`{need}`")).collect();
             return Err(format!(

@@ -21,12 +21,7 @@ impl Rules {
         call: impl Into<Circumstances<'a>>,
     ) -> Vec<Step> {
         let call = call.into();
-        let uses = tool
-            .package()
-            .manifest()
-            .needs
-            .iter()
-            .flat_map(|need| need.capabilities.iter());
+        let uses = tool.needs().flat_map(|need| need.capabilities.iter());
         let called = self.call_step(caller, tool, call);
         let of_call = self.bounds(&called.rules);
         let mut steps = vec![self.list_step(caller, tool), called];

@@ -15,6 +15,11 @@ use crate::clock::Timestamp;
 use crate::identity::{Caller, ClaimType, ClaimValue};
 use crate::ids::{Tenant, ToolName};
 
+/// A number that is never so large; if it were, the largest that rules know.
+fn count(number: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
 fn text(value: impl Into<String>) -> RestrictedExpression {
     RestrictedExpression::new_string(value.into())
 }
@@ -130,7 +135,7 @@ fn claims(caller: &Caller, vocabulary: &Vocabulary) -> Result<RestrictedExpressi
 /// The tool and its package.
 fn served(tool: &Tool, vocabulary: &Vocabulary) -> Result<[Entity; 2], String> {
     let manifest = tool.package().manifest();
-    let needs = manifest.needs();
+    let needs = tool.wants();
     let kinds: Vec<_> = needs.kinds().into_iter().collect();
     let hints = tool.annotations();
     let truth = RestrictedExpression::new_bool;
@@ -173,7 +178,7 @@ pub(super) fn anonymous_context(tool: &Tool) -> Result<Context, String> {
     let served = RestrictedExpression::new_entity_uid(tool_uid(tool.name())?);
     let pairs = [
         ("client", text("")),
-        ("tier", tier(tool.package().manifest().needs().tier())),
+        ("tier", tier(tool.wants().tier())),
         ("amr", texts([])),
         ("actors", RestrictedExpression::new_long(0)),
         ("tool", served),
@@ -194,6 +199,9 @@ fn wanted(tool: &Tool, capability: &Capability) -> Result<Entity, String> {
                 ("host", text(http.host.to_string())),
                 ("methods", texts(http.methods.iter())),
                 ("path", text(http.path.as_str())),
+                ("requests", count(http.budget.requests())),
+                ("send_bytes", count(http.budget.send())),
+                ("receive_bytes", count(http.budget.receive())),
             ]);
             let port = http.port.map(i64::from).map(RestrictedExpression::new_long);
             fields.extend(port.map(|port| ("port", port)));
@@ -211,6 +219,32 @@ fn wanted(tool: &Tool, capability: &Capability) -> Result<Entity, String> {
             ("prefix", text(kv.prefix.as_str())),
         ]),
         Capability::Config(key) => fields.push(("key", text(key.as_str()))),
+        Capability::Secret(secret) => {
+            fields.extend([
+                ("secret", text(secret.name.as_str())),
+                ("host", text(secret.at.host.as_str())),
+                ("form", text(secret.form.to_string())),
+            ]);
+            let port = secret.at.port.map(i64::from);
+            fields.extend(port.map(|port| ("port", RestrictedExpression::new_long(port))));
+        }
+        Capability::Call(callee) => fields.push(("callee", text(callee.as_str()))),
+        Capability::Claims(claim) => fields.push(("claim", text(claim.as_str()))),
+        Capability::Reveal(reveal) => {
+            fields.push(("class", text(reveal.class.as_str())));
+            let field = reveal.field.as_ref().map(|field| text(field.as_str()));
+            fields.extend(field.map(|field| ("field", field)));
+        }
+        Capability::Deliver(deliver) => {
+            fields.extend([
+                ("class", text(deliver.what.class.as_str())),
+                ("host", text(deliver.at.host.as_str())),
+            ]);
+            let field = deliver.what.field.as_ref();
+            fields.extend(field.map(|field| ("field", text(field.as_str()))));
+            let port = deliver.at.port.map(i64::from);
+            fields.extend(port.map(|port| ("port", RestrictedExpression::new_long(port))));
+        }
     }
     entity(
         capability_uid(capability)?,
@@ -239,10 +273,7 @@ pub(super) fn context(
     let tool = asking.tool;
     let served = RestrictedExpression::new_entity_uid(tool_uid(tool.name())?);
     let mut pairs = of_caller(asking.caller, asking.bearing, asking.now)?;
-    pairs.extend([
-        ("tier", tier(tool.package().manifest().needs().tier())),
-        ("tool", served),
-    ]);
+    pairs.extend([("tier", tier(tool.wants().tier())), ("tool", served)]);
     pairs.extend(arguments.map(|arguments| ("args", arguments)));
     named(pairs)
 }

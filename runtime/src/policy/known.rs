@@ -105,7 +105,7 @@ pub(super) fn without_needs(policy: &Policy, tools: &[Tool]) -> Vec<String> {
         });
         by_resource || actions.contains(&call)
     };
-    let nothing = |tool: &&Tool| tool.package().manifest().needs().is_empty();
+    let nothing = |tool: &&Tool| tool.wants().is_empty();
     let found = tools.iter().filter(named).filter(nothing);
     found.map(|tool| format!("`{}`", tool.name())).collect()
 }

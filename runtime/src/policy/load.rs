@@ -1,11 +1,12 @@
 //! Reads rules and checks them before they can decide anything.
 
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
     ActionConstraint, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
-use miette::Diagnostic;
 
 use super::admin::{self, AdminRules, Part as Door};
 use super::anonymous::{self, Part};
@@ -21,8 +22,9 @@ use super::{Rules, Vocabulary, could, issuers, reads, schema};
 use crate::catalog::Tool;
 use crate::ids::{Digest, ToolName};
 use crate::limits::{RULE_DEPTH_MAX, RULE_STACK_BYTES};
-use crate::problem::{Problem, line_at};
+use crate::problem::Problem;
 use crate::stack::with_room;
+use text::{Place, help, in_order, problem, rendered};
 
 /// The rules cannot be used. What was in force before stays in force.
 #[derive(Debug, thiserror::Error)]
@@ -150,9 +152,6 @@ fn load(
         digest: Digest::of(&whole),
     })
 }
-
-/// Where a rule stands.
-type Place = (String, Option<usize>);
 
 /// Collects rules, and what is wrong with them while the rest is still read.
 struct Loader<'a> {
@@ -456,59 +455,4 @@ impl Loader<'_> {
             }
         }
     }
-}
-
-fn problem((file, line): &Place, message: &str, help: &str) -> Problem {
-    Problem {
-        file: file.clone(),
-        line: *line,
-        message: message.to_owned(),
-        help: Some(help.to_owned()),
-    }
-}
-
-fn help(diagnostic: &dyn Diagnostic) -> Option<String> {
-    diagnostic.help().map(|help| help.to_string())
-}
-
-fn rendered(file: &str, text: &str, error: &cedar_policy::ParseErrors) -> Vec<Problem> {
-    error
-        .iter()
-        .map(|one| Problem {
-            file: file.to_owned(),
-            line: one
-                .labels()
-                .and_then(|mut labels| labels.next())
-                .map(|label| line_at(text, label.offset())),
-            message: one.to_string(),
-            help: help(one),
-        })
-        .collect()
-}
-
-/// The rules of one file in its order, each with its line.
-fn in_order(parsed: &PolicySet, text: &str) -> Vec<(Policy, Option<usize>)> {
-    // Cedar names parsed rules `policy0`, `policy1`, … in the order of the text.
-    let place = |policy: &Policy| {
-        policy
-            .id()
-            .to_string()
-            .strip_prefix("policy")
-            .and_then(|n| n.parse::<usize>().ok())
-    };
-    let mut all: Vec<_> = parsed
-        .policies()
-        .map(|policy| (place(policy), policy.clone()))
-        .collect();
-    all.sort_by_key(|(place, _)| *place);
-    let mut from = 0;
-    let located = all.into_iter().map(|(_, policy)| {
-        let line = policy.to_cedar().and_then(|own| {
-            let at = text.get(from..)?.find(own.trim())? + from;
-            from = at + own.trim().len();
-            Some(line_at(text, at))
-        });
-        (policy, line)
-    });
-    located.collect()
 }

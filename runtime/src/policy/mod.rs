@@ -15,6 +15,8 @@ mod expect;
 mod expect_file;
 mod explain;
 mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod issuers;
 mod known;
 mod load;
@@ -326,7 +328,7 @@ impl Rules {
         let of_call = self.bounds(&call.rules);
         let (mut rules, mut ceilings) = (call.rules, BTreeMap::new());
         let mut rates = of_call.rates.clone();
-        for need in &tool.package().manifest().needs {
+        for need in tool.needs() {
             for capability in need.capabilities.iter() {
                 let step = self.use_step(caller, tool, capability, now);
                 if !step.errors.is_empty() {
@@ -337,15 +339,15 @@ impl Rules {
                 }
                 let bounds = of_call.meet(&self.bounds(&step.rules));
                 // What is beyond a bound, by itself or because rules raise its tier, is as if no rule had allowed it.
-                let allowed = step.allowed && bounds.allows(capability);
+                let allowed = bounds.narrowed(capability).filter(|_| step.allowed);
                 match (allowed, need.optional) {
-                    (true, _) => {
+                    (Some(allowed), _) => {
                         rates.extend(bounds.rates.iter().cloned());
-                        ceilings.insert(capability.clone(), bounds);
+                        ceilings.insert(allowed, bounds);
                         rules.extend(step.rules);
                     }
-                    (false, true) => {}
-                    (false, false) => {
+                    (None, true) => {}
+                    (None, false) => {
                         return Err(Refusal::CapabilityDenied {
                             capability: capability.clone(),
                             rules: step.rules,

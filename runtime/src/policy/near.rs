@@ -45,7 +45,7 @@ impl Rules {
 
     fn nearly_here(&self, caller: &Caller, tool: &Tool, call: Circumstances<'_>) -> Vec<Near> {
         let Circumstances { arguments, now } = call;
-        let needs = tool.package().manifest().needs();
+        let needs = tool.wants();
         let mut questions = vec![Question::List, Question::Call(arguments)];
         questions.extend(needs.iter().map(Question::Use));
         let mut found = Vec::new();

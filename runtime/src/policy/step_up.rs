@@ -248,7 +248,7 @@ impl Rules {
             bounding.retain(|rule| !self.policies.varies(rule));
         }
         let of_call = self.bounds(&bounding);
-        let required = manifest.needs.iter().filter(|need| !need.optional);
+        let required = tool.needs().filter(|need| !need.optional);
         let mut required = required.flat_map(|need| need.capabilities.iter());
         said.allowed
             && required.all(|capability| {

@@ -71,7 +71,7 @@ fn a_role_decides_and_without_it_the_tool_is_neither_seen_nor_called() {
     assert!(rules.lists(&alice, &tool));
     let permit = rules.permit(&alice, &tool, &Map::new()).unwrap();
     assert_eq!(permit.rules(), ["users"]);
-    assert_eq!(permit.allowed(), &tool.package().manifest().needs());
+    assert_eq!(permit.allowed(), &tool.wants());
 
     let stranger = caller(json!({"roles": ["guest"]}));
     assert!(!rules.lists(&stranger, &tool));

@@ -103,7 +103,7 @@ impl Rules {
             (Ceilings::default(), Ceilings::default()),
         ));
         seen.extend(compared(trial, call, of_call.clone()));
-        for capability in tool.package().manifest().needs().iter() {
+        for capability in tool.wants().iter() {
             let mut step = asked(Question::Use(capability));
             let (now, then) = bounds(&step);
             let bounds = (of_call.0.meet(&now), of_call.1.meet(&then));

@@ -26,6 +26,8 @@ pub enum Action {
     Allow,
     /// It goes on unreadable.
     Mask,
+    /// A handle goes on in its place, and the value is kept under a key of the tenant.
+    Encrypt,
     /// The call does not run, or its reply is not shown.
     Reject,
 }
@@ -36,6 +38,7 @@ impl Action {
         match self {
             Self::Allow => "allow",
             Self::Mask => "mask",
+            Self::Encrypt => "encrypt",
             Self::Reject => "reject",
         }
     }
@@ -125,6 +128,8 @@ pub struct DataRule {
     pub direction: Option<Direction>,
     /// What is done.
     pub action: Action,
+    /// Whether handles of what is encrypted show which values are equal.
+    pub equal: bool,
 }
 
 impl DataRule {
@@ -158,17 +163,15 @@ impl Default for DataRules {
 }
 
 impl DataRules {
-    /// What the first rule that is about this says; none where no rule is.
-    pub(super) fn action(
+    /// The first rule that is about this; none where no rule is.
+    pub(super) fn about(
         &self,
         direction: Direction,
         tool: &ToolName,
         finding: &Finding,
-    ) -> Option<Action> {
+    ) -> Option<&DataRule> {
         let mut about = self.rules.iter();
-        about
-            .find(|rule| rule.is_about(direction, tool, finding))
-            .map(|rule| rule.action)
+        about.find(|rule| rule.is_about(direction, tool, finding))
     }
 }
 

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use unicode_normalization::char::{compose, decompose_compatible};
 
+use super::unseen::{is_stray_control, is_unseen};
+
 /// A text in folded form.
 pub(super) struct Folded<'a> {
     original: &'a str,
@@ -17,7 +19,7 @@ pub(super) struct Folded<'a> {
 
 impl<'a> Folded<'a> {
     pub(super) fn new(original: &'a str) -> Self {
-        if original.is_ascii() || is_folded(original) {
+        if is_folded(original) {
             return Self {
                 original,
                 text: Cow::Borrowed(original),
@@ -63,7 +65,7 @@ fn is_folded(text: &str) -> bool {
     let plain = |c: char| {
         matches!(
             c,
-            '\0'..='\x7f'
+            '\t' | '\n' | '\r' | ' '..='~'
                 | '\u{3001}'..='\u{3003}'
                 | '\u{300a}'..='\u{3011}'
                 | '\u{3041}'..='\u{3096}'
@@ -95,19 +97,13 @@ struct Fold {
 impl Fold {
     fn push(&mut self, at: u32, c: char, next: Option<char>) {
         match c {
-            '\0'..='\x7f' => self.add(at, c),
-            // Soft hyphen, marks of direction, characters without width, variation selectors, tags, combining accents.
-            '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{300}'..='\u{33f}'
-            | '\u{e0000}'..='\u{e007f}' => {}
+            '\t' | '\n' | '\r' | ' '..='~' => self.add(at, c),
+            // Combining accents.
+            '\u{300}'..='\u{33f}' => {}
+            // They separate what stands on either side.
+            '\u{2028}' | '\u{2029}' => self.add(at, '\n'),
+            // What nobody sees does not keep it apart; controls are taken out of replies.
+            c if is_unseen(c) || is_stray_control(c) => {}
             // Hyphens, dashes and what Japanese keyboards put in their place.
             '\u{58a}'
             | '\u{5be}'

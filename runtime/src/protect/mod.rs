@@ -10,10 +10,17 @@ mod class;
 mod find;
 mod fold;
 mod forms;
+mod handle;
+mod hush;
+mod lent;
 mod mask;
+mod rewrite;
 mod rules;
 mod safeguard;
 mod secrets;
+mod sensitive;
+mod unseen;
+mod visible;
 mod walk;
 mod words;
 
@@ -29,9 +36,17 @@ pub use actions::{
 };
 pub use checks::Validator;
 pub use class::{BuiltIn, Class, ClassError, built_in};
+pub use handle::{Handle, NotAHandle, handles_in};
+pub use hush::Hush;
+pub use lent::{Lent, SecretValue, Stream as LentStream, ValueError, encoded};
 pub use mask::{mask, mask_text};
+pub use rewrite::{Change, Piece, Unfit, Way, rewrite, rewrite_text};
 pub use rules::{CustomRule, RuleError};
 pub use safeguard::{Counts, Judged, May, Safeguard, Withheld};
+pub use sensitive::Sensitive;
+pub use unseen::{clean, is_unseen};
+pub use visible::Marker;
+pub use walk::wants_encryption;
 
 use class::Id;
 use find::{Finder, Forms, Hit};
@@ -101,6 +116,8 @@ impl fmt::Display for Reason {
 pub struct Finding {
     /// JSON Pointer of the value; for a key that of its parent and the key. Keys may be personal data: [`Scan::place`] masks them.
     pub pointer: String,
+    /// The same with `*` for every place in an array and for every name that the schema does not list.
+    pub field: String,
     /// What it is.
     pub class: Class,
     /// How well that is founded.
@@ -113,6 +130,8 @@ pub struct Finding {
     pub span: Range<usize>,
     /// It stands in a key.
     pub in_key: bool,
+    /// The tool's author wants a handle in its place.
+    pub sealed: bool,
 }
 
 /// Neither the value nor the pointer, whose keys may be data.

@@ -8,12 +8,14 @@ fn class(name: &str) -> Class {
 fn found(name: &str, pointer: &str, confidence: Confidence) -> Finding {
     Finding {
         pointer: pointer.to_owned(),
+        field: pointer.replace("/3/", "/*/"),
         class: class(name),
         confidence,
         score: 90,
         reason: crate::protect::Reason::Annotated,
         span: 0..1,
         in_key: false,
+        sealed: false,
     }
 }
 
@@ -38,6 +40,7 @@ fn rule(text: &str, action: Action) -> DataRule {
             _ => None,
         },
         action,
+        equal: false,
     }
 }
 
@@ -58,8 +61,10 @@ fn judged(
     let bound: Option<BTreeSet<_>> = bound.map(|all| all.iter().map(|one| class(one)).collect());
     let may = May {
         tool: &tool,
+        defined: &tool,
         granted: &granted,
         bound: bound.as_ref(),
+        key: true,
     };
     Safeguard::new(Detector::built_in(), rules).judge(direction, scan, may)
 }
@@ -192,5 +197,177 @@ fn a_key_that_is_itself_data_is_not_told() {
             .to_string()
             .starts_with("`/people/***@*******.***` holds"),
         "{refused}"
+    );
+}
+
+#[test]
+fn what_a_call_lent_is_silenced_beside_personal_data() {
+    let lent = super::super::Lent::default();
+    let value = super::super::SecretValue::of(b"canary-value-71").unwrap();
+    lent.add(&"tracker".parse().unwrap(), &std::sync::Arc::new(value));
+    let text = "canary-value-71 for somebody@example.com";
+    let silent = Safeguard::default()
+        .lending(lent)
+        .silence(text)
+        .into_owned();
+    assert!(silent.starts_with("*************** for ") && !silent.contains("somebody"));
+    assert!(
+        Safeguard::default()
+            .silence(text)
+            .starts_with("canary-value-71 for ")
+    );
+}
+
+/// What the author wants a handle of, beside what stands in the same string.
+fn wanted(more: &[(&str, std::ops::Range<usize>)]) -> Scan {
+    let mut scan = Scan::default();
+    let whole = Finding {
+        sealed: true,
+        span: 0..30,
+        ..found("email", "/people/3/mail", Confidence::Sure)
+    };
+    scan.findings.push(whole);
+    scan.findings
+        .extend(more.iter().map(|(name, span)| Finding {
+            span: span.clone(),
+            ..found(name, "/people/3/mail", Confidence::Sure)
+        }));
+    scan
+}
+
+fn ways(judged: Judged) -> Vec<Way> {
+    let changes = judged.pass.unwrap();
+    changes.into_iter().map(|change| change.way).collect()
+}
+
+#[test]
+fn what_an_author_wants_encrypted_is_whatever_was_granted_and_needs_no_grant() {
+    for granted in [&[][..], &["email"]] {
+        for rules in [vec![], vec![rule("email - - -", Action::Allow)]] {
+            let judged = judged(Direction::Arguments, rules, granted, None, &wanted(&[]));
+            assert_eq!(action(&judged), Action::Encrypt);
+            let field = "crm_find:/people/*/mail".to_owned();
+            let equal = false;
+            assert_eq!(ways(judged), [Way::Encrypt { field, equal }]);
+        }
+    }
+    // The operator may want less of it to be there.
+    for other in [Action::Mask, Action::Reject] {
+        let rules = vec![rule("email - - -", other)];
+        let judged = judged(Direction::Arguments, rules, &[], None, &wanted(&[]));
+        assert_eq!(action(&judged), other);
+    }
+}
+
+#[test]
+fn what_stands_in_what_is_encrypted_goes_with_it_only_where_it_could_have_been_given() {
+    let by = |direction, rules, granted: &[&str], more: &[(&str, std::ops::Range<usize>)]| {
+        judged(direction, rules, granted, None, &wanted(more))
+    };
+    let card = [("card", 3..20)];
+    let arguments = Direction::Arguments;
+    // The author chose under which class it is opened; another class cannot be opened by that name.
+    for (rules, name) in [
+        (vec![], "data-ungranted"),
+        (vec![rule("card - - -", Action::Reject)], "data-rejected"),
+        (vec![rule("card - - -", Action::Mask)], "data-rejected"),
+        (vec![rule("card - - -", Action::Encrypt)], "data-rejected"),
+    ] {
+        let refused = by(arguments, rules, &[], &card);
+        assert_eq!(refused.pass.unwrap_err().name(), name);
+    }
+    let same = by(arguments, vec![], &[], &[("email", 3..20)]);
+    assert_eq!(same.counts.of(Action::Encrypt)[&class("email")], 2);
+    for (rules, granted) in [
+        (vec![], &["card"][..]),
+        (vec![rule("card - - -", Action::Allow)], &[]),
+    ] {
+        let given = by(arguments, rules, granted, &card);
+        assert_eq!(given.counts.of(Action::Encrypt).len(), 2);
+        assert!(given.pass.is_ok());
+    }
+    // What a tool answers with it had before; what it may not show is in no plain text.
+    let replied = by(Direction::Reply, vec![], &[], &card);
+    assert_eq!(replied.counts.of(Action::Encrypt).len(), 2);
+    let beside = by(arguments, vec![], &[], &[("card", 30..40)]);
+    assert_eq!(beside.pass.unwrap_err().name(), "data-ungranted");
+}
+
+#[test]
+fn what_is_replaced_with_what_is_encrypted_by_way_of_another_is_judged_with_it() {
+    let encrypt = || rule("email - - -", Action::Encrypt);
+    let at = |name: &str, span: std::ops::Range<usize>| Finding {
+        span,
+        ..found(name, "/to", Confidence::Sure)
+    };
+    let scan = |last: std::ops::Range<usize>| Scan {
+        findings: vec![at("email", 0..10), at("phone", 5..20), at("card", last)],
+        ..Scan::default()
+    };
+    let mask = || rule("card - - -", Action::Mask);
+    let by = |scan: &Scan| {
+        judged(
+            Direction::Arguments,
+            vec![encrypt(), mask()],
+            &["phone"],
+            None,
+            scan,
+        )
+    };
+    // The three are one piece, and the class by which it would be opened is not that of the card.
+    let refused = by(&scan(15..25)).pass.unwrap_err();
+    assert_eq!(refused.name(), "data-rejected");
+    let apart = by(&scan(20..25));
+    assert_eq!(apart.counts.of(Action::Mask)[&class("card")], 1);
+    assert!(apart.pass.is_ok());
+}
+
+#[test]
+fn an_operator_has_a_class_encrypted_and_equal_values_shown_where_that_is_asked_for() {
+    let mut encrypt = rule("email - - -", Action::Encrypt);
+    encrypt.equal = true;
+    for (direction, field) in [
+        (Direction::Arguments, "crm_find:/to"),
+        (Direction::Reply, "crm_find:reply/to"),
+    ] {
+        let judged = judged(
+            direction,
+            vec![encrypt.clone()],
+            &["email"],
+            None,
+            &sure("email"),
+        );
+        let (field, equal) = (field.to_owned(), true);
+        assert_eq!(ways(judged), [Way::Encrypt { field, equal }]);
+    }
+}
+
+#[test]
+fn without_a_key_nothing_that_is_to_be_encrypted_passes() {
+    let (tool, granted) = ("crm_find".parse().unwrap(), ["email"].map(class).into());
+    let may = May {
+        tool: &tool,
+        defined: &tool,
+        granted: &granted,
+        bound: None,
+        key: false,
+    };
+    for direction in [Direction::Arguments, Direction::Reply] {
+        let judged = Safeguard::default().judge(direction, &wanted(&[]), may);
+        assert_eq!(judged.pass.unwrap_err().name(), "data-no-key");
+    }
+}
+
+#[test]
+fn a_call_that_was_made_silent_says_nothing_more() {
+    let hush = crate::protect::Hush::default();
+    let safeguard = Safeguard::default().hushed_by(hush.clone());
+    assert_eq!(safeguard.silence("plain words"), "plain words");
+    hush.hush();
+    assert!(!safeguard.clone().silence("plain words").contains("plain"));
+    assert!(
+        !Safeguard::default()
+            .silence("plain words")
+            .contains("opened")
     );
 }

@@ -22,7 +22,8 @@ const ANNOTATION: &str = "x-pii";
 /// One step from a value to what it holds.
 #[derive(Clone, Copy)]
 enum Step<'a> {
-    Key(&'a str),
+    /// A name, and whether the schema lists it: other names are the caller's own, and may be data.
+    Key(&'a str, bool),
     Index(usize),
 }
 
@@ -49,9 +50,39 @@ pub(super) fn push_index(pointer: &mut String, nth: usize) {
 struct Place<'a> {
     schemas: Vec<&'a Value>,
     field: Field,
-    /// The class of the author's annotation, here or above.
-    marked: Option<Class>,
+    /// The author's annotation, here or above.
+    marked: Option<Marked>,
     depth: usize,
+}
+
+/// Whether a schema has an annotation that wants something encrypted, or perhaps has one deeper than is looked.
+pub fn wants_encryption(schema: &Value) -> bool {
+    fn within(schema: &Value, depth: usize) -> bool {
+        const DEPTH_MAX: usize = 64;
+        match schema {
+            Value::Object(words) => words.iter().any(|(word, inner)| {
+                let annotated = word == ANNOTATION && is_sealed(inner.get("action"));
+                annotated || depth >= DEPTH_MAX || within(inner, depth + 1)
+            }),
+            Value::Array(all) => all
+                .iter()
+                .any(|inner| depth >= DEPTH_MAX || within(inner, depth + 1)),
+            _ => false,
+        }
+    }
+    within(schema, 0)
+}
+
+/// What an author's annotation says.
+#[derive(Clone)]
+struct Marked {
+    class: Class,
+    /// The tool wants a handle in place of the value.
+    sealed: bool,
+}
+
+fn is_sealed(action: Option<&Value>) -> bool {
+    action.and_then(Value::as_str) == Some("encrypt")
 }
 
 /// What is known of a field name, looked up once.
@@ -141,7 +172,7 @@ impl<'a> Walk<'a> {
         &mut self,
         schemas: Vec<&'a Value>,
         mut field: Field,
-        above: Option<&Class>,
+        above: Option<&Marked>,
         depth: usize,
     ) -> Place<'a> {
         let mut marked = above.cloned();
@@ -150,7 +181,12 @@ impl<'a> Walk<'a> {
             let about = self.about(schema);
             field.schema |= about.said;
             if about.marked {
-                marked = annotation(schema);
+                // The nearest class counts; that somebody wants it encrypted is not taken back by another.
+                let sealed = marked.as_ref().is_some_and(|above| above.sealed);
+                marked = annotation(schema).map(|own| Marked {
+                    sealed: own.sealed || sealed,
+                    ..own
+                });
             }
         }
         Place {
@@ -307,8 +343,9 @@ impl<'a> Walk<'a> {
                 field.name |= label | place.field.name;
             }
             let schemas = self.of_field(&place.schemas, key);
+            let listed = lists(&place.schemas, key);
             let inside = self.place(schemas, field, place.marked.as_ref(), place.depth + 1);
-            self.path.push(Step::Key(key));
+            self.path.push(Step::Key(key, listed));
             self.in_key(key, known);
             self.visit(value, &inside);
             self.path.pop();
@@ -356,6 +393,15 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Whether one of these schemas has a property of this name.
+fn lists(schemas: &[&Value], key: &str) -> bool {
+    let mut schemas = schemas.iter();
+    schemas.any(|schema| {
+        let named = schema.get("properties");
+        named.is_some_and(|all| all.get(key).is_some())
+    })
+}
+
 /// So many bytes of a text at most, on the border of a character.
 fn head(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
@@ -365,16 +411,21 @@ fn head(text: &str, bytes: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// The class that an author's annotation names. What is written wrong is personal data all the same: it was meant to be.
-fn annotation(schema: &Value) -> Option<Class> {
-    let given = match schema.get(ANNOTATION)? {
+/// What an author's annotation says. What is written wrong is personal data all the same: it was meant to be.
+fn annotation(schema: &Value) -> Option<Marked> {
+    let (given, action) = match schema.get(ANNOTATION)? {
         Value::Null | Value::Bool(false) => return None,
-        Value::Object(words) => words.get("class").unwrap_or(&Value::Null),
-        given => given,
+        Value::Object(words) => (
+            words.get("class").unwrap_or(&Value::Null),
+            words.get("action"),
+        ),
+        given => (given, None),
     };
     let named = given.as_str().and_then(|name| name.parse().ok());
     let personal = || super::built_in().get(usize::from(Kind::Personal.id()));
-    named.or_else(|| personal().and_then(|one| one.name.parse().ok()))
+    let class = named.or_else(|| personal().and_then(|one| one.name.parse().ok()))?;
+    let sealed = is_sealed(action);
+    Some(Marked { class, sealed })
 }
 
 /// What a reference inside the same schema leads to.

@@ -203,3 +203,110 @@ async fn after_a_revocation_returns_no_step_is_done() {
         assert_eq!(done.load(Ordering::SeqCst), after);
     }
 }
+
+#[test]
+fn what_stands_on_two_consents_ends_with_the_first_of_them() {
+    let running = RunningCalls::default();
+    let [one, two]: [Capability; 2] =
+        ["http GET a.example /", "secret t a.example bearer"].map(|text| text.parse().unwrap());
+    let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    for taken in ids {
+        let call = running.enter();
+        assert!(call.hold(call.look(), ids));
+        let standing = call.stand([(one.clone(), vec![ids[0]]), (two.clone(), vec![ids[1]])]);
+        let both = Live::both(standing.of(&one), standing.of(&two));
+        assert_eq!(both.pass(|| 7), Ok(7));
+        assert!(!both.is_revoked());
+        running.revoke_soon(&[taken]);
+        assert_eq!(both.pass(|| 7), Err(Revoked));
+        assert!(both.is_revoked());
+        let told = futures_util::FutureExt::now_or_never(both.revoked());
+        assert_eq!(told, Some(()));
+    }
+    assert_eq!(Live::both(Live::free(), Live::free()).pass(|| 7), Ok(7));
+}
+
+/// A call that stands on consent 2, within one that stands on consent 1.
+fn one_within_another(calls: &RunningCalls) -> (RunningCall, RunningCall, Standing) {
+    let (outer, around) = running(calls, &[(http(), 1), (files(), 3)]);
+    let (inner, own) = running(calls, &[(http(), 2), (Capability::Clock, FREE)]);
+    let shared = |one: &Capability| *one != Capability::Clock;
+    let both = [http(), Capability::Clock];
+    let standing = own.narrowed(&both, (&around, &files()), shared);
+    inner.stand_on(standing.clone());
+    (outer, inner, standing)
+}
+
+#[tokio::test]
+async fn what_two_calls_stand_on_ends_with_either_of_them() {
+    for ended in [1, 2] {
+        let calls = RunningCalls::default();
+        let (_outer, inner, standing) = one_within_another(&calls);
+        let live = standing.of(&http());
+        assert_eq!(live.pass(|| 7), Ok(7));
+        assert!(!live.is_revoked() && !standing.is_lost());
+        let waits = tokio::spawn({
+            let live = live.clone();
+            async move { live.revoked().await }
+        });
+        // The inner call is lost with it, and ends.
+        let ids = [id(ended)];
+        tokio::join!(calls.revoke(&ids), async { drop(inner) });
+        waits.await.unwrap();
+        assert_eq!(live.pass(|| 7), Err(Revoked));
+        assert!(live.is_revoked() && standing.is_lost());
+        assert_eq!(standing.of(&Capability::Clock).pass(|| 7), Ok(7));
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_waits_for_the_step_of_a_call_within_whichever_consent_it_takes() {
+    for ended in [1, 2] {
+        let calls = RunningCalls::default();
+        let (outer, inner, standing) = one_within_another(&calls);
+        let (begun, revoked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let step = std::thread::spawn({
+            let (begun, revoked, live) = (begun.clone(), revoked.clone(), standing.of(&http()));
+            move || {
+                live.pass(|| {
+                    begun.store(1, Ordering::Release);
+                    std::thread::sleep(Duration::from_millis(100));
+                    revoked.load(Ordering::Acquire)
+                })
+            }
+        });
+        while begun.load(Ordering::Acquire) == 0 {
+            std::thread::yield_now();
+        }
+        tokio::task::spawn_blocking({
+            let calls = calls.clone();
+            move || calls.revoke_soon(&[id(ended)])
+        })
+        .await
+        .unwrap();
+        revoked.store(1, Ordering::Release);
+        assert_eq!(step.join().unwrap(), Ok(0), "it was revoked within a step");
+        drop((outer, inner));
+    }
+}
+
+#[test]
+fn what_lies_in_neither_call_is_not_live() {
+    let calls = RunningCalls::default();
+    let (_outer, around) = running(&calls, &[(files(), 1)]);
+    let (_inner, own) = running(&calls, &[(http(), 2)]);
+    let wider: Capability = "http GET,POST a.example /".parse().unwrap();
+    for capability in [http(), wider] {
+        let standing = own.narrowed([&capability], (&around, &files()), |_| true);
+        assert!(standing.of(&capability).is_revoked(), "{capability}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "a gate is passed within itself")]
+fn a_step_that_passes_its_own_gate_again_is_seen_in_tests() {
+    let calls = RunningCalls::default();
+    let (_call, standing) = running(&calls, &[(http(), 1)]);
+    let live = standing.of(&http());
+    let _ = live.pass(|| live.is_revoked());
+}

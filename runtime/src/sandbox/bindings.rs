@@ -4,8 +4,15 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "bailiwick:tool/tool",
     // A question without an answer ends the run.
-    imports: { "bailiwick:tool/ask": trappable },
+    // A call of another tool waits for it, and may end the run as well. What is opened waits for the disk.
+    imports: {
+        "bailiwick:tool/ask": trappable,
+        "bailiwick:tool/tools": async | trappable,
+        "bailiwick:tool/protected": async,
+    },
     exports: { default: async },
+    // What a guest answers passes between processes where it runs in one of its own.
+    additional_derives: [serde::Serialize, serde::Deserialize],
     require_store_data_send: true,
 });
 

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequ
 
 pub(super) use kv::NoKv;
 
-use super::bindings::bailiwick::tool::{ask, progress};
+use super::bindings::bailiwick::tool::{ask, caller, progress, protected, secrets, tools};
 use super::state::State;
 
 /// A function was reached whose resource no guest can have.
@@ -57,6 +57,66 @@ impl ask::Host for NoAsk {
         _schema: String,
     ) -> wasmtime::Result<Result<ask::Answer, ask::AskError>> {
         Ok(Err(ask::AskError::Denied))
+    }
+}
+
+/// Secrets without the grant: there are none.
+pub(super) struct NoSecrets;
+
+impl HasData for NoSecrets {
+    type Data<'a> = Self;
+}
+
+impl secrets::Host for NoSecrets {
+    fn exists(&mut self, _name: String) -> bool {
+        false
+    }
+}
+
+/// Other tools without the grant.
+pub(super) struct NoTools;
+
+impl HasData for NoTools {
+    type Data<'a> = Self;
+}
+
+impl tools::Host for NoTools {
+    async fn call(
+        &mut self,
+        _name: String,
+        _arguments: String,
+    ) -> wasmtime::Result<Result<tools::Reply, tools::CallError>> {
+        Ok(Err(tools::CallError::Denied))
+    }
+}
+
+/// What the token says, without the grant.
+pub(super) struct NoCaller;
+
+impl HasData for NoCaller {
+    type Data<'a> = Self;
+}
+
+impl caller::Host for NoCaller {
+    fn subject(&mut self) -> Result<String, caller::CallerError> {
+        Err(caller::CallerError::Denied)
+    }
+
+    fn claim(&mut self, _name: String) -> Result<Option<String>, caller::CallerError> {
+        Err(caller::CallerError::Denied)
+    }
+}
+
+/// Encrypted values without the grant.
+pub(super) struct NoProtected;
+
+impl HasData for NoProtected {
+    type Data<'a> = Self;
+}
+
+impl protected::Host for NoProtected {
+    async fn reveal(&mut self, _handle: String) -> Result<String, protected::RevealError> {
+        Err(protected::RevealError::Denied)
     }
 }
 

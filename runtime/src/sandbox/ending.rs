@@ -4,6 +4,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use super::executor::Halted;
 use super::outcome::Ending;
 
 /// The deadline passed while the guest was computing.
@@ -18,6 +19,9 @@ pub(super) struct RunEnded;
 
 /// The ending behind an error of the engine. `refused` says whether the guest was refused memory or table space.
 pub(super) fn of(error: &wasmtime::Error, refused: bool) -> Ending {
+    if let Some(halted) = error.downcast_ref::<Halted>() {
+        return halted.ending();
+    }
     if error.is::<OutOfTime>() {
         return Ending::OutOfTime;
     }
@@ -52,9 +56,16 @@ pub(super) fn of(error: &wasmtime::Error, refused: bool) -> Ending {
     }
 }
 
-/// The engine has no public types for these two; a test for each keeps the words true.
+/// The engine has no public types for these; a test for each keeps the words true.
 const HOSTCALL_LIMIT: &str = "fuel allocated for hostcalls has been exhausted";
 const HANDLE_LIMIT: &str = "store handle limit exceeded";
+const HANDLE_UNKNOWN: &str = "unknown handle index";
+const HANDLE_OTHER: &str = "used with the wrong type";
+
+/// Whether a handle was used that whoever used it was never given, or as what it is not.
+pub(super) fn is_made_up_handle(error: &wasmtime::Error) -> bool {
+    has_text(error, HANDLE_UNKNOWN) || has_text(error, HANDLE_OTHER)
+}
 
 fn has_text(error: &wasmtime::Error, text: &str) -> bool {
     error.chain().any(|cause| cause.to_string().contains(text))

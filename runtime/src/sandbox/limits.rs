@@ -35,6 +35,27 @@ impl Limits {
         }
     }
 
+    /// The limits of a call whose memory another process has, up to this many bytes.
+    pub(super) fn of_memory(memory_bytes_max: usize) -> Self {
+        Self {
+            memory_bytes_max: memory_bytes_max.min(MEMORY_BYTES_MAX),
+            memory_bytes: 0,
+            memory_bytes_peak: 0,
+            pending: 0,
+            refused: false,
+        }
+    }
+
+    /// How much memory there may be, in bytes.
+    pub(super) fn memory_bytes_max(&self) -> u64 {
+        u64::try_from(self.memory_bytes_max).unwrap_or(u64::MAX)
+    }
+
+    /// Takes the word of another process for the peak of its memory, within what it may have.
+    pub(super) fn told(&mut self, peak: u64, most: u64) {
+        self.memory_bytes_peak = usize::try_from(peak.min(most)).unwrap_or(usize::MAX);
+    }
+
     /// The highest sum of all linear memories, in bytes.
     pub(super) fn memory_bytes_peak(&self) -> u64 {
         u64::try_from(self.memory_bytes_peak).unwrap_or(u64::MAX)

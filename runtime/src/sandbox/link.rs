@@ -11,7 +11,6 @@ use wasmtime::component::{Component, HasData, HasSelf, InstancePre, Linker, Reso
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sockets};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi_http::p2::bindings::http;
@@ -20,8 +19,11 @@ use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use super::bindings::bailiwick::tool;
 use super::bindings::keyvalue::wasi::keyvalue;
 use super::denied::{
-    NoAsk, NoKv, NoProgress, NoSockets, link_no_http, link_socket_methods, no_config,
+    NoAsk, NoCaller, NoKv, NoProgress, NoProtected, NoSecrets, NoSockets, NoTools, link_no_http,
+    link_socket_methods, no_config,
 };
+use super::glue::files::GuardedFiles;
+use super::glue::http::link_error_code;
 use super::state::State;
 use crate::capability::{CapabilitySet, Kind};
 use crate::engine::parse;
@@ -55,6 +57,12 @@ fn bit(kind: Kind) -> u16 {
         Kind::Ask => 16,
         Kind::Kv => 64,
         Kind::Config => 128,
+        Kind::Secret => 256,
+        Kind::Call => 1024,
+        Kind::Claims => 2048,
+        Kind::Reveal => 4096,
+        // No interface: the host puts them into requests.
+        Kind::Deliver => 0,
     }
 }
 
@@ -65,6 +73,9 @@ pub enum LinkError {
     /// GHSA-hgjw: two engines in one call mix their types up.
     #[error("the component was loaded by another engine than the one that serves")]
     OtherEngine,
+    /// Where guests run in processes of their own, and this one cannot.
+    #[error("the package has no mirror, without which it runs in no process of its own")]
+    NoMirror,
     /// An import is not known.
     #[error("the component imports `{0}`, which is not provided")]
     Unknown(String),
@@ -136,16 +147,15 @@ fn interface(
         },
         "wasi:random" => wasi_random(l, interface)?,
         "wasi:filesystem" => match interface {
-            "types" => filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::files),
-            "preopens" => {
-                filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)
-            }
+            "types" => filesystem::types::add_to_linker::<_, GuardedFiles>(l, State::files),
+            "preopens" => filesystem::preopens::add_to_linker::<_, GuardedFiles>(l, State::folders),
             _ => return None,
         },
         "wasi:http" => match interface {
             "types" => {
                 let options = http::types::LinkOptions::default();
                 http::types::add_to_linker::<_, WasiHttp>(l, &options, State::http)
+                    .and_then(|()| link_error_code(l))
             }
             "outgoing-handler" => {
                 http::outgoing_handler::add_to_linker::<_, WasiHttp>(l, State::http)
@@ -172,6 +182,22 @@ fn interface(
                 tool::ask::add_to_linker::<_, HasSelf<State>>(l, |state| state)
             }
             "ask" => tool::ask::add_to_linker::<_, NoAsk>(l, |_| NoAsk),
+            "secrets" if granted.has(Kind::Secret) => {
+                tool::secrets::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+            }
+            "secrets" => tool::secrets::add_to_linker::<_, NoSecrets>(l, |_| NoSecrets),
+            "tools" if granted.has(Kind::Call) => {
+                tool::tools::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+            }
+            "tools" => tool::tools::add_to_linker::<_, NoTools>(l, |_| NoTools),
+            "caller" if granted.has(Kind::Claims) => {
+                tool::caller::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+            }
+            "caller" => tool::caller::add_to_linker::<_, NoCaller>(l, |_| NoCaller),
+            "protected" if granted.has(Kind::Reveal) => {
+                tool::protected::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+            }
+            "protected" => tool::protected::add_to_linker::<_, NoProtected>(l, |_| NoProtected),
             _ => return None,
         },
         _ => return None,

@@ -6,9 +6,13 @@
 mod bindings;
 mod denied;
 mod ending;
+pub mod executor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod glue;
 mod limits;
 mod link;
+mod media;
 mod outcome;
 mod reply;
 mod run;
@@ -17,11 +21,15 @@ mod state;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod veiled;
+mod world;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
@@ -32,20 +40,28 @@ pub use outcome::{Body, Content, Effect, Ending, Outcome, Reply, Usage};
 pub use run::{DescribeError, Described};
 
 use crate::capability::CapabilitySet;
-use crate::catalog::Package;
 use crate::catalog::manifest::Wishes;
+use crate::catalog::{Apart, Package};
 use crate::clock::SharedClock;
 use crate::dialogue::Asking;
 use crate::engine::WasmEngine;
 use crate::grant::GrantSet;
+use crate::host::caller::Told;
 use crate::host::config::Settings;
 use crate::host::files::Mounts;
+use crate::host::http::Allowance;
 use crate::host::kv::Stores;
 use crate::host::progress::Progress;
+use crate::host::reveal::Kept;
+use crate::host::secret::Secrets;
+use crate::host::tools::Desk;
 use crate::ids::{Digest, ToolName};
 use crate::limits::CALL_WALL_MAX;
-use crate::protect::Safeguard;
+use crate::protect::{Hush, Safeguard};
+use crate::throttle::SharedLimits;
+use crate::turns::Turns;
 use bindings::ToolPre;
+use executor::{Executors, Mirror};
 use link::Kinds;
 use state::State;
 
@@ -66,10 +82,12 @@ pub struct Services {
     pub stores: Stores,
     /// What the operator set for packages.
     pub settings: Settings,
+    /// The secrets that the operator bound.
+    pub secrets: Secrets,
 }
 
 impl Services {
-    /// No way out, no directory, no store and no setting.
+    /// No way out, no directory, no store, no setting and no secret.
     pub fn none() -> Self {
         Self {
             http: Arc::new(Closed),
@@ -77,6 +95,7 @@ impl Services {
             safeguard: Safeguard::default(),
             stores: Stores::default(),
             settings: Settings::default(),
+            secrets: Secrets::default(),
         }
     }
 }
@@ -93,6 +112,23 @@ pub struct RunContext {
     pub cancel: CancellationToken,
     /// The time that it sees: once, or with `clock` as often as it looks.
     pub clock: SharedClock,
+    /// What else this call has, as far as it is granted.
+    pub given: Given,
+}
+
+/// What one call has beside the services of the server.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Where it hands out calls of other tools; nobody makes them where there is none.
+    pub desk: Option<Desk>,
+    /// What it can be told of its user.
+    pub told: Told,
+    /// What is left for requests to web hosts.
+    pub allowance: Allowance,
+    /// What was encrypted for its package; nothing where there is none.
+    pub kept: Option<Kept>,
+    /// What makes it silent, and every call that belongs together with it.
+    pub hush: Hush,
 }
 
 /// How long a call of a package with these wishes may take, where `default` holds when it wishes nothing.
@@ -111,13 +147,28 @@ pub struct Sandbox {
     safeguard: Safeguard,
     stores: Stores,
     settings: Settings,
+    secrets: Secrets,
     places: Semaphore,
+    turns: Turns,
     linked: Cache<(Digest, Kinds), Arc<ToolPre<State>>>,
+    /// Where guests run in processes of their own: those, and what stands for each guest here.
+    executors: Option<Arc<Executors>>,
+    mirrors: Cache<(Digest, Kinds), Arc<Mirror>>,
+}
+
+/// What is linked, for as long as it is called.
+fn kept<T: Send + Sync + 'static>() -> Cache<(Digest, Kinds), Arc<T>> {
+    Cache::builder()
+        .max_capacity(LINKED_MAX)
+        .time_to_idle(LINKED_IDLE_MAX)
+        .build()
 }
 
 /// What is run: a component, of which package, and which of its tools.
 pub(crate) struct Target<'a> {
     pub(crate) component: &'a Component,
+    /// What it needs to run in a process of its own.
+    pub(crate) apart: Option<&'a Apart>,
     pub(crate) digest: Digest,
     pub(crate) package: &'a ToolName,
     pub(crate) tool: &'a str,
@@ -137,12 +188,42 @@ impl Sandbox {
             safeguard: services.safeguard,
             stores: services.stores,
             settings: services.settings,
+            secrets: services.secrets,
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
-            linked: Cache::builder()
-                .max_capacity(LINKED_MAX)
-                .time_to_idle(LINKED_IDLE_MAX)
-                .build(),
+            turns: Turns::new(threads()),
+            linked: kept(),
+            executors: None,
+            mirrors: kept(),
         }
+    }
+
+    /// One whose guests run in processes of their own, where there are any.
+    #[must_use]
+    pub fn with_executors(self, executors: Option<Arc<Executors>>) -> Self {
+        Self { executors, ..self }
+    }
+
+    /// The processes in which guests run; none where they run in this one.
+    pub fn executors(&self) -> Option<&Arc<Executors>> {
+        self.executors.as_ref()
+    }
+
+    /// With the shares that the operator gives to tenants.
+    pub fn with_limits(mut self, limits: SharedLimits) -> Self {
+        self.turns = self.turns.with_limits(limits);
+        self
+    }
+
+    /// Turns that are taken, and calls that take turns.
+    pub fn turns(&self) -> (usize, usize) {
+        self.turns.counts()
+    }
+
+    /// How many places are taken, and how many there are.
+    pub fn places(&self) -> (usize, usize) {
+        let all = usize::try_from(self.engine.pool().calls_in_flight_max).unwrap_or(usize::MAX);
+        let all = all.min(Semaphore::MAX_PERMITS);
+        (all.saturating_sub(self.places.available_permits()), all)
     }
 
     /// Runs the tool of `grants` with `arguments`, the text of a JSON object that its input schema accepted.
@@ -157,6 +238,7 @@ impl Sandbox {
         let (package, definition) = (tool.package(), tool.definition());
         let target = Target {
             component: package.component(),
+            apart: package.apart(),
             digest: package.component_digest(),
             package: &package.manifest().name,
             tool: definition.name.as_str(),
@@ -189,6 +271,26 @@ impl Sandbox {
         link::link(self.engine.engine(), package.component(), Kinds::default()).map(drop)
     }
 
+    /// The linked mirror of a guest that runs in a process of its own, from the cache if it was called lately.
+    fn mirrored(
+        &self,
+        target: &Target<'_>,
+        apart: &Apart,
+        granted: &CapabilitySet,
+    ) -> Result<Arc<Mirror>, LinkError> {
+        let kinds = Kinds::of(granted);
+        let key = (target.digest, kinds);
+        if let Some(mirror) = self.mirrors.get(&key) {
+            return Ok(mirror);
+        }
+        let engine = self.engine.engine();
+        let pre = link::link(engine, &apart.mirror, kinds)?;
+        let mirror = Mirror::of(engine, target.component, &apart.mirror, pre);
+        let mirror = Arc::new(mirror.map_err(LinkError::Mismatch)?);
+        self.mirrors.insert(key, mirror.clone());
+        Ok(mirror)
+    }
+
     /// The linked component, from the cache if it was called lately.
     fn linked(
         &self,
@@ -204,5 +306,13 @@ impl Sandbox {
         let pre = Arc::new(ToolPre::new(pre).map_err(LinkError::Mismatch)?);
         self.linked.insert(key, pre.clone());
         Ok(pre)
+    }
+}
+
+/// Threads that run calls.
+fn threads() -> usize {
+    match Handle::try_current() {
+        Ok(handle) => handle.metrics().num_workers(),
+        Err(_) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
     }
 }

@@ -1,11 +1,12 @@
 //! How a call ended, and what it used.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::dialogue::Asked;
+use crate::dialogue::{Answered, Asked};
 use crate::protect::Class;
 
 /// How one call in the sandbox ended and what it took.
@@ -18,7 +19,7 @@ pub struct Outcome {
 }
 
 /// How a call ended. Every way has a name; none of them is our fault but [`Ending::Fault`].
-#[derive(Debug)]
+#[derive(Clone)]
 pub enum Ending {
     /// The guest answered.
     Replied(Reply),
@@ -32,6 +33,8 @@ pub enum Ending {
     Trapped,
     /// The guest called `exit`.
     Exited,
+    /// The process in which the guest ran ended under it, or said what none of ours says.
+    Lost,
     /// The deadline passed.
     OutOfTime,
     /// The guest wanted more memory, table space or handles than it may have.
@@ -46,6 +49,9 @@ pub enum Ending {
     Asked(Box<Asked>),
     /// The guest asked something else than in the run before, to which the answers belong.
     AskedOtherwise,
+    /// The guest called a tool that its user has to be asked about first. The call goes on when that is decided, in another run,
+    /// with these questions answered.
+    CalleeAsks(Vec<Answered>),
     /// The caller went away.
     Cancelled,
     /// The consents under which it ran were revoked.
@@ -66,6 +72,7 @@ impl Ending {
             Self::Failed(_) => "failed",
             Self::Trapped => "trapped",
             Self::Exited => "exited",
+            Self::Lost => "lost",
             Self::OutOfTime => "out-of-time",
             Self::OutOfBounds => "out-of-bounds",
             Self::ReplyTooLarge => "reply-too-large",
@@ -73,6 +80,7 @@ impl Ending {
             Self::ReplyWithheld(_) => "reply-withheld",
             Self::Asked(_) => "asked-user",
             Self::AskedOtherwise => "asked-otherwise",
+            Self::CalleeAsks(_) => "callee-asks",
             Self::Cancelled => "cancelled",
             Self::Revoked => "revoked",
             Self::Overloaded => "overloaded",
@@ -81,8 +89,18 @@ impl Ending {
     }
 }
 
+/// Its name; what a guest says gets into no log by accident.
+impl fmt::Debug for Ending {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(detail) => write!(out, "fault({detail})"),
+            other => out.write_str(other.name()),
+        }
+    }
+}
+
 /// What a guest answered.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Reply {
     /// Content for the model and the user.
     pub content: Vec<Content>,
@@ -90,10 +108,27 @@ pub struct Reply {
     pub structured: Option<Value>,
     /// How much of which class of data was masked in it, after the guest answered.
     pub masked: BTreeMap<Class, u64>,
+    /// How much of which class was replaced by handles, after the guest answered.
+    pub encrypted: BTreeMap<Class, u64>,
+    /// How many characters that nobody sees were named in it, after the guest answered.
+    pub marked: u64,
+}
+
+/// Numbers and names alone, as for [`Ending`].
+impl fmt::Debug for Reply {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Reply")
+            .field("content", &self.content.len())
+            .field("structured", &self.structured.is_some())
+            .field("masked", &self.masked)
+            .field("encrypted", &self.encrypted)
+            .field("marked", &self.marked)
+            .finish()
+    }
 }
 
 /// One block of content.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Content {
     /// Text.
     Text(String),
@@ -118,13 +153,82 @@ pub enum Content {
     },
 }
 
+impl fmt::Debug for Content {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(out, "text({} bytes)", text.len()),
+            Self::Image { data, .. } => write!(out, "image({} bytes)", data.len()),
+            Self::Audio { data, .. } => write!(out, "audio({} bytes)", data.len()),
+            Self::Link { .. } => out.write_str("link"),
+            Self::Resource { body, .. } => write!(out, "resource({body:?})"),
+        }
+    }
+}
+
+impl Content {
+    /// The same block with other texts and other bytes.
+    pub fn map(
+        self,
+        text: &mut impl FnMut(String) -> String,
+        bytes: &mut impl FnMut(Vec<u8>) -> Vec<u8>,
+    ) -> Self {
+        match self {
+            Self::Text(one) => Self::Text(text(one)),
+            Self::Image { data, mime_type } => Self::Image {
+                data: bytes(data),
+                mime_type: text(mime_type),
+            },
+            Self::Audio { data, mime_type } => Self::Audio {
+                data: bytes(data),
+                mime_type: text(mime_type),
+            },
+            Self::Link {
+                uri,
+                name,
+                title,
+                description,
+                mime_type,
+                size,
+            } => Self::Link {
+                uri: text(uri),
+                name: text(name),
+                title: title.map(&mut *text),
+                description: description.map(&mut *text),
+                mime_type: mime_type.map(&mut *text),
+                size,
+            },
+            Self::Resource {
+                uri,
+                mime_type,
+                body,
+            } => Self::Resource {
+                uri: text(uri),
+                mime_type: mime_type.map(&mut *text),
+                body: match body {
+                    Body::Text(one) => Body::Text(text(one)),
+                    Body::Blob(blob) => Body::Blob(bytes(blob)),
+                },
+            },
+        }
+    }
+}
+
 /// The body of an embedded resource.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Body {
     /// Text.
     Text(String),
     /// Bytes.
     Blob(Vec<u8>),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(out, "{} bytes of text", text.len()),
+            Self::Blob(bytes) => write!(out, "{} bytes", bytes.len()),
+        }
+    }
 }
 
 /// What a call used. Sizes and counts, never values.
@@ -138,6 +242,8 @@ pub struct Usage {
     pub reply_bytes: u64,
     /// Lines that the guest logged, dropped ones included.
     pub log_lines: u64,
+    /// Whether it had an effect outside, as far as can be told.
+    pub acted: bool,
     /// What each host function did: `http GET example.com` to count and bytes.
     pub effects: BTreeMap<String, Effect>,
 }
@@ -153,4 +259,40 @@ pub struct Effect {
     pub bytes_out: u64,
     /// Bytes into the sandbox.
     pub bytes_in: u64,
+}
+
+#[cfg(test)]
+impl Reply {
+    /// All that it says, which its `Debug` does not show.
+    pub(crate) fn said(&self) -> String {
+        let all = std::cell::RefCell::new(String::new());
+        for block in self.content.clone() {
+            let mut text = |text: String| {
+                all.borrow_mut().push_str(&text);
+                text
+            };
+            let mut bytes = |bytes: Vec<u8>| {
+                all.borrow_mut().push_str(&String::from_utf8_lossy(&bytes));
+                bytes
+            };
+            block.map(&mut text, &mut bytes);
+        }
+        all.into_inner() + &self.structured.clone().unwrap_or_default().to_string()
+    }
+}
+
+#[cfg(test)]
+impl Ending {
+    /// What it says, which its `Debug` does not show.
+    pub(crate) fn said(&self) -> &str {
+        match self {
+            Self::InvalidArguments(text)
+            | Self::Denied(text)
+            | Self::Failed(text)
+            | Self::ReplyInvalid(text)
+            | Self::ReplyWithheld(text)
+            | Self::Fault(text) => text,
+            other => panic!("{other:?} has no text"),
+        }
+    }
 }

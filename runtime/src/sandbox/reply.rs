@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::bindings::bailiwick::tool::types;
+use super::media;
 use super::outcome::{Body, Content, Ending, Reply};
+
 use crate::limits::{ARGUMENTS_DEPTH_MAX, REPLY_BLOCKS_MAX, REPLY_BYTES_MAX};
 
 /// Longest media type, in bytes: RFC 6838 §4.2 allows 127 on each side of the slash.
@@ -66,6 +68,8 @@ fn convert(reply: types::Reply, bytes: usize, structured: bool) -> Ending {
             content,
             structured: value,
             masked: BTreeMap::new(),
+            encrypted: BTreeMap::new(),
+            marked: 0,
         }),
         Err(why) => Ending::ReplyInvalid(why),
     }
@@ -111,11 +115,11 @@ fn block(content: types::Content) -> Result<Content, String> {
     Ok(match content {
         types::Content::Text(text) => Content::Text(text),
         types::Content::Image(media) => Content::Image {
-            mime_type: media_type(media.mime_type)?,
+            mime_type: shown(media.mime_type, &media.data, media::is_image)?,
             data: media.data,
         },
         types::Content::Audio(media) => Content::Audio {
-            mime_type: media_type(media.mime_type)?,
+            mime_type: shown(media.mime_type, &media.data, media::is_audio)?,
             data: media.data,
         },
         types::Content::ResourceLink(link) => Content::Link {
@@ -135,6 +139,20 @@ fn block(content: types::Content) -> Result<Content, String> {
             },
         },
     })
+}
+
+/// The media type of a block whose bytes begin as that type does.
+fn shown(declared: String, data: &[u8], is: fn(&str, &[u8]) -> bool) -> Result<String, String> {
+    let declared = media_type(declared)?;
+    let essence = declared.split(';').next().unwrap_or_default();
+    if is(&essence.trim_end().to_ascii_lowercase(), data) {
+        Ok(declared)
+    } else {
+        Err(
+            "a block is not of the media type that it declares, or of one that is not shown"
+                .to_owned(),
+        )
+    }
 }
 
 /// `type/subtype`, with parameters.
@@ -298,6 +316,30 @@ mod tests {
         }
         for bad in ["", "no scheme", "1x:a", "a:b\nc", ":x"] {
             assert!(uri(bad.into()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_is_none_is_not_shown() {
+        let image = |mime_type: &str, data: &[u8]| {
+            types::Content::Image(types::Media {
+                mime_type: mime_type.to_owned(),
+                data: data.to_vec(),
+            })
+        };
+        let png = b"\x89PNG\r\n\x1a\n";
+        for (content, passes) in [
+            (image("image/png", png), true),
+            (image("IMAGE/PNG; x=1", png), true),
+            (image("image/jpeg", png), false),
+            (image("image/png", b"<script>"), false),
+            (image("audio/wav", b"RIFF\0\0\0\0WAVE"), false),
+        ] {
+            let (ending, _) = ending(reply(vec![content], None), false);
+            match passes {
+                true => assert!(matches!(ending, Ending::Replied(_)), "{ending:?}"),
+                false => assert!(matches!(ending, Ending::ReplyInvalid(_)), "{ending:?}"),
+            }
         }
     }
 

@@ -3,40 +3,44 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
 use wasmtime::{Store, UpdateDeadline};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use super::bindings::ToolPre;
+use super::bindings::bailiwick::tool::types::{Error, Reply};
 use super::ending::{self, OutOfTime, RunEnded};
-use super::glue::stdio::Lines;
+use super::executor::{Executors, Mirror, Run};
 use super::limits::Limits;
 use super::link::{self, LinkError};
 use super::outcome::{Ending, Outcome, Usage};
 use super::reply;
 use super::state::State;
+use super::veiled::veiled;
+use super::world::{World, wasi};
 use super::{RunContext, Sandbox, Target};
-use crate::capability::{Access, Capability, CapabilitySet, Files, Kv};
+use crate::capability::CapabilitySet;
+use crate::catalog::Native;
 use crate::catalog::manifest::Wishes;
 use crate::clock::Timestamp;
 use crate::dialogue::Asking;
 use crate::grant::Holder;
 use crate::host::ask::{Asker, RunEnds};
 use crate::host::clock::CallClock;
-use crate::host::files::{BindError, Bound};
-use crate::host::kv::Session;
-use crate::host::log::{Log, Source};
+use crate::host::log::Log;
 use crate::host::meter::Meter;
 use crate::host::progress::Reporter;
-use crate::limits::{CALL_WALL_MAX, COMPONENT_HANDLES_MAX, HOSTCALL_BYTES_MAX, RANDOM_BYTES_MAX};
-use crate::revocation::{Live, Standing};
+use crate::limits::{
+    CALL_WALL_MAX, COMPONENT_HANDLES_MAX, HOSTCALL_BYTES_MAX, MIRROR_MEMORY_BYTES_MAX,
+};
+use crate::problem::caused;
+use crate::revocation::Standing;
+use crate::turns::Whose;
 
-/// Ticks of computing after which a guest takes turns with the others that compute for long.
-const LONG_RUN_TICKS: u64 = 16;
 /// Longest `describe`: an interpreter takes 34 ms to start.
 const DESCRIBE_WALL_MAX: Duration = Duration::from_secs(5);
 
@@ -68,7 +72,7 @@ pub enum DescribeError {
     NoHandler(#[source] wasmtime::Error),
     /// It came to another end.
     #[error("`describe` did not return: {}", .0.name())]
-    Ended(Ending),
+    Ended(Box<Ending>),
 }
 
 /// Why a supervised guest did not return.
@@ -99,7 +103,76 @@ impl Halt {
     }
 }
 
+/// Where a guest runs.
+enum Guest<'a> {
+    /// In this process.
+    Here(Arc<ToolPre<State>>),
+    /// In another, which asks a mirror of it here for every host function.
+    Apart {
+        executors: &'a Arc<Executors>,
+        mirror: Arc<Mirror>,
+        code: &'a Native,
+    },
+}
+
+impl Guest<'_> {
+    async fn call(
+        &self,
+        store: &mut Store<State>,
+        target: &Target<'_>,
+        holder: &Holder,
+        arguments: &str,
+    ) -> wasmtime::Result<Result<Reply, Error>> {
+        match self {
+            Self::Here(pre) => {
+                let tool = pre.instantiate_async(&mut *store).await?;
+                tool.bailiwick_tool_handler()
+                    .call_call(store, target.tool, arguments)
+                    .await
+            }
+            Self::Apart {
+                executors,
+                mirror,
+                code,
+            } => {
+                // The guest's memory is there; here is what passes.
+                let memory = store.data().limits.memory_bytes_max();
+                store.data_mut().limits = Limits::of_memory(MIRROR_MEMORY_BYTES_MAX);
+                let run = Run {
+                    executors,
+                    mirror,
+                    code,
+                    package: target.digest,
+                    tenant: &holder.tenant,
+                    tool: target.tool,
+                    arguments,
+                    memory,
+                };
+                run.call(store).await
+            }
+        }
+    }
+}
+
 impl Sandbox {
+    /// The guest of a call, linked where it runs.
+    fn guest<'a>(
+        &'a self,
+        target: &Target<'a>,
+        granted: &CapabilitySet,
+    ) -> Result<Guest<'a>, LinkError> {
+        Ok(match (&self.executors, target.apart) {
+            (Some(executors), Some(apart)) => Guest::Apart {
+                executors,
+                mirror: self.mirrored(target, apart, granted)?,
+                code: &apart.code,
+            },
+            // A server whose guests run elsewhere runs none itself.
+            (Some(_), None) => return Err(LinkError::NoMirror),
+            (None, _) => Guest::Here(self.linked(target, granted)?),
+        })
+    }
+
     /// Runs a tool with what is granted. The public way in is [`Sandbox::run`], which takes evidence.
     pub(crate) async fn run_with(
         &self,
@@ -123,53 +196,56 @@ impl Sandbox {
             return ended(Ending::Overloaded, Usage::default());
         };
         let deadline = began + context.deadline.min(CALL_WALL_MAX);
-        let pre = match self.linked(target, granted) {
-            Ok(pre) => pre,
+        let guest = match self.guest(target, granted) {
+            Ok(guest) => guest,
             Err(error) => return ended(fault(target.tool, &error), Usage::default()),
         };
         let meter = Meter::default();
-        let bound = self.bind(granted, holder, &meter);
-        let bound = match tokio::time::timeout_at(deadline.into(), bound).await {
-            Ok(Ok(bound)) => bound,
+        let world = World {
+            sandbox: self,
+            target,
+            granted,
+            standing,
+            holder,
+            context: &context,
+            meter: &meter,
+            deadline,
+        };
+        let lender = world.lender();
+        let state = match tokio::time::timeout_at(deadline.into(), world.state(&lender)).await {
+            Ok(Ok(state)) => state,
             Ok(Err(ending)) => return ended(ending, Usage::default()),
             Err(_) => return ended(Ending::OutOfTime, Usage::default()),
         };
-        let limits = (&meter, deadline);
-        let state = match self.state(target, granted, standing, bound, &context, limits) {
-            Ok(state) => state,
-            Err(error) => {
-                let ending = Ending::Fault(format!("a directory could not be given: {error:#}"));
-                return ended(ending, Usage::default());
-            }
-        };
-        let kv = self.session(granted, standing, holder, &context, &meter);
-        let state = state.with_values(kv, self.settings.granted(target.package, granted));
         let mut store = self.store(state, deadline);
+        let whose = Whose::User(&holder.tenant, &holder.user);
         let returned = supervise(
-            async {
-                let tool = pre.instantiate_async(&mut store).await?;
-                tool.bailiwick_tool_handler()
-                    .call_call(&mut store, target.tool, arguments)
-                    .await
-            },
+            self.turns
+                .pace(whose, guest.call(&mut store, target, holder, arguments)),
             standing,
             deadline,
             &context.cancel,
         )
         .await;
+        // The record that follows holds all that was done: what a guest had begun on the disk is done by then.
+        let begun = store.data().begun();
+        begun.end().await;
         let state = store.data_mut();
         let ends = state.run_ends.take();
         let (ending, reply_bytes) = match returned {
-            Err(Halt::Broke(error)) if error.is::<RunEnded>() => (asked(ends), 0),
+            Err(Halt::Broke(error)) if error.is::<RunEnded>() => (asked(ends, &mut state.asker), 0),
             Ok(returned) => reply::ending(returned, target.structured),
             Err(halt) => (halt.ending(target.tool, state.limits.refused()), 0),
         };
+        let ending = veiled(ending, lender.lent());
         state.log.finish();
+        lender.record();
         let usage = Usage {
             wall: Duration::ZERO,
             memory_bytes_peak: state.limits.memory_bytes_peak(),
             reply_bytes,
             log_lines: state.log.lines(),
+            acted: meter.has_acted(),
             effects: meter.snapshot(),
         };
         // The instance goes back to the pool before its place does.
@@ -182,7 +258,7 @@ impl Sandbox {
         let pre = link::link(self.engine.engine(), component, link::Kinds::default())?;
         let pre = ToolPre::new(pre).map_err(DescribeError::NoHandler)?;
         let Ok(_place) = self.places.try_acquire() else {
-            return Err(DescribeError::Ended(Ending::Overloaded));
+            return Err(DescribeError::Ended(Box::new(Ending::Overloaded)));
         };
         let deadline = Instant::now() + DESCRIBE_WALL_MAX;
         let nothing = Standing::free([]);
@@ -200,13 +276,14 @@ impl Sandbox {
             None,
         );
         let mut store = self.store(state, deadline);
+        let guest = async {
+            let tool = pre.instantiate_async(&mut store).await?;
+            tool.bailiwick_tool_handler()
+                .call_describe(&mut store)
+                .await
+        };
         let described = supervise(
-            async {
-                let tool = pre.instantiate_async(&mut store).await?;
-                tool.bailiwick_tool_handler()
-                    .call_describe(&mut store)
-                    .await
-            },
+            self.turns.pace(Whose::Own, guest),
             &nothing,
             deadline,
             &CancellationToken::new(),
@@ -214,7 +291,8 @@ impl Sandbox {
         .await;
         store.data().log.finish();
         let described = described.map_err(|halt| {
-            DescribeError::Ended(halt.ending("describe", store.data().limits.refused()))
+            let ending = halt.ending("describe", store.data().limits.refused());
+            DescribeError::Ended(Box::new(ending))
         })?;
         let definitions = described.tools.into_iter();
         Ok(definitions
@@ -229,119 +307,6 @@ impl Sandbox {
             .collect())
     }
 
-    /// Opens the directories that are granted.
-    async fn bind(
-        &self,
-        granted: &CapabilitySet,
-        holder: &Holder,
-        meter: &Meter,
-    ) -> Result<Vec<Bound>, Ending> {
-        let files: Vec<Files> = granted
-            .iter()
-            .filter_map(|capability| match capability {
-                Capability::Files(files) => Some(files.clone()),
-                Capability::Http(_)
-                | Capability::Clock
-                | Capability::Progress
-                | Capability::Data(_)
-                | Capability::Ask
-                | Capability::Kv(_)
-                | Capability::Config(_) => None,
-            })
-            .collect();
-        if files.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (mounts, holder, meter) = (self.mounts.clone(), holder.clone(), meter.clone());
-        tokio::task::spawn_blocking(move || mounts.bind(&files, &holder, &meter))
-            .await
-            .map_err(|error| Ending::Fault(format!("binding a mount: {error}")))?
-            .map_err(|error: BindError| {
-                if error.is_refusal() {
-                    Ending::Denied(error.to_string())
-                } else {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
-                    Ending::Fault(format!("{error}: {}", source.unwrap_or_default()))
-                }
-            })
-    }
-
-    /// What the call may do in stores of keys and values; none without the grant.
-    fn session(
-        &self,
-        granted: &CapabilitySet,
-        standing: &Standing,
-        holder: &Holder,
-        context: &RunContext,
-        meter: &Meter,
-    ) -> Option<Session> {
-        let scope = |capability: &Capability| match capability {
-            Capability::Kv(kv) => Some((kv.clone(), standing.of(capability))),
-            Capability::Http(_)
-            | Capability::Files(_)
-            | Capability::Clock
-            | Capability::Progress
-            | Capability::Data(_)
-            | Capability::Ask
-            | Capability::Config(_) => None,
-        };
-        let scopes: Vec<(Kv, Live)> = granted.iter().filter_map(scope).collect();
-        let (meter, clock) = (meter.clone(), context.clock.clone());
-        (!scopes.is_empty()).then(|| self.stores.session(scopes, holder, meter, clock))
-    }
-
-    /// The data of one store: how far everything that is linked reaches.
-    fn state(
-        &self,
-        target: &Target<'_>,
-        granted: &CapabilitySet,
-        standing: &Standing,
-        bound: Vec<Bound>,
-        context: &RunContext,
-        (meter, deadline): (&Meter, Instant),
-    ) -> wasmtime::Result<State> {
-        let mut scopes = Vec::new();
-        let mut clock = None;
-        let mut listener = None;
-        let mut asking = Asking::default();
-        let mut writes = None;
-        for capability in granted.iter() {
-            match capability {
-                Capability::Http(http) => scopes.push((http.clone(), standing.of(capability))),
-                Capability::Clock => clock = Some(CallClock::running(context.clock.clone())),
-                Capability::Progress => listener = context.progress.clone(),
-                Capability::Files(files) if files.access == Access::Write => {
-                    writes = Some(meter.clone());
-                }
-                // What data says of arguments and replies is kept outside of the sandbox.
-                Capability::Files(_)
-                | Capability::Data(_)
-                | Capability::Kv(_)
-                | Capability::Config(_) => {}
-                Capability::Ask => asking = context.asking.clone(),
-            }
-        }
-        let log = Log::new(target.tool, self.safeguard.clone());
-        let clock = clock.unwrap_or_else(|| CallClock::frozen(context.clock.now()));
-        let mut wasi = wasi(&log, clock);
-        for one in bound {
-            preopen(&mut wasi, one)?;
-        }
-        let hooks = (!scopes.is_empty()).then(|| self.http.open(scopes, meter.clone(), deadline));
-        Ok(State::new(
-            wasi.build(),
-            hooks,
-            Limits::new(target.wishes),
-            log,
-            (
-                Reporter::new(listener, meter.clone(), self.safeguard.clone()),
-                Asker::new(asking, meter.clone()),
-            ),
-            standing.clone(),
-            writes,
-        ))
-    }
-
     /// A fresh store with every limit of a call.
     fn store(&self, state: State, deadline: Instant) -> Store<State> {
         let mut store = Store::new(self.engine.engine(), state);
@@ -349,61 +314,15 @@ impl Sandbox {
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(COMPONENT_HANDLES_MAX);
         store.set_epoch_deadline(1);
-        let turns = self.engine.turns().clone();
-        store.epoch_deadline_callback(move |mut store| {
+        store.epoch_deadline_callback(move |_| {
             if Instant::now() >= deadline {
                 return Err(OutOfTime.into());
             }
-            let state = store.data_mut();
-            state.ticks = state.ticks.saturating_add(1);
-            let turns = (state.ticks > LONG_RUN_TICKS).then(|| turns.clone());
-            Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(async move {
-                    tokio::task::yield_now().await;
-                    if let Some(turns) = turns
-                        && let Ok(turn) = turns.acquire().await
-                    {
-                        // It is used up; the next tick brings another.
-                        turn.forget();
-                    }
-                }),
-            ))
+            // Whoever polls it lets the others by; see [`crate::turns`].
+            Ok(UpdateDeadline::Yield(1))
         });
         store
     }
-}
-
-/// A world with nothing in it but a log, chance and a clock.
-fn wasi(log: &Log, clock: CallClock) -> WasiCtxBuilder {
-    let lines = |source| Lines {
-        log: log.clone(),
-        source,
-    };
-    let mut wasi = WasiCtx::builder();
-    wasi.stdout(lines(Source::Stdout))
-        .stderr(lines(Source::Stderr))
-        .allow_blocking_current_thread(false)
-        .allow_ip_name_lookup(false)
-        .allow_tcp(false)
-        .allow_udp(false)
-        .max_random_size(RANDOM_BYTES_MAX)
-        .wall_clock(clock.clone())
-        .monotonic_clock(clock);
-    wasi
-}
-
-/// Gives an open directory to the guest. It is opened again through its own descriptor, so it is the same directory.
-fn preopen(wasi: &mut WasiCtxBuilder, bound: Bound) -> wasmtime::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    let permissions = match bound.access {
-        Access::Read => FsPerms::ReadOnly,
-        Access::Write => FsPerms::ReadWrite,
-    };
-    let itself = format!("/proc/self/fd/{}", bound.directory.as_raw_fd());
-    wasi.preopened_dir(itself, &bound.guest_path, permissions)
-        .map(drop)
 }
 
 /// Polls a guest until it returns, its time is over, the caller is gone or what it stands on is. A panic of a host function
@@ -425,8 +344,8 @@ async fn supervise<T>(
     let returned = tokio::select! {
         biased;
         () = standing.lost() => Err(Halt::Revoked),
-        returned = returned => returned,
         () = cancel.cancelled() => Err(Halt::Cancelled),
+        returned = returned => returned,
         () = tokio::time::sleep_until(deadline.into()) => Err(Halt::OutOfTime),
     };
     // A guest that was refused its handles came to an end of its own just before; the cause is the same.
@@ -445,8 +364,9 @@ fn panic_text(payload: &(dyn Any + Send)) -> String {
 }
 
 /// The ending of a run that a question ended.
-fn asked(ends: Option<RunEnds>) -> Ending {
+fn asked(ends: Option<RunEnds>, asker: &mut Asker) -> Ending {
     match ends {
+        Some(RunEnds::CalleeAsks) => Ending::CalleeAsks(asker.answered()),
         Some(RunEnds::Asked(asked)) => Ending::Asked(asked),
         Some(RunEnds::Otherwise) => Ending::AskedOtherwise,
         // Only our own host function says that a question ended a run, and it leaves the question behind.
@@ -455,13 +375,7 @@ fn asked(ends: Option<RunEnds>) -> Ending {
 }
 
 fn fault(tool: &str, error: &(dyn std::error::Error + 'static)) -> Ending {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
+    let text = caused(error);
     tracing::error!(tool, text, "the call could not begin");
     Ending::Fault(text)
 }

@@ -3,21 +3,28 @@
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::filesystem::{WasiFilesystemCtxView, WasiFilesystemView};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::{WasiConfig, WasiConfigVariables};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::bindings::bailiwick::tool::{ask, log, progress, types};
+use super::bindings::bailiwick::tool::{ask, log, progress, secrets, types};
 use super::ending::RunEnded;
+use super::glue::files::FilesView;
 use super::glue::http::Closed;
 use super::limits::Limits;
 use crate::dialogue::Answer;
 use crate::host::ask::{AskError, Asker, RunEnds, Unanswered};
+use crate::host::caller::Teller;
+use crate::host::files::begun::Begun;
+use crate::host::files::desk::Desk;
 use crate::host::kv::Session;
 use crate::host::log::{Level, Log};
 use crate::host::meter::Meter;
 use crate::host::progress::{Progress, ProgressError, Reporter};
+use crate::host::reveal::Opener;
+use crate::host::secret::Lender;
+use crate::host::tools::Calls;
 use crate::limits::{HTTP_FIELDS_BYTES_MAX, RESOURCES_MAX};
 use crate::revocation::Standing;
 
@@ -33,13 +40,21 @@ pub(super) struct State {
     pub(super) run_ends: Option<RunEnds>,
     /// What is done in stores; none without the grant.
     pub(super) kv: Option<Session>,
+    /// The secrets that requests carry.
+    lender: Lender,
+    /// How other tools are called; none without the grant.
+    pub(super) calls: Option<Calls>,
+    /// What is told of the user; none without the grant.
+    pub(super) teller: Option<Teller>,
+    /// What opens encrypted values; none without the grant.
+    pub(super) opener: Option<Opener>,
     /// What the operator set, as far as it is granted.
     settings: WasiConfigVariables,
-    /// Ticks for which the guest has computed.
-    pub(super) ticks: u64,
     standing: Standing,
     /// What notices when the guest touches a folder in which it may write; none where there is no such folder.
     writes: Option<Meter>,
+    /// What it has open of files.
+    desk: Desk,
     /// What a guest finds its handles in once it must stop: nothing, and no room.
     nothing: ResourceTable,
     http: WasiHttpCtx,
@@ -73,10 +88,14 @@ impl State {
             asker,
             run_ends: None,
             kv: None,
+            lender: Lender::default(),
+            calls: None,
+            teller: None,
+            opener: None,
             settings: WasiConfigVariables::new(),
-            ticks: 0,
             standing,
             writes,
+            desk: Desk::default(),
             nothing,
             http,
             hooks,
@@ -95,6 +114,31 @@ impl State {
         self
     }
 
+    /// With the secrets of a call.
+    pub(super) fn with_secrets(mut self, lender: Lender) -> Self {
+        self.lender = lender;
+        self
+    }
+
+    /// With the way to other tools, and what is told of the user.
+    pub(super) fn with_callers(mut self, calls: Option<Calls>, teller: Option<Teller>) -> Self {
+        self.calls = calls;
+        self.teller = teller;
+        self
+    }
+
+    /// With what opens encrypted values.
+    pub(super) fn with_opener(mut self, opener: Option<Opener>) -> Self {
+        self.opener = opener;
+        self
+    }
+
+    /// With the folders of a call.
+    pub(super) fn with_files(mut self, desk: Desk) -> Self {
+        self.desk = desk;
+        self
+    }
+
     /// Linked where `config` is granted.
     pub(super) fn settings(&mut self) -> WasiConfig<'_> {
         WasiConfig::new(&self.settings)
@@ -104,11 +148,29 @@ impl State {
 impl State {
     /// Where every function on files and folders comes through, those of looking around among them: which of them writes is not
     /// told apart, so that none is forgotten.
-    pub(super) fn files(&mut self) -> WasiFilesystemCtxView<'_> {
+    pub(super) fn files(&mut self) -> FilesView<'_> {
         if let Some(meter) = &self.writes {
             meter.act();
         }
-        self.filesystem()
+        self.folders()
+    }
+
+    /// What the call has begun in its folders.
+    pub(super) fn begun(&self) -> Begun {
+        self.desk.begun()
+    }
+
+    /// What is linked for finding the granted folders.
+    pub(super) fn folders(&mut self) -> FilesView<'_> {
+        let table = match self.standing.is_lost() {
+            true => &mut self.nothing,
+            false => &mut self.table,
+        };
+        let ctx = self.wasi.filesystem();
+        FilesView {
+            inner: WasiFilesystemCtxView { ctx, table },
+            desk: &mut self.desk,
+        }
     }
 }
 
@@ -197,5 +259,12 @@ impl ask::Host for State {
                 Err(RunEnded.into())
             }
         }
+    }
+}
+
+/// Linked where `secret` is granted.
+impl secrets::Host for State {
+    fn exists(&mut self, name: String) -> bool {
+        self.lender.exists(&name)
     }
 }

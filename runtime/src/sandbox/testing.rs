@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{Outcome, RunContext, Sandbox, Services, Target};
+use super::{Given, Outcome, RunContext, Sandbox, Services, Target};
 use crate::capability::CapabilitySet;
 use crate::catalog::manifest::Wishes;
 use crate::clock::{ManualClock, Timestamp};
@@ -64,6 +64,12 @@ const COMMON: &str = r#"
 /// A guest with these imports and fields whose `call` has this body. The body sees `$name`, `$name_len`, `$at` and
 /// `$len` (the arguments) and returns the address of a result: of `$text` or `$hex`.
 pub(crate) fn guest(fields: &str, call: &str) -> Component {
+    let bytes = guest_bytes(fields, call);
+    Component::new(engine::testing::engine().engine(), bytes).expect("a component that compiles")
+}
+
+/// The same before it is compiled.
+pub(crate) fn guest_bytes(fields: &str, call: &str) -> Vec<u8> {
     let text = format!(
         r#"(module {fields} {COMMON}
             (func (export "bailiwick:tool/handler@0.1.0#call")
@@ -81,13 +87,12 @@ pub(crate) fn guest(fields: &str, call: &str) -> Component {
         .select_world(&[package], Some("guest"))
         .expect("the world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
-    let bytes = ComponentEncoder::default()
+    ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .expect("a module")
         .encode()
-        .expect("a component");
-    Component::new(engine::testing::engine().engine(), bytes).expect("a component that compiles")
+        .expect("a component")
 }
 
 /// A guest that answers its arguments.
@@ -113,6 +118,7 @@ pub(crate) fn context() -> RunContext {
         asking: Asking::default(),
         cancel: CancellationToken::new(),
         clock: Arc::new(ManualClock::new(BEGIN)),
+        given: Given::default(),
     }
 }
 
@@ -164,6 +170,7 @@ pub(crate) async fn run_on(
         timeout_ms: None,
     };
     let target = Target {
+        apart: None,
         component,
         digest: Digest::of(format!("{:?}", component.image_range()).as_bytes()),
         package: &"package".parse().expect("a name"),

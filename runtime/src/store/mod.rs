@@ -4,31 +4,42 @@
 //! unique constraints and on row counts, never on a value that was read before. Time and chance come from the
 //! caller. It keeps what it is given: it decides nothing, and it never sees a token or the value of an argument.
 
+pub mod block;
+pub mod budgets;
 mod client;
 pub mod kv;
+mod log;
 mod records;
+pub mod rest;
+pub mod seals;
 mod sqlite;
+pub mod tree;
 mod words;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Tenant, TenantUser, ToolName};
 
 pub use client::{ClientFacts, ClientKind, ClientText, SeenClient};
+pub use log::{Applied, AuditRow, Chained, Draft, Head, Linked};
 pub use records::{
-    Applied, AuditRow, Chained, Change, Channel, ConsentFilter, ConsentKey, ConsentRow,
-    ConsentState, Decision, Draft, Ender, Evidence, ForeignVisit, Head, Holding, Linked, Pinned,
-    Scope, Seen, Session, TicketRow, TicketState,
+    Change, Channel, ConsentFilter, ConsentKey, ConsentRow, ConsentState, Decision, Ender,
+    Evidence, ForeignVisit, Holding, NOT_SEEN, OverSession, Pinned, Scope, Seen, Session,
+    TicketRow, TicketState,
 };
-pub use sqlite::{SqliteKeyValues, SqliteStore};
+pub use sqlite::{SqliteBudgets, SqliteKeyValues, SqliteSealedValues, SqliteStore};
 pub use words::UnknownWord;
 
 /// A store that every stage can share.
 pub type SharedStore = Arc<dyn Store>;
+
+/// A secret of the server's own, wiped where it is dropped.
+pub type SecretBytes = Zeroizing<[u8; 32]>;
 
 /// The store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +61,17 @@ pub enum StoreError {
         /// The newest format that we know.
         known: i64,
     },
+    /// The file was written by an earlier version, and is only read now.
+    #[error(
+        "the state has format {found}, and reading does not bring it to format {known}; start the server once, or read it with the \
+         version that wrote it"
+    )]
+    Older {
+        /// What the file says.
+        found: i64,
+        /// The newest format that we know.
+        known: i64,
+    },
     /// The database refused, or is out of reach.
     #[error("the database did not take the operation")]
     Database(#[from] sqlx::Error),
@@ -61,6 +83,28 @@ pub enum StoreError {
         /// The column.
         column: &'static str,
     },
+    /// The file is encrypted, and nobody gave its keys.
+    #[error(
+        "the file with {0} is encrypted, and the configuration has no `[seal]`; write the one that it had. Nothing was changed"
+    )]
+    Sealed(&'static str),
+    /// A key cannot be used.
+    #[error("the state cannot be encrypted, and what is encrypted cannot be opened")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row does not open under its key.
+    #[error(
+        "a row of `{0}` does not open under its key: it was changed, moved or put back; restore the state from a backup"
+    )]
+    Damaged(&'static str),
+    /// A row is in the clear where every row is encrypted.
+    #[error(
+        "a row of `{0}` is not encrypted, and was written by somebody else: a server without `[seal]`, which must be stopped, or \
+         whoever can write the file; remove the row, or restore the state from a backup"
+    )]
+    NotSealed(&'static str),
+    /// A key was replaced or destroyed again and again while it was to be used.
+    #[error("the keys of the state are being changed; try again")]
+    Changing,
     /// The machine gives no random numbers.
     #[error("the operating system gives no random numbers")]
     Random,
@@ -69,15 +113,35 @@ pub enum StoreError {
     Record(#[source] serde_json::Error),
 }
 
+impl StoreError {
+    /// Whether it is about what is kept of one tenant or user, and not about the store: others are not held up by it.
+    pub fn is_of_one_owner(&self) -> bool {
+        matches!(
+            self,
+            Self::Keys(_)
+                | Self::Damaged(_)
+                | Self::NotSealed(_)
+                | Self::Corrupt { .. }
+                | Self::Changing
+        )
+    }
+}
+
 /// What the runtime must remember.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: tree::LogTree + block::LogBlocks + Send + Sync + 'static {
     /// Applies the drafts in order and chains their records to the log, all in one transaction. A change that is
     /// refused leaves no trace and none of its records.
     async fn append(&self, drafts: &mut [Draft<'_>]) -> Result<Vec<Applied>, StoreError>;
 
+    /// Sees to it that a change can be written encrypted, where it would be, before it is handed to [`append`](Self::append).
+    async fn ready(&self, change: &Change) -> Result<(), StoreError>;
+
     /// The last record of the log, as kept apart from the records.
     async fn head(&self) -> Result<Head, StoreError>;
+
+    /// The number of the first record from `seq` on, whether it can be read or not.
+    async fn audit_next(&self, seq: u64) -> Result<Option<u64>, StoreError>;
 
     /// At most `max` records from `seq` on, in order.
     async fn audit_from(&self, seq: u64, max: u32) -> Result<Vec<AuditRow>, StoreError>;
@@ -253,6 +317,10 @@ pub trait Store: Send + Sync + 'static {
     /// Ends a session in whose place another stands. Whether there was one.
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError>;
 
+    /// At most `max` sessions that are over for their age and are still kept.
+    async fn over_sessions(&self, now: Timestamp, max: u32)
+    -> Result<Vec<OverSession>, StoreError>;
+
     /// Marks a nonce as used. `false` when it was used before.
     async fn consume_nonce(
         &self,
@@ -266,10 +334,17 @@ pub trait Store: Send + Sync + 'static {
         &self,
         tenant: Option<&Tenant>,
         name: &str,
-        candidate: [u8; 32],
-    ) -> Result<[u8; 32], StoreError>;
+        candidate: SecretBytes,
+    ) -> Result<SecretBytes, StoreError>;
 
-    /// Forgets nonces, sign-ins, sessions and questions that have expired, and since when clients are unread that nobody uses. How many rows went.
+    /// The secret of this name, if one is kept. Makes none.
+    async fn kept_secret(
+        &self,
+        tenant: Option<&Tenant>,
+        name: &str,
+    ) -> Result<Option<SecretBytes>, StoreError>;
+
+    /// Forgets nonces, sign-ins that were begun and questions that have expired, and since when clients are unread that nobody uses. How many rows went.
     async fn prune(&self, now: Timestamp) -> Result<u64, StoreError>;
 }
 
@@ -287,6 +362,13 @@ pub fn row_id(now: Timestamp) -> Uuid {
 pub fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreError::Random)?;
+    Ok(bytes)
+}
+
+/// A new secret.
+pub fn random_secret() -> Result<SecretBytes, StoreError> {
+    let mut bytes = SecretBytes::default();
+    aws_lc_rs::rand::fill(bytes.as_mut()).map_err(|_| StoreError::Random)?;
     Ok(bytes)
 }
 

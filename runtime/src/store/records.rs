@@ -4,58 +4,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::client::{ClientFacts, ClientText, SeenClient};
+use super::tree::Pruned;
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, TenantUser, ToolName, User};
-
-/// The end of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// Which log this is.
-    pub log_id: Uuid,
-    /// Number of the last record; 0 when there is none.
-    pub seq: u64,
-    /// Digest of the last record; of an empty log 32 zero bytes.
-    pub hash: Digest,
-}
-
-/// One record of the audit log as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Where it stands.
-    pub seq: u64,
-    /// Its digest, as kept beside it.
-    pub hash: Digest,
-    /// Its canonical JSON.
-    pub text: String,
-}
-
-/// A record that knows its place.
-#[derive(Debug, Clone)]
-pub struct Linked {
-    /// The log after this record.
-    pub head: Head,
-    /// Its canonical JSON.
-    pub text: String,
-}
-
-/// Something that can stand in the log.
-pub trait Chained: Send {
-    /// Itself, behind the head.
-    fn behind(&mut self, head: &Head) -> Result<Linked, serde_json::Error>;
-
-    /// The consents of whose making or end it tells, by id.
-    fn consents(&self) -> &[String];
-}
-
-/// Records to be chained and the change that they tell of, if it is one.
-#[derive(Default)]
-pub struct Draft<'a> {
-    /// The change; the records are written only if it is made.
-    pub change: Option<Change>,
-    /// The records.
-    pub records: Vec<&'a mut dyn Chained>,
-}
 
 /// A change of state that must not happen without its record.
 #[derive(Debug, Clone)]
@@ -152,6 +104,30 @@ pub enum Change {
         /// Until when they do not lapse, where they can.
         idle_until: Timestamp,
     },
+    /// Puts leaves in the place of the oldest records of the log.
+    PruneLog {
+        /// Number and leaf of each, in order.
+        leaves: Vec<(u64, Digest)>,
+        /// The last of them.
+        last: Pruned,
+    },
+    /// Notes that every intent before this record of the log has its outcome.
+    Closed {
+        /// The record.
+        before: u64,
+    },
+    /// Ends a browser's session that was not used for too long. Refused where that was done before.
+    ExpireSession {
+        /// The hash of its id.
+        id: Digest,
+    },
+    /// Forgets browsers' sessions that are over for their age: all of them, or none.
+    ForgetSessions {
+        /// The hashes of their ids, and when each was used last.
+        ids: Vec<(Digest, Timestamp)>,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// The answer to a question.
@@ -169,17 +145,6 @@ pub struct Decision {
     pub records: Vec<ConsentRow>,
     /// What the client says of itself, where it says anything; its digest stands in the records.
     pub client: Option<ClientText>,
-}
-
-/// What became of a draft.
-#[derive(Debug, Clone)]
-pub enum Applied {
-    /// The change, if there was one, is made and the records are in the log.
-    Done,
-    /// The same question is open already.
-    Existing(Box<TicketRow>),
-    /// The change could not be made: it was made before, is too late, or names nothing of this user.
-    Refused,
 }
 
 /// Who consented for what: no record serves another key.
@@ -504,4 +469,18 @@ pub struct Session {
     pub seen_at: Timestamp,
     /// From when on it is over.
     pub expires_at: Timestamp,
+}
+
+/// When a session was used last that is over for want of use.
+pub const NOT_SEEN: Timestamp = Timestamp(0);
+
+/// A browser's session that is over for its age and is still kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverSession {
+    /// Hash of its id.
+    pub id_hash: Digest,
+    /// Who had signed in.
+    pub who: TenantUser,
+    /// When it was used last; [`NOT_SEEN`] where it was over before.
+    pub seen_at: Timestamp,
 }

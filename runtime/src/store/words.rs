@@ -2,11 +2,12 @@
 
 use std::str::FromStr;
 
+use super::seals::{KeyState, Purpose};
 use super::{Channel, ClientKind, ConsentState, Ender, Scope, TicketState};
 
 /// A word is none of those that stand for a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no state of a consent or a question")]
+#[error("`{0}` names no state of ours")]
 pub struct UnknownWord(String);
 
 macro_rules! words {
@@ -62,3 +63,5 @@ words!(ClientKind {
     PreRegistered = "pre-registered",
     Registered = "registered"
 });
+words!(Purpose { Value = "value", Equality = "equality" });
+words!(KeyState { Active = "active", Retired = "retired", Erased = "erased" });

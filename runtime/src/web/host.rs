@@ -13,7 +13,7 @@ use url::Url;
 use super::language::Language;
 use super::page::{self, Message};
 
-/// Names of this machine that no name server gives away. We listen on loopback alone, and a proxy may say so.
+/// Names of this machine that no name server gives away, and that a proxy on it may say.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// The hosts under which browsers reach us.

@@ -4,14 +4,13 @@
 //! who signed in, not to act for anybody.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -23,7 +22,10 @@ use crate::clock::Timestamp;
 use crate::config::SignIn;
 use crate::consent::T3_TTL;
 use crate::egress::Egress;
-use crate::identity::{BearerToken, FetchKeys, KeyError, Metadata, discover};
+use crate::identity::{
+    BearerToken, ClientSecretError, FetchKeys, KeyError, Metadata, basic, client_secret_file,
+    discover,
+};
 use crate::ids::{Digest, Issuer};
 use crate::limits::{JWKS_FETCH_MAX, JWKS_REFETCH_MIN, JWKS_TTL, TOKEN_BYTES_MAX};
 
@@ -34,8 +36,6 @@ const EXCHANGE_MAX: Duration = Duration::from_secs(10);
 /// What we ask about the age of an ordinary sign-in, in `max_age`. A year bounds little; it is there because an issuer has to
 /// say when the user proved who they are (`auth_time`) only where a bound was asked for, and our records want to know.
 const AGE_ASKED: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Largest file of a client secret, in bytes.
-const SECRET_BYTES_MAX: usize = 4096;
 
 /// Carries one form to a token endpoint.
 ///
@@ -110,7 +110,7 @@ pub(super) enum IssuerFault {
     NoEndpoint(&'static str),
     /// Our secret cannot be read.
     #[error("the client secret file cannot be used; check `client_secret_file`")]
-    Secret(#[source] std::io::Error),
+    Secret(#[source] ClientSecretError),
     /// The token endpoint cannot be reached.
     #[error("the token endpoint cannot be reached")]
     Exchange(#[from] ExchangeError),
@@ -153,16 +153,6 @@ pub(super) struct IssuerClient {
 struct Known {
     metadata: Option<(Arc<Metadata>, Timestamp)>,
     failed_at: Option<Timestamp>,
-}
-
-/// Reads our secret at the issuer.
-pub async fn client_secret(file: &Path) -> std::io::Result<Zeroizing<String>> {
-    let text = tokio::fs::read_to_string(file).await.map(Zeroizing::new)?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() || secret.len() > SECRET_BYTES_MAX {
-        return Err(std::io::ErrorKind::InvalidData.into());
-    }
-    Ok(Zeroizing::new(secret.to_owned()))
 }
 
 impl IssuerClient {
@@ -318,7 +308,7 @@ impl IssuerClient {
     async fn client_secret(&self) -> Result<Option<Zeroizing<String>>, IssuerFault> {
         match &self.config.client_secret_file {
             // Read each time: a secret that was renewed is used from then on.
-            Some(file) => client_secret(file)
+            Some(file) => client_secret_file(file)
                 .await
                 .map(Some)
                 .map_err(IssuerFault::Secret),
@@ -327,18 +317,7 @@ impl IssuerClient {
     }
 
     fn basic(&self, secret: &str) -> Result<HeaderValue, IssuerFault> {
-        let encoded =
-            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = Zeroizing::new(format!(
-            "{}:{}",
-            encoded(&self.config.client_id),
-            encoded(secret)
-        ));
-        let line = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-        let mut value = HeaderValue::from_str(&line)
-            .map_err(|_| IssuerFault::Secret(std::io::ErrorKind::InvalidData.into()))?;
-        value.set_sensitive(true);
-        Ok(value)
+        basic(&self.config.client_id, secret).ok_or(IssuerFault::Secret(ClientSecretError::Value))
     }
 }
 

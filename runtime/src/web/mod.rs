@@ -31,6 +31,7 @@ mod tests;
 mod text;
 pub(crate) mod words;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Router;
@@ -41,14 +42,16 @@ use axum::routing::{get, post};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 use url::Url;
 
-pub use issuer::{Exchange, ExchangeError, client_secret};
+pub use issuer::{Exchange, ExchangeError};
+pub use session::{OverError, forget_over};
 
 use crate::audit::Audit;
 use crate::clock::SharedClock;
 use crate::config::SignIn;
 use crate::consent::{Consents, RECEIPT_KEYS_PATH, ReceiptError, Receipts};
 use crate::identity::{FetchKeys, Identity};
-use crate::store::{SharedStore, random};
+use crate::ids::{MountName, StoreName};
+use crate::store::{SharedStore, random_secret};
 use form::FormKey;
 use issuer::IssuerClient;
 use pace::Pace;
@@ -78,6 +81,26 @@ pub struct WebParts {
     pub clock: SharedClock,
     /// The URL under which browsers reach us.
     pub public_url: Url,
+    /// What is not a user's own.
+    pub shared: Shared,
+}
+
+/// What users find and leave in common, as the operator bound it.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Stores of all users of a tenant.
+    pub stores: BTreeSet<StoreName>,
+    /// Mounts whose directory is not one per user.
+    pub mounts: BTreeMap<MountName, Among>,
+}
+
+/// Who finds there what one user leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// The users of a tenant.
+    Tenant,
+    /// All users of the server.
+    Everybody,
 }
 
 /// Everything behind the pages. Cheap to clone.
@@ -93,12 +116,13 @@ pub struct WebState {
     public_url: Url,
     forms: FormKey,
     receipts: Arc<Receipts>,
+    shared: Arc<Shared>,
 }
 
 impl WebState {
     /// The state of the pages. The key of their forms is in the store, so that a restart does not spoil an open page.
     pub async fn open(parts: WebParts) -> Result<Self, ReceiptError> {
-        let key = parts.store.secret(None, FORM_KEY, random()?).await?;
+        let key = parts.store.secret(None, FORM_KEY, random_secret()?).await?;
         let issuer = parts.sign_in.map(|config| {
             let client = IssuerClient::new(config, &parts.public_url, parts.fetch, parts.exchange);
             Arc::new(client)
@@ -106,6 +130,7 @@ impl WebState {
         let receipts = Receipts::open(Arc::clone(&parts.store), &parts.public_url).await?;
         Ok(Self {
             receipts: Arc::new(receipts),
+            shared: Arc::new(parts.shared),
             store: parts.store,
             audit: parts.audit,
             consents: parts.consents,

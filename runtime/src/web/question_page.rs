@@ -14,7 +14,7 @@ use super::next::{self, Next};
 use super::page::{NAME_CHARS_MAX, VERSION_CHARS_MAX, Viewer};
 use super::text::{deceptive, marked, plain};
 use super::words::{Meanings, Name, QuestionWords, Words};
-use super::{WebState, session};
+use super::{Among, WebState, session};
 use crate::capability::{Capability, Tier};
 use crate::clock::Timestamp;
 use crate::consent::{
@@ -48,7 +48,7 @@ impl Shown {
         at: Timestamp,
     ) -> Result<Self, Fault> {
         let viewer = session::viewer(web, session);
-        let mut page = QuestionPage::new(language.words(), viewer, session, id, question, at);
+        let mut page = QuestionPage::new(web, language.words(), viewer, session, id, question, at);
         let bare = page.render()?;
         let purpose = Purpose::Decide {
             ticket: id.hash(),
@@ -70,6 +70,8 @@ struct QuestionPage {
     shown_at: i64,
     client: ClientView,
     tool: String,
+    /// The tools that wait for it, the first one first, where another tool calls it.
+    path: Vec<String>,
     title: String,
     description: String,
     version: String,
@@ -112,6 +114,8 @@ struct AskedView {
     meaning: &'static str,
     /// What more there is to say where rules have it asked about more strictly than what it does.
     stricter: Option<&'static str>,
+    /// Whom else it concerns.
+    shared: Option<&'static str>,
     deny: &'static str,
     once: &'static str,
     longer: Option<LongerView>,
@@ -135,6 +139,7 @@ struct UntilView {
 
 impl QuestionPage {
     fn new(
+        web: &WebState,
         w: &'static Words,
         viewer: Viewer,
         session: &Session,
@@ -145,7 +150,10 @@ impl QuestionPage {
         let all = question.asked.iter().enumerate();
         let end = session.expires_at;
         let mut asked: Vec<_> = all
-            .map(|(n, one)| AskedView::new(w, n, one, at, end))
+            .map(|(n, one)| AskedView {
+                shared: shared(web, w, &one.capability),
+                ..AskedView::new(w, n, one, at, end)
+            })
             .collect();
         asked.sort_by_key(|one| one.optional);
         let closes = (w.moment)(question.expires_at);
@@ -157,6 +165,7 @@ impl QuestionPage {
             shown_at: at.0,
             client: ClientView::new(w, question),
             tool: question.tool.to_string(),
+            path: question.path.iter().map(ToString::to_string).collect(),
             title: plain(&question.title, NAME_CHARS_MAX),
             description: plain(&question.description, TEXT_CHARS_MAX),
             version: plain(&question.version, VERSION_CHARS_MAX),
@@ -169,15 +178,25 @@ impl QuestionPage {
             deceptive: deceptive_names(w, question),
             hindrance: hindrance(w, session, id, question, at),
             arguments: question.arguments.as_deref().map(lines),
-            beware: match question.asked.iter().map(harm).max() {
-                Some(Tier::T3) => Some(w.question.beware_t3),
-                Some(Tier::T2) => Some(w.question.beware_t2),
-                Some(Tier::T0 | Tier::T1) | None => None,
-            },
+            beware: beware(&w.question, question),
             refusal: refusal(&w.question, question),
             afterwards: (w.question.afterwards)(&closes),
             asked,
         }
+    }
+}
+
+/// The worst of what is asked, above all of it.
+fn beware(w: &QuestionWords, question: &Question) -> Option<&'static str> {
+    let worst = question
+        .asked
+        .iter()
+        .max_by_key(|one| (harm(one), raised(one)))?;
+    match harm(worst) {
+        Tier::T3 if raised(worst) => Some(w.beware_t3),
+        Tier::T3 => Some(w.beware_opens),
+        Tier::T2 => Some(w.beware_t2),
+        Tier::T0 | Tier::T1 => None,
     }
 }
 
@@ -220,7 +239,13 @@ impl AskedView {
             Tier::T0 => ("t0", t0, None, words.once_10_minutes),
             Tier::T1 => ("t1", t1, None, words.once_10_minutes),
             Tier::T2 => ("t2", t2, Some(words.caution), words.once_10_minutes),
-            Tier::T3 => ("t3", t3, Some(words.danger), words.once_5_minutes),
+            Tier::T3 => {
+                let warning = match raised(asked) {
+                    true => words.danger,
+                    false => words.caution_opens,
+                };
+                ("t3", t3, Some(warning), words.once_5_minutes)
+            }
         };
         Self {
             n,
@@ -233,10 +258,11 @@ impl AskedView {
             warning,
             meaning: meaning(&words.meaning, &asked.capability),
             stricter: match asked.tier {
+                _ if !raised(asked) => None,
                 Tier::T3 => Some(words.meaning.harms),
-                tier if tier > asked.capability.tier() => Some(words.meaning.raised),
-                Tier::T0 | Tier::T1 | Tier::T2 => None,
+                Tier::T0 | Tier::T1 | Tier::T2 => Some(words.meaning.raised),
             },
+            shared: None,
             deny: if asked.quiet() == OPTIONAL_DENIAL_TTL {
                 words.deny_30_days
             } else {
@@ -264,12 +290,33 @@ impl AskedView {
     }
 }
 
+/// What is said where others find what the tool writes there, and the other way round.
+fn shared(web: &WebState, w: &Words, capability: &Capability) -> Option<&'static str> {
+    let meaning = &w.question.meaning;
+    match capability {
+        Capability::Kv(kv) => {
+            let is_shared = web.shared.stores.contains(&kv.store);
+            is_shared.then_some(meaning.shared)
+        }
+        Capability::Files(files) => match web.shared.mounts.get(&files.mount)? {
+            Among::Tenant => Some(meaning.shared_folder),
+            Among::Everybody => Some(meaning.open_folder),
+        },
+        _ => None,
+    }
+}
+
 /// What it is marked as: by what it does, or as asked about at every call.
 fn harm(asked: &Asked) -> Tier {
     match asked.tier {
         Tier::T3 => Tier::T3,
         Tier::T0 | Tier::T1 | Tier::T2 => asked.capability.tier(),
     }
+}
+
+/// Whether rules have it asked about more strictly than what it does calls for.
+fn raised(asked: &Asked) -> bool {
+    asked.tier > asked.capability.tier()
 }
 
 /// JSON in lines, with what hides in it named.
@@ -322,9 +369,16 @@ fn meaning(w: &Meanings, capability: &Capability) -> &'static str {
             | Capability::Progress
             | Capability::Ask
             | Capability::Kv(_)
-            | Capability::Config(_),
+            | Capability::Config(_)
+            | Capability::Secret(_)
+            | Capability::Reveal(_)
+            | Capability::Deliver(_),
         ) => w.reads_files,
+        (Tier::T1 | Tier::T2, Capability::Call(_)) => w.calls,
+        (Tier::T1 | Tier::T2, Capability::Claims(_)) => w.told,
         (Tier::T2, Capability::Http(_)) => w.writes_web,
+        (Tier::T2, Capability::Secret(secret)) if secret.form.signs() => w.signs,
+        (Tier::T2, Capability::Secret(_)) => w.lends_secret,
         (
             Tier::T2,
             Capability::Files(_)
@@ -332,8 +386,12 @@ fn meaning(w: &Meanings, capability: &Capability) -> &'static str {
             | Capability::Progress
             | Capability::Ask
             | Capability::Kv(_)
-            | Capability::Config(_),
+            | Capability::Config(_)
+            | Capability::Reveal(_)
+            | Capability::Deliver(_),
         ) => w.writes_files,
+        (Tier::T3, Capability::Reveal(_)) => w.opens,
+        (Tier::T3, Capability::Deliver(_)) => w.delivers,
         (Tier::T3, _) => w.harms,
     }
 }

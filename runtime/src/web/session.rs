@@ -6,16 +6,16 @@ use super::cookie;
 use super::fault::Fault;
 use super::secret::Secret;
 use super::{WebState, page::Viewer};
-use crate::audit::{Event, EventKind};
+use crate::audit::{Audit, AuditError, Event, EventKind};
 use crate::clock::Timestamp;
 use crate::consent::SignInFacts;
 use crate::identity::SignedIn;
-use crate::ids::TenantUser;
+use crate::ids::{Digest, TenantUser};
 use crate::limits::{SIGN_IN_IDLE_TTL, SIGN_IN_SEEN_EVERY, SIGN_IN_TTL};
-use crate::store::{Session, StoreError};
+use crate::store::{Applied, Change, NOT_SEEN, OverSession, Session, Store, StoreError};
 
-/// When a session was used last that is over for want of use.
-const OVER: Timestamp = Timestamp(0);
+/// Sessions that are forgotten in one transaction.
+const OVER_MAX: u32 = 100;
 
 /// Who signed in at this browser, if somebody did.
 pub(super) async fn current(
@@ -28,9 +28,16 @@ pub(super) async fn current(
     };
     let unseen = now.since(session.seen_at);
     if unseen >= SIGN_IN_IDLE_TTL {
-        if session.seen_at != OVER {
+        if session.seen_at != NOT_SEEN {
             // It cannot come back to life by being asked for again. Its sign-in goes on, and what was agreed to for as long.
-            web.store.see_session(session.id_hash, OVER).await?;
+            let change = Change::ExpireSession {
+                id: session.id_hash,
+            };
+            let told = event(&session.who, session.id_hash, "idle");
+            // It is over all the same; whoever asks next tries again, or its age does.
+            if let Err(error) = web.audit.commit(change, vec![told]).await {
+                tracing::error!(%error, "the end of a session could not be recorded");
+            }
         }
         return Ok(None);
     }
@@ -109,6 +116,107 @@ pub(super) async fn end(web: &WebState, session: &Session, everywhere: bool) -> 
     let now = web.clock.now();
     let ended = web.consents.sign_out(session, everywhere, now).await;
     ended.map(drop).map_err(Fault::of)
+}
+
+/// Forgets the sessions that are over for their age, and records that they are. One that was over before for want of use has its
+/// record already.
+pub async fn forget_over(
+    store: &dyn Store,
+    audit: &Audit,
+    now: Timestamp,
+) -> Result<(), OverError> {
+    loop {
+        let over = store.over_sessions(now, OVER_MAX).await?;
+        if over.is_empty() {
+            return Ok(());
+        }
+        let applied = match forget(audit, &over, event_of, now).await {
+            Ok(applied) => applied,
+            // It keeps nobody else's, and its own go without a name.
+            Err(error) if is_of_one_user(&error) => one_by_one(audit, &over, now).await?,
+            Err(error) => return Err(error.into()),
+        };
+        match applied {
+            Applied::Done => {}
+            // Somebody signed out or in again meanwhile; what is left is looked for the next time.
+            Applied::Refused | Applied::Existing(_) => return Ok(()),
+        }
+    }
+}
+
+async fn one_by_one(
+    audit: &Audit,
+    over: &[OverSession],
+    now: Timestamp,
+) -> Result<Applied, AuditError> {
+    for session in over {
+        let session = std::slice::from_ref(session);
+        let applied = match forget(audit, session, event_of, now).await {
+            Err(error) if is_of_one_user(&error) => forget(audit, session, nameless, now).await?,
+            applied => applied?,
+        };
+        if !matches!(applied, Applied::Done) {
+            return Ok(applied);
+        }
+    }
+    Ok(Applied::Done)
+}
+
+async fn forget(
+    audit: &Audit,
+    over: &[OverSession],
+    event: fn(&OverSession) -> Event,
+    now: Timestamp,
+) -> Result<Applied, AuditError> {
+    let told = over.iter().filter(|session| session.seen_at != NOT_SEEN);
+    let events = told.map(event).collect();
+    let ids = over
+        .iter()
+        .map(|session| (session.id_hash, session.seen_at));
+    let change = Change::ForgetSessions {
+        ids: ids.collect(),
+        at: now,
+    };
+    audit.commit(change, events).await
+}
+
+fn event_of(session: &OverSession) -> Event {
+    event(&session.who, session.id_hash, "age")
+}
+
+fn nameless(session: &OverSession) -> Event {
+    Event::new(EventKind::SignInExpired)
+        .tenant(&session.who.tenant)
+        .fact("session", session.id_hash.to_string())
+        .fact("why", "age")
+}
+
+/// Whether an error is about the key of one user, under which his name stands in the log. Any other may be gone the next time.
+fn is_of_one_user(error: &AuditError) -> bool {
+    match error {
+        AuditError::Unavailable(source) => {
+            source.is_of_one_owner() && !matches!(**source, StoreError::Changing)
+        }
+        AuditError::Full | AuditError::Closed | AuditError::TooSlow => false,
+    }
+}
+
+/// Sessions that are over could not be forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum OverError {
+    /// They cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be recorded.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+fn event(who: &TenantUser, session: Digest, why: &'static str) -> Event {
+    Event::new(EventKind::SignInExpired)
+        .user(&who.tenant, &who.user)
+        .fact("session", session.to_string())
+        .fact("why", why)
 }
 
 /// How its user signed in.

@@ -312,10 +312,12 @@ impl Refused {
             Self::Issuer(IssuerFault::Code) => (StatusCode::FORBIDDEN, w.code),
             Self::Issuer(_) => (StatusCode::BAD_GATEWAY, w.issuer),
             Self::IdToken(error) => match error.public() {
-                PublicError::Unavailable => (StatusCode::BAD_GATEWAY, w.keys),
+                PublicError::Busy | PublicError::Unavailable => (StatusCode::BAD_GATEWAY, w.keys),
                 PublicError::MissingToken
                 | PublicError::InvalidRequest
                 | PublicError::InvalidToken
+                | PublicError::InvalidProof
+                | PublicError::UseNonce
                 | PublicError::InsufficientScope { .. } => (StatusCode::FORBIDDEN, w.id_token),
             },
         }

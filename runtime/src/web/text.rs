@@ -2,6 +2,8 @@
 
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection, skeleton};
 
+use crate::protect::is_unseen;
+
 /// Text that somebody else wrote, for a page: on one line and bounded. What shows nothing or reorders what stands around it is
 /// named in its place, as in `⟨U+200B⟩`.
 pub(super) fn plain(text: &str, chars_max: usize) -> String {
@@ -51,27 +53,10 @@ fn chooses_emoji(before: char, c: char) -> bool {
     matches!(c, '\u{fe0e}' | '\u{fe0f}') && !before.is_ascii() && !before.is_alphanumeric()
 }
 
-/// Characters that show nothing or change the order of what stands around them: what is read would not be what is there.
+/// Characters that show nothing or change the order of what stands around them: what is read would not be what is there. A page
+/// also names the blank of Braille, which looks like space.
 fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'..='\u{1160}'
-            | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{2800}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
+    is_unseen(c) || matches!(c, '\u{2800}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Why a name may be taken for another one.

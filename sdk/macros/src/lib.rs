@@ -15,7 +15,7 @@ use syn::{ItemFn, ItemMod, parse_macro_input};
 /// - The **doc comment** is the description that the model reads; it must be there.
 /// - At most one parameter is the **arguments**: a struct with [`Deserialize`](https://docs.rs/serde) and `JsonSchema`,
 ///   whose fields' doc comments go to the schema.
-/// - Parameters of the types `Http`, `Files`, `Clock`, `Progress`, `Ask`, `Kv` and `Config` are the **capabilities** that the tool asks for.
+/// - Parameters of the types `Http`, `Files`, `Clock`, `Progress`, `Ask`, `Kv`, `Config`, `Secret`, `Call`, `Caller`, `Reveal` and `Deliver` are the **capabilities** that the tool asks for.
 /// - The **return type** is anything with `IntoReply`: text, `Json<T>`, a `Reply`, `()`, or a `Result` of these with
 ///   an error that converts to `ToolError`.
 ///

@@ -5,7 +5,10 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Error, Expr, FnArg, ItemFn, Lit, Meta, Result, ReturnType, Type};
 
 /// The types by which a tool asks for a capability, by the last part of their path.
-const CAPABILITIES: [&str; 7] = ["Http", "Files", "Clock", "Progress", "Ask", "Kv", "Config"];
+const CAPABILITIES: [&str; 12] = [
+    "Http", "Files", "Clock", "Progress", "Ask", "Kv", "Config", "Secret", "Call", "Caller",
+    "Reveal", "Deliver",
+];
 
 /// One parameter of a tool.
 pub enum Parameter {
@@ -53,7 +56,7 @@ pub fn parameters(function: &ItemFn) -> Result<Vec<Parameter>> {
             return Err(Error::new_spanned(reference, message));
         } else if has_arguments {
             let message = "a tool takes one struct of arguments; put both into one. \
-                           (Capabilities are `Http`, `Files`, `Clock`, `Progress`, `Ask`, `Kv` and `Config`.)";
+                           (Capabilities are `Http`, `Files`, `Clock`, `Progress`, `Ask`, `Kv`, `Config`, `Secret`, `Call`, `Caller`, `Reveal` and `Deliver`.)";
             return Err(Error::new_spanned(&input.ty, message));
         } else {
             has_arguments = true;

@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use super::server::for_an_hour;
+use super::decide::allowed;
 
 /// The newest revision.
 pub const MODERN: &str = "2026-07-28";
@@ -60,6 +60,19 @@ impl Caller {
         }
     }
 
+    /// With this token, of a server that is a process of its own.
+    pub fn at(url: &str, token: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            user: String::new(),
+            claims: Map::new(),
+            token: token.to_owned(),
+            era: Era::Modern,
+            opens_links: true,
+            shows_forms: true,
+        }
+    }
+
     /// By a client that cannot show its user a link.
     pub fn without_links(mut self) -> Self {
         self.opens_links = false;
@@ -103,9 +116,19 @@ impl Caller {
 
     /// A request as this caller would send it.
     pub fn request(&self, method: &str, params: Value) -> reqwest::RequestBuilder {
+        self.request_by(&HTTP, method, params)
+    }
+
+    /// The same by a client of the test's own.
+    pub fn request_by(
+        &self,
+        client: &reqwest::Client,
+        method: &str,
+        params: Value,
+    ) -> reqwest::RequestBuilder {
         let mut params = params;
         let name = params["name"].as_str().map(str::to_owned);
-        let request = HTTP
+        let request = client
             .post(self.endpoint())
             .bearer_auth(&self.token)
             .header("accept", "application/json, text/event-stream");
@@ -182,8 +205,7 @@ impl Caller {
 
     /// Calls a tool; its user allows for an hour whatever is asked.
     pub async fn call_allowed(&self, server: &Server, tool: &str, arguments: Value) -> Answer {
-        self.call_deciding(server, tool, arguments, |_| for_an_hour())
-            .await
+        self.call_deciding(server, tool, arguments, allowed).await
     }
 
     /// Calls a tool; its user decides about each capability that is asked for.

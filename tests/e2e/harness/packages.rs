@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use bailiwick::author::build::{build_examples, build_many};
 use bailiwick::author::{PackError, Packer, TOOL_TOML, ToolToml};
+use bailiwick::capability::Kind;
 use bailiwick::catalog::manifest::Manifest;
 use bailiwick::catalog::{Compiler, package};
 use bailiwick::engine::{Pool, WasmEngine};
@@ -13,7 +14,19 @@ use serde::Deserialize;
 use tokio::sync::{OnceCell, Semaphore};
 
 /// The tools that are shipped.
-const TOOLS: [&str; 5] = ["hello", "notes", "fetch", "whoami-admin", "memory"];
+const TOOLS: [&str; 9] = [
+    "hello",
+    "notes",
+    "fetch",
+    "whoami-admin",
+    "memory",
+    "issues",
+    "digest",
+    "analyst",
+    "customers",
+];
+/// Shipped tools by which many tests try consent, and which may be given personal data besides.
+const PLAIN: [&str; 2] = ["notes", "memory"];
 /// Components that are packed at once; each is compiled in a process with threads of its own.
 const PACKING_MAX: usize = 2;
 /// How long an attacker may run: an attack that must run out of time shall not take ten seconds.
@@ -32,8 +45,7 @@ pub struct Guest {
     #[serde(default)]
     pub needs: Vec<toml::Table>,
     /// What must be there for it; for people to read.
-    #[serde(default, rename = "setup")]
-    _setup: Option<String>,
+    setup: Option<String>,
 }
 
 impl Guest {
@@ -46,6 +58,11 @@ impl Guest {
     /// Whether it never becomes a package that is served.
     pub fn is_refused(&self) -> bool {
         self.outcome == ["refused"]
+    }
+
+    /// Whether something must be there for it to do what it tries.
+    pub fn is_prepared(&self) -> bool {
+        self.setup.is_some()
     }
 }
 
@@ -102,10 +119,29 @@ pub fn guests() -> &'static BTreeMap<String, Guest> {
     &GUESTS
 }
 
-/// A shipped tool.
+/// A shipped tool. Those of [`PLAIN`] come without personal data, so that a test about something else is asked about one thing.
 pub async fn tool(name: &str) -> Package {
-    let toml = std::fs::read_to_string(root().join("tools").join(name).join(TOOL_TOML)).unwrap();
-    packed(name, &toml).await
+    packed(name, &plain_toml(name)).await
+}
+
+/// A shipped tool, as it is shipped.
+pub async fn shipped(name: &str) -> Package {
+    packed(name, &tool_toml(name)).await
+}
+
+/// The text of the `tool.toml` of such a tool.
+pub fn plain_toml(name: &str) -> String {
+    let text = tool_toml(name);
+    if !PLAIN.contains(&name) {
+        return text;
+    }
+    let (before, data) = text.split_once("[[needs]]\nid = \"contacts\"").unwrap();
+    let (_, after) = data.split_once("[limits]").unwrap();
+    format!("{before}[limits]{after}")
+}
+
+fn tool_toml(name: &str) -> String {
+    std::fs::read_to_string(root().join("tools").join(name).join(TOOL_TOML)).unwrap()
 }
 
 /// A guest with the needs that `guests.toml` gives it, and as much time as the server gives.
@@ -163,6 +199,19 @@ pub async fn pack(component: &[u8], toml: &str) -> Result<Vec<u8>, PackError> {
     let _place = places.acquire().await.unwrap();
     let packed = packer.pack(component, &toml).await?;
     Ok(packed.bytes)
+}
+
+/// The same package, in which each tool takes what is asked about only for tools that take it, as far as the package needs it.
+pub fn taking(package: &[u8]) -> Vec<u8> {
+    with_manifest(package, |manifest| {
+        for kind in [Kind::Reveal, Kind::Deliver] {
+            if manifest.needs.iter().any(|need| need.kind == kind) {
+                for tool in &mut manifest.tools {
+                    tool.capabilities.push(kind);
+                }
+            }
+        }
+    })
 }
 
 /// The same package, with another manifest.

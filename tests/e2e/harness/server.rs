@@ -3,229 +3,18 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bailiwick::audit::{self, Filter, Phase, Record, Stored};
-use bailiwick::clock::{Clock, SharedClock, SystemClock, Timestamp};
-use bailiwick::config::{Config, IssuerConfig};
-use bailiwick::consent::{Answer as Decision, Choice, PageFacts, Question, SignInFacts, TicketId};
-use bailiwick::egress::Resolve;
-use bailiwick::ids::{Digest, TenantUser, User};
-use bailiwick::server::{Options, Running, StartError};
-use bailiwick::store::ConsentRow;
-use bailiwick::{dev, idp, server};
+use bailiwick::clock::{Clock, SharedClock, SystemClock};
+use bailiwick::idp;
+use bailiwick::ids::{TenantUser, User};
+use bailiwick::server::Running;
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::client::Caller;
-use super::packages::{self, program};
-
-/// Users do what they consent to, administrators as well, and the administrators' own tool is theirs.
-const RULES: &str = r#"
-@id("users-use-tools")
-permit (principal in Role::"user", action, resource)
-unless { resource in Package::"whoami-admin" };
-@id("admins-use-all-tools")
-permit (principal in Role::"admin", action, resource);
-"#;
-
-/// What a test makes of the configuration of its issuer.
-type ChangeIssuer = Box<dyn Fn(&mut IssuerConfig) + Send + Sync>;
-
-/// A server that is not yet started.
-pub struct Setup {
-    dir: TempDir,
-    rules: String,
-    config: String,
-    server: String,
-    resolver: Option<Arc<dyn Resolve>>,
-    issuer: Option<ChangeIssuer>,
-    calls_max: u32,
-    machines: bool,
-    clock: Option<SharedClock>,
-}
-
-impl Setup {
-    /// A server with the rules of most tests, the mount `notes`, the store `memory`, and no tool.
-    pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        for sub in ["tools.d", "policy.d"] {
-            std::fs::create_dir(dir.path().join(sub)).unwrap();
-        }
-        Self {
-            dir,
-            rules: RULES.to_owned(),
-            config: "[[mount]]\nname = \"notes\"\npath = \"notes/{tenant}/{sub}\"\n[[kv]]\nname = \"memory\"\n"
-                .to_owned(),
-            server: String::new(),
-            resolver: None,
-            issuer: None,
-            calls_max: 32,
-            machines: false,
-            clock: None,
-        }
-    }
-
-    /// With shipped tools.
-    pub async fn tools(self, names: &[&str]) -> Self {
-        for name in names {
-            self.put(name, &packages::tool(name).await);
-        }
-        self
-    }
-
-    /// With guests, as `guests.toml` has them.
-    pub async fn guests(self, names: &[&str]) -> Self {
-        for name in names {
-            self.put(name, &packages::guest(name).await);
-        }
-        self
-    }
-
-    /// With guests that wish for little time.
-    pub async fn hurried(self, names: &[&str]) -> Self {
-        for name in names {
-            self.put(name, &packages::hurried(name).await);
-        }
-        self
-    }
-
-    /// With a package.
-    pub fn package(self, name: &str, bytes: &[u8]) -> Self {
-        self.put(name, bytes);
-        self
-    }
-
-    /// With these rules beside the usual ones.
-    pub fn more_rules(mut self, rules: &str) -> Self {
-        self.rules.push_str(rules);
-        self
-    }
-
-    /// With these rules and no others.
-    pub fn only_rules(mut self, rules: &str) -> Self {
-        rules.clone_into(&mut self.rules);
-        self
-    }
-
-    /// With an identity provider of which the configuration says this.
-    pub fn issuer(mut self, change: impl Fn(&mut IssuerConfig) + Send + Sync + 'static) -> Self {
-        self.issuer = Some(Box::new(change));
-        self
-    }
-
-    /// With more configuration.
-    pub fn config(mut self, toml: &str) -> Self {
-        self.config.push_str(toml);
-        self
-    }
-
-    /// With these lines in the table `[server]`.
-    pub fn server(mut self, lines: &str) -> Self {
-        self.server.push_str(lines);
-        self
-    }
-
-    /// With a web host of that name at this port of ours.
-    pub fn host(self, name: &str, port: u16, any: bool) -> Self {
-        self.config(&format!(
-            "[[egress.host]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\nany = {any}\n"
-        ))
-    }
-
-    /// With callers behind whom nobody stands.
-    pub fn machines(mut self) -> Self {
-        self.machines = true;
-        self
-    }
-
-    /// With room for so many calls at once.
-    pub fn calls(mut self, max: u32) -> Self {
-        self.calls_max = max;
-        self
-    }
-
-    /// With these answers for names.
-    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
-        self.resolver = Some(Arc::new(resolver));
-        self
-    }
-
-    /// With this clock; the embedded identity provider keeps that of the machine.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Some(Arc::new(clock));
-        self
-    }
-
-    /// With this file beside its configuration.
-    pub fn file(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.dir.path().join(name), text).unwrap();
-        self
-    }
-
-    fn put(&self, name: &str, bytes: &[u8]) {
-        let file = self.dir.path().join(format!("tools.d/{name}.wasm"));
-        std::fs::write(file, bytes).unwrap();
-    }
-
-    /// Starts it.
-    pub async fn start(self) -> Server {
-        std::fs::write(self.dir.path().join("policy.d/rules.cedar"), &self.rules).unwrap();
-        for _ in 0..20 {
-            let port = free_ports();
-            match self.try_start(port).await {
-                Ok(running) => return self.started(running, port),
-                // Another program was faster.
-                Err(StartError::Listen { .. }) => {}
-                Err(error) => panic!("the server does not start: {error}"),
-            }
-        }
-        panic!("no two free ports in a row")
-    }
-
-    fn started(self, running: Running, port: u16) -> Server {
-        Server {
-            running,
-            key: idp::key_in(self.dir.path()).unwrap(),
-            issuer: format!("http://127.0.0.1:{}", port + 1),
-            url: url(port),
-            port,
-            setup: self,
-        }
-    }
-
-    fn config_text(&self, url: &str, port: u16) -> String {
-        let lines = format!("[server]\n{}", self.server);
-        config_text(url, port, &self.config).replacen("[server]\n", &lines, 1)
-    }
-
-    async fn try_start(&self, port: u16) -> Result<Running, StartError> {
-        let url = url(port);
-        let text = self.config_text(&url, port);
-        let mut config = Config::parse("bailiwick.toml", &text, self.dir.path()).unwrap();
-        // Native code is the same for every server of this build.
-        config.tools.cache_dir = cache();
-        config.server.calls_in_flight_max = self.calls_max;
-        let (address, provider) = dev::add_idp(&mut config, clock()).unwrap();
-        if let Some(change) = &self.issuer {
-            change(&mut config.issuers[0]);
-        }
-        for issuer in &mut config.issuers {
-            issuer.allow_without_user = self.machines;
-        }
-        let options = Options {
-            compiler: Some(program().to_owned()),
-            resolver: Some(
-                self.resolver
-                    .clone()
-                    .unwrap_or_else(|| Arc::new(bailiwick::egress::NoNames)),
-            ),
-            clock: self.clock.clone(),
-            idp: Some((address, idp::router(provider))),
-        };
-        server::start(config, options).await
-    }
-}
+use super::process::Process;
+use super::setup::Setup;
+use super::until;
 
 /// The text of a configuration for the folder in which it stands.
 pub fn config_text(url: &str, port: u16, more: &str) -> String {
@@ -235,16 +24,12 @@ pub fn config_text(url: &str, port: u16, more: &str) -> String {
     )
 }
 
-fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
-}
-
 /// Where native code is kept between servers and between runs.
-fn cache() -> PathBuf {
+pub(super) fn cache() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e-native")
 }
 
-fn clock() -> SharedClock {
+pub(super) fn clock() -> SharedClock {
     Arc::new(SystemClock)
 }
 
@@ -271,9 +56,9 @@ pub struct Server {
     pub running: Running,
     pub url: String,
     pub issuer: String,
-    port: u16,
-    key: idp::SigningKey,
-    setup: Setup,
+    pub(super) port: u16,
+    pub(super) key: idp::SigningKey,
+    pub(super) setup: Setup,
 }
 
 impl Server {
@@ -289,25 +74,7 @@ impl Server {
 
     /// A token of another type.
     pub fn token_of_kind(&self, kind: &str, user: &str, changes: serde_json::Value) -> String {
-        let now = SystemClock.now().secs();
-        let roles: &[&str] = match user {
-            "root" => &["user", "admin"],
-            _ => &["user"],
-        };
-        let mut claims = json!({
-            "iss": self.issuer,
-            "sub": user,
-            "aud": format!("{}/mcp", self.url),
-            "client_id": "dev-client",
-            "scope": "tools:call",
-            "roles": roles,
-            "iat": now,
-            "exp": now + 3600,
-            "jti": uuid::Uuid::now_v7(),
-        });
-        let changes = changes.as_object().unwrap().clone();
-        claims.as_object_mut().unwrap().extend(changes);
-        self.key.sign(kind, &claims).unwrap()
+        signed(&self.key, (&self.issuer, &self.url), kind, user, changes)
     }
 
     /// The user of that name, in the tenant of the embedded identity provider.
@@ -319,66 +86,6 @@ impl Server {
                 subject: name.parse().unwrap(),
             },
         }
-    }
-
-    /// What a link asks of this user, each capability by its text and in the order of the page.
-    pub async fn asked(&self, link: &str, user: &str) -> Vec<String> {
-        let (_, question) = self.question(link, user).await;
-        let asked = question.asked.iter();
-        asked.map(|asked| asked.capability.to_string()).collect()
-    }
-
-    /// The question behind a link, and the user as its tenant knows them.
-    async fn question(&self, link: &str, user: &str) -> (TenantUser, Question) {
-        let ticket = ticket(link);
-        let row = self.running.store.ticket(ticket.hash()).await.unwrap();
-        let who = TenantUser {
-            tenant: row.unwrap().key.tenant,
-            ..self.user(user)
-        };
-        let consents = &self.running.stages.consents;
-        let question = consents.question(&ticket, &who, SystemClock.now());
-        let question = question.await.unwrap();
-        (who, question)
-    }
-
-    /// Decides all that a link asks, as the page would after its user signed in.
-    pub async fn decide(&self, link: &str, user: &str, choice: Choice) -> bool {
-        let choices = |_: &str| choice;
-        self.decide_each(link, user, choices).await
-    }
-
-    /// Decides each capability that a link asks for.
-    pub async fn decide_each(
-        &self,
-        link: &str,
-        user: &str,
-        choice: impl Fn(&str) -> Choice,
-    ) -> bool {
-        let (user, question) = self.question(link, user).await;
-        let (ticket, now) = (ticket(link), SystemClock.now());
-        let consents = &self.running.stages.consents;
-        let answers: Vec<_> = question
-            .asked
-            .into_iter()
-            .map(|asked| Decision {
-                choice: choice(&asked.capability.to_string()),
-                capability: asked.capability,
-            })
-            .collect();
-        let signed_in = SignInFacts::default();
-        let page = PageFacts {
-            digest: Digest::of(b"a page"),
-            locale: "en",
-        };
-        let decided = consents.decide(&ticket, &user, &answers, page, &signed_in, now);
-        decided.await.unwrap().allowed
-    }
-
-    /// All that a user decided, the newest first.
-    pub async fn decisions(&self, who: &TenantUser) -> Vec<ConsentRow> {
-        let store = &self.running.store;
-        store.consents_before(who, None, u32::MAX).await.unwrap()
     }
 
     /// Every record of the log, in order.
@@ -435,6 +142,11 @@ impl Server {
         std::fs::remove_file(self.dir().join(format!("tools.d/{name}.wasm"))).unwrap();
     }
 
+    /// The URL of a path for whoever watches it.
+    pub fn watched(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.setup.watched.unwrap())
+    }
+
     /// The folder of a user below the mount `notes`.
     pub fn notes_of(&self, escaped_user: &str) -> PathBuf {
         self.dir().join("notes/dev").join(escaped_user)
@@ -458,9 +170,38 @@ impl Server {
         std::fs::write(self.dir().join("bailiwick.toml"), text).unwrap();
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.running.address
+    }
+
+    /// Replaces the limits in its configuration, whole or not at all.
+    pub fn write_limits(&self, toml: &str) {
+        let text = self.setup.config_text(&self.url, self.port);
+        let text = text.replacen(&self.setup.limits, toml, 1);
+        let file = self.dir().join("bailiwick.toml");
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, file).unwrap();
+    }
+
     /// Ends in order; nothing is left behind.
     pub async fn stop(self) {
         self.running.stop().await;
+    }
+
+    /// Ends, and hands its folder and its address to the program, as a process of its own that is not started yet.
+    pub async fn into_process(self) -> Process {
+        let text = self.setup.config_text(&self.url, self.port);
+        // Native code is the same for every server of this build.
+        let tools = format!("[tools]\ncache_dir = \"{}\"\n", cache().display());
+        let text = text.replacen("[tools]\n", &tools, 1);
+        std::fs::write(self.dir().join("bailiwick.toml"), text).unwrap();
+        self.running.stop().await;
+        // In place of those that `--dev` would write beside them, which have the same names.
+        let rules = self.setup.dir.path().join("policy.d");
+        std::fs::rename(rules.join("rules.cedar"), rules.join("dev.cedar")).unwrap();
+        Process::new(self.setup.dir, self.url, self.setup.watched, self.key)
     }
 
     /// Ends and starts again at the same address, with more rules than it was set up with.
@@ -468,18 +209,52 @@ impl Server {
         self.running.stop().await;
         let rules = format!("{}{more_rules}", self.setup.rules);
         std::fs::write(self.setup.dir.path().join("policy.d/rules.cedar"), rules).unwrap();
+        // Meanwhile a connection of another test may have been given one of its ports.
+        until("its ports are free", async || {
+            let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+            (free(self.port) && free(self.port + 1)).then_some(())
+        })
+        .await;
         let running = self.setup.try_start(self.port).await;
         let running = running.unwrap_or_else(|error| panic!("no second start: {error}"));
         self.setup.started(running, self.port)
     }
 }
 
-/// The ticket of a link to the consent page.
-pub fn ticket(link: &str) -> TicketId {
-    link.rsplit('/').next().unwrap().parse().unwrap()
+/// A token of this kind by an issuer for a server, with these claims over those of a good one.
+pub(super) fn signed(
+    key: &idp::SigningKey,
+    (issuer, url): (&str, &str),
+    kind: &str,
+    user: &str,
+    changes: serde_json::Value,
+) -> String {
+    let now = SystemClock.now().secs();
+    let roles: &[&str] = match user {
+        "root" => &["user", "admin"],
+        _ => &["user"],
+    };
+    let mut claims = json!({
+        "iss": issuer,
+        "sub": user,
+        "aud": format!("{}/mcp", url),
+        "client_id": "dev-client",
+        "scope": "tools:call",
+        "roles": roles,
+        "iat": now,
+        "exp": now + 3600,
+        "jti": uuid::Uuid::now_v7(),
+    });
+    let changes = changes.as_object().unwrap().clone();
+    claims.as_object_mut().unwrap().extend(changes);
+    key.sign(kind, &claims).unwrap()
 }
 
-/// Allowed for the next hour.
-pub fn for_an_hour() -> Choice {
-    Choice::Until(Timestamp(SystemClock.now().0).plus(Duration::from_secs(3600)))
+/// Writes a file that nobody else can read, in place of the one that was there.
+pub fn private_file(file: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::rename(new, file).unwrap();
 }

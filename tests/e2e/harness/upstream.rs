@@ -11,7 +11,10 @@ use tokio::task::JoinHandle;
 /// Largest head that is kept.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// A web host that answers every request with 200 and keeps it.
+/// What it answers when nothing else is said.
+const SEEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\nconnection: close\r\n\r\nseen";
+
+/// A web host that gives every request the same answer and keeps it.
 pub struct Upstream {
     pub port: u16,
     seen: Arc<Mutex<Vec<String>>>,
@@ -25,6 +28,15 @@ impl Upstream {
 
     /// One that thinks for so long about every answer.
     pub async fn slow(thinks: Duration) -> Self {
+        Self::serving(thinks, SEEN.into()).await
+    }
+
+    /// One that answers with these bytes, whatever it is asked.
+    pub async fn answering(answer: impl Into<Vec<u8>>) -> Self {
+        Self::serving(Duration::ZERO, answer.into()).await
+    }
+
+    async fn serving(thinks: Duration, answer: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -32,6 +44,7 @@ impl Upstream {
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let kept = Arc::clone(&kept);
+                let answer = answer.clone();
                 tokio::spawn(async move {
                     let mut head = Vec::new();
                     let mut chunk = [0; 4096];
@@ -46,9 +59,8 @@ impl Upstream {
                     let text = String::from_utf8_lossy(&head).into_owned();
                     kept.lock().unwrap().push(text);
                     tokio::time::sleep(thinks).await;
-                    let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\nconnection: close\r\n\r\nseen";
                     // Whoever asked may be gone.
-                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let _ = stream.write_all(&answer).await;
                 });
             }
         });

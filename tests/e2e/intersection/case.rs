@@ -1,5 +1,4 @@
-//! What a case is made of: manifests, rules, callers and decisions, all drawn from small sets in which every way to lie
-//! within, beside and across each other occurs; and how each is written for the server.
+//! What a case is made of: manifests, rules, callers and decisions, and how rules are written for the server.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,189 +6,21 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
-/// Hosts that the operator bound, also for `*`.
-pub const HOSTS: [&str; 3] = ["a.test", "b.a.test", "c.test"];
-/// A host that nobody bound: no grant reaches it.
-pub const NOWHERE: &str = "d.test";
-/// Paths of requests, inside and outside of the prefixes that needs ask for.
-const PATHS: [&str; 6] = ["/", "/v1", "/v1/x", "/v1/x/y", "/v10", "/v2/x"];
-/// The operator's folders.
-pub const MOUNTS: [&str; 2] = ["letters", "mail"];
-/// Parts of them; the empty one is the whole.
-pub const FOLDERS: [&str; 4] = ["", "drafts", "drafts/old", "inbox"];
-pub const TENANTS: [&str; 2] = ["dev", "other"];
-/// How many manifests there are. Each is compiled, which takes a second.
-pub const TOOLS: usize = 16;
-/// Requests of one call; the server allows 20.
+use super::atom::{
+    ADDRESSEES, CALLEES, CLAIMS, CLASSES, FIELDS, FOLDERS, LOANS, METHODS, MOUNTS, Need, PREFIXES,
+    Point, SEALED, SECRETS, SETTINGS, STORES, TENANTS, TOOLS, Wish, access, tool_name, universe,
+};
+
+/// Requests of one call; the server allows 20 to it and to those within it.
 const REQUESTS_MAX: usize = 7;
+/// The kinds of capabilities.
+pub const KINDS: [&str; 13] = [
+    "http", "files", "clock", "progress", "kv", "config", "ask", "secret", "call", "claims",
+    "data", "reveal", "deliver",
+];
 
-/// The name of a tool.
-pub fn tool_name(number: usize) -> String {
-    format!("p{number}-reach_each")
-}
-
-/// One capability, as a manifest asks for it or a question shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Atom {
-    Http {
-        methods: BTreeSet<String>,
-        host: String,
-        path: String,
-    },
-    Files {
-        write: bool,
-        mount: String,
-        folder: String,
-    },
-    Clock,
-    Progress,
-}
-
-/// One thing that can be tried.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Point {
-    Request(&'static str, &'static str, &'static str),
-    Read(&'static str, &'static str),
-    Write(&'static str, &'static str),
-    Clock,
-    Progress,
-}
-
-/// Every point there is.
-pub fn universe() -> BTreeSet<Point> {
-    let mut all = BTreeSet::from([Point::Clock, Point::Progress]);
-    for method in METHODS {
-        for host in HOSTS.into_iter().chain([NOWHERE]) {
-            all.extend(PATHS.map(|path| Point::Request(method, host, path)));
-        }
-    }
-    for mount in MOUNTS {
-        for folder in FOLDERS {
-            all.extend([Point::Read(mount, folder), Point::Write(mount, folder)]);
-        }
-    }
-    all
-}
-
-#[derive(Debug, Clone)]
-pub struct Need {
-    pub optional: bool,
-    pub wish: Wish,
-}
-
-#[derive(Debug, Clone)]
-pub enum Wish {
-    /// Several hosts, none of them within another: the server keeps of one need no capability that lies within another.
-    Http(Vec<&'static str>, Vec<&'static str>, &'static str),
-    Files(bool, &'static str, &'static str),
-    Clock,
-    Progress,
-}
-
-impl Need {
-    /// Its capabilities.
-    pub fn atoms(&self) -> Vec<Atom> {
-        match &self.wish {
-            Wish::Http(methods, hosts, path) => {
-                let atom = |host: &&str| Atom::Http {
-                    methods: methods.iter().map(|&method| method.to_owned()).collect(),
-                    host: (*host).to_owned(),
-                    path: (*path).to_owned(),
-                };
-                hosts.iter().map(atom).collect()
-            }
-            Wish::Files(write, mount, folder) => vec![Atom::Files {
-                write: *write,
-                mount: (*mount).to_owned(),
-                folder: (*folder).to_owned(),
-            }],
-            Wish::Clock => vec![Atom::Clock],
-            Wish::Progress => vec![Atom::Progress],
-        }
-    }
-
-    /// As `tool.toml` writes it.
-    pub fn toml(&self, number: usize) -> toml::Table {
-        let body = match &self.wish {
-            Wish::Http(methods, hosts, path) => {
-                format!(
-                    "kind = \"http\"\nmethods = {methods:?}\nhosts = {hosts:?}\npath = \"{path}\""
-                )
-            }
-            Wish::Files(write, mount, folder) => {
-                let access = access(*write);
-                let part = match *folder {
-                    "" => String::new(),
-                    folder => format!("path = \"{folder}\""),
-                };
-                format!("kind = \"files\"\nmount = \"{mount}\"\naccess = \"{access}\"\n{part}")
-            }
-            Wish::Clock => "kind = \"clock\"".to_owned(),
-            Wish::Progress => "kind = \"progress\"".to_owned(),
-        };
-        let optional = self.optional;
-        let head = format!("id = \"n{number}\"\noptional = {optional}\nreason = \"A try.\"\n");
-        toml::from_str(&(head + &body)).unwrap()
-    }
-}
-
-fn access(write: bool) -> &'static str {
-    if write { "write" } else { "read" }
-}
-
-impl Atom {
-    /// Reads what a question shows.
-    pub fn parse(text: &str) -> Self {
-        let words: Vec<_> = text.split(' ').collect();
-        match words[..] {
-            ["http", methods, host, path] => Self::Http {
-                methods: methods.split(',').map(str::to_owned).collect(),
-                host: host.to_owned(),
-                path: path.to_owned(),
-            },
-            ["files", access, mount] => Self::files(access, mount, ""),
-            ["files", access, mount, folder] => Self::files(access, mount, folder),
-            ["clock"] => Self::Clock,
-            ["progress"] => Self::Progress,
-            _ => panic!("`{text}` is no capability"),
-        }
-    }
-
-    fn files(access: &str, mount: &str, folder: &str) -> Self {
-        Self::Files {
-            write: access == "write",
-            mount: mount.to_owned(),
-            folder: folder.to_owned(),
-        }
-    }
-
-    /// As the operator writes it who agrees in somebody's stead.
-    pub fn text(&self) -> String {
-        match self {
-            Self::Http {
-                methods,
-                host,
-                path,
-            } => {
-                let methods: Vec<_> = methods.iter().map(String::as_str).collect();
-                format!("http {} {host} {path}", methods.join(","))
-            }
-            Self::Files {
-                write,
-                mount,
-                folder,
-            } => format!("files {} {mount} {folder}", access(*write))
-                .trim_end()
-                .to_owned(),
-            Self::Clock => "clock".to_owned(),
-            Self::Progress => "progress".to_owned(),
-        }
-    }
-}
-
-/// The needs of one tool.
-pub fn needs() -> impl Strategy<Value = Vec<Need>> {
+/// The needs of one tool: of one that others call, more than they mostly have.
+pub fn needs(is_called: bool) -> impl Strategy<Value = Vec<Need>> {
     let methods = subsequence(METHODS.to_vec(), 1..=3);
     let hosts = select(vec![
         vec!["a.test"],
@@ -205,7 +36,10 @@ pub fn needs() -> impl Strategy<Value = Vec<Need>> {
     let http = (methods, hosts, prefix).prop_map(|(m, h, p)| Wish::Http(m, h, p));
     // In most manifests all folders are read, or all are written: both in one call is refused.
     let folders = select(vec![Some(false), Some(false), Some(true), Some(true), None]);
-    (folders, any::<bool>()).prop_flat_map(move |(all, clock)| {
+    let calls = proptest::bool::weighted(0.7);
+    (folders, any::<bool>(), calls, sealed()).prop_flat_map(move |(all, clock, calls, sealed)| {
+        // What is asked about at every call is not asked about within another one, so tools that are called have none of it.
+        let sealed = if is_called { Vec::new() } else { sealed };
         let files = (
             any::<bool>(),
             select(MOUNTS.to_vec()),
@@ -213,17 +47,79 @@ pub fn needs() -> impl Strategy<Value = Vec<Need>> {
         );
         let files = files
             .prop_map(move |(one, mount, folder)| Wish::Files(all.unwrap_or(one), mount, folder));
-        let wish = prop_oneof![4 => http.clone(), 4 => files, 1 => Just(Wish::Progress)];
-        let need = (proptest::bool::weighted(0.75), wish);
+        let kv = (any::<bool>(), select(STORES.to_vec()), select(PREFIXES.to_vec()));
+        let wish = prop_oneof![
+            5 => http.clone(),
+            4 => files,
+            1 => Just(Wish::Progress),
+            4 => kv.prop_map(|(write, store, prefix)| Wish::Kv(write, store, prefix)),
+            1 => subsequence(SETTINGS.to_vec(), 1..=2).prop_map(Wish::Config),
+            1 => Just(Wish::Ask),
+            3 => select(LOANS.to_vec()).prop_map(|(name, hosts, form)| Wish::Secret(name, hosts, form)),
+            1 => subsequence((0..CALLEES).collect::<Vec<_>>(), 1..=2).prop_map(Wish::Call),
+            2 => subsequence(CLAIMS.to_vec(), 1..=3).prop_map(Wish::Claims),
+            2 => subsequence(CLASSES.to_vec(), 1..=2).prop_map(Wish::Data),
+        ];
+        let need = (proptest::bool::weighted(0.88), wish);
         let need = need.prop_map(|(optional, wish)| Need { optional, wish });
-        proptest::collection::vec(need, 1..5).prop_map(move |mut needs| {
-            needs.extend(clock.then_some(Need {
+        proptest::collection::vec(need, 2..7).prop_map(move |mut needs| {
+            let wishes = [
+                clock.then_some(Wish::Clock),
+                calls.then(|| Wish::Call((0..CALLEES).collect())),
+            ];
+            let wishes = wishes.into_iter().flatten().chain(sealed.clone()).chain(match is_called {
+                true => much(),
+                false => Vec::new(),
+            });
+            let optional = |wish| Need {
                 optional: true,
-                wish: Wish::Clock,
-            }));
+                wish,
+            };
+            needs.extend(wishes.map(optional));
             needs
         })
     })
+}
+
+/// What some tools want of what was encrypted: it opened, it delivered, or both.
+fn sealed() -> impl Strategy<Value = Vec<Wish>> {
+    let fields = || {
+        select(vec![
+            Vec::new(),
+            FIELDS[..1].to_vec(),
+            FIELDS[1..2].to_vec(),
+            FIELDS[1..].to_vec(),
+        ])
+    };
+    let classes = || subsequence(SEALED.to_vec(), 1..=2);
+    let reveal = (classes(), fields()).prop_map(|(classes, fields)| Wish::Reveal(classes, fields));
+    let hosts = subsequence(ADDRESSEES.to_vec(), 1..=2);
+    let deliver = (hosts, classes(), fields())
+        .prop_map(|(hosts, classes, fields)| Wish::Deliver(hosts, classes, fields));
+    // In most manifests the web to deliver to.
+    let web = Just(Wish::Http(METHODS.to_vec(), ADDRESSEES.to_vec(), "/v1"));
+    (
+        proptest::option::weighted(0.4, reveal),
+        proptest::option::weighted(0.4, (deliver, proptest::option::weighted(0.8, web))),
+    )
+        .prop_map(|(reveal, deliver)| {
+            let (deliver, web) = deliver.unzip();
+            let all = [reveal, deliver, web.flatten()];
+            all.into_iter().flatten().collect()
+        })
+}
+
+/// Something of every kind that may be only in both of two calls.
+fn much() -> Vec<Wish> {
+    let (key, hosts, form) = LOANS[0];
+    vec![
+        Wish::Http(METHODS.to_vec(), hosts.to_vec(), "/"),
+        Wish::Secret(key, hosts, form),
+        Wish::Kv(true, STORES[0], ""),
+        Wish::Claims(vec![CLAIMS[1]]),
+        Wish::Data(CLASSES[..2].to_vec()),
+        Wish::Config(SETTINGS[..1].to_vec()),
+    ]
 }
 
 /// One rule of the operator.
@@ -261,6 +157,14 @@ pub enum When {
     Mount(&'static str),
     Access(bool),
     Folder(&'static str),
+    Store(&'static str),
+    Prefix(&'static str),
+    Key(&'static str),
+    Secret(&'static str),
+    Callee(usize),
+    Claim(&'static str),
+    Class(&'static str),
+    Field(&'static str),
 }
 
 impl Rule {
@@ -316,6 +220,14 @@ impl When {
             Self::Mount(mount) => has("mount", mount),
             Self::Access(write) => has("access", access(*write)),
             Self::Folder(folder) => has("folder", folder),
+            Self::Store(store) => has("store", store),
+            Self::Prefix(prefix) => has("prefix", prefix),
+            Self::Key(key) => has("key", key),
+            Self::Secret(secret) => has("secret", secret),
+            Self::Callee(tool) => has("callee", &tool_name(*tool)),
+            Self::Claim(claim) => has("claim", claim),
+            Self::Class(class) => has("class", class),
+            Self::Field(field) => has("field", field),
         }
     }
 }
@@ -354,13 +266,21 @@ fn rule() -> impl Strategy<Value = Rule> {
     let of_use = prop_oneof![
         3 => anywhere(),
         1 => (0..3_u8).prop_map(When::Tier),
-        2 => select(vec!["http", "files", "clock", "progress"]).prop_map(When::Kind),
+        4 => select(KINDS.to_vec()).prop_map(When::Kind),
         2 => select(vec!["*", "*.a.test", "a.test", "c.test"]).prop_map(When::Host),
         2 => select(METHODS.to_vec()).prop_map(When::Method),
         1 => select(vec!["/", "/v1", "/v1/"]).prop_map(When::Path),
         1 => select(MOUNTS.to_vec()).prop_map(When::Mount),
         1 => any::<bool>().prop_map(When::Access),
         1 => select(FOLDERS.to_vec()).prop_map(When::Folder),
+        1 => select(STORES.to_vec()).prop_map(When::Store),
+        1 => select(PREFIXES.to_vec()).prop_map(When::Prefix),
+        1 => select(SETTINGS.to_vec()).prop_map(When::Key),
+        1 => select(SECRETS.map(|(name, ..)| name).to_vec()).prop_map(When::Secret),
+        1 => (0..CALLEES).prop_map(When::Callee),
+        1 => select(CLAIMS.to_vec()).prop_map(When::Claim),
+        1 => select([&CLASSES[..], &SEALED].concat()).prop_map(When::Class),
+        1 => select(FIELDS.to_vec()).prop_map(When::Field),
     ];
     let scope = prop_oneof![
         1 => proptest::collection::vec(anywhere(), 0..=2).prop_map(|when| (About::Everything, when)),
@@ -416,30 +336,108 @@ pub struct Case {
     pub client: &'static str,
     pub level: i64,
     pub channel: Channel,
+    /// Whether its client shows forms.
+    pub forms: bool,
     /// For what is asked, in the order of its text, and again from the beginning.
     decisions: Vec<Decision>,
     pub tried: BTreeSet<Point>,
+    /// Data of which class it hands to the tool that it calls.
+    pub hands: Option<&'static str>,
 }
 
 impl Case {
     pub fn decision(&self, number: usize) -> Decision {
         self.decisions[number % self.decisions.len()]
     }
+
+    /// Whether a question of a tool gets to somebody who can answer it.
+    pub fn is_answered(&self) -> bool {
+        // Behind a caller for whom the operator agrees there is nobody.
+        self.forms && self.channel != Channel::Operator
+    }
+
+    /// What is among the arguments and must be granted.
+    pub fn given(&self) -> BTreeSet<Point> {
+        let given = self
+            .tried
+            .iter()
+            .filter(|point| matches!(point, Point::Given(_)));
+        given.cloned().collect()
+    }
+
+    /// The same caller, calling the tool that this one calls, with the same attempts; none where it calls no other.
+    pub fn callee(&self) -> Option<Self> {
+        let mut calls = self.tried.iter().filter_map(|point| match point {
+            Point::Call(tool) => Some(*tool),
+            _ => None,
+        });
+        let tool = calls.next()?;
+        let tried = self.tried.iter().cloned();
+        // What was agreed to for one call would be used up before.
+        let decisions = self.decisions.iter().map(|decision| match decision {
+            Decision::Once => Decision::Lasting,
+            other => *other,
+        });
+        Some(Self {
+            tool,
+            decisions: decisions.collect(),
+            tried: tried
+                .filter(|point| !matches!(point, Point::Call(_) | Point::Given(_)))
+                .collect(),
+            ..self.clone()
+        })
+    }
+}
+
+/// What is tried: much of what costs little, and some of what ends a run or makes another call.
+fn tried() -> impl Strategy<Value = BTreeSet<Point>> {
+    let (requests, others): (Vec<_>, Vec<_>) = universe()
+        .iter()
+        .cloned()
+        .partition(|point| matches!(point, Point::Request(..)));
+    // Each is one commit.
+    let (keeps, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|point| matches!(point, Point::Keep(..)));
+    // Each is one request more.
+    let (deliveries, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|point| matches!(point, Point::Delivered(..)));
+    let plain = others.into_iter().filter(|point| match point {
+        Point::Lent(..) | Point::Question | Point::Call(_) | Point::Given(_) => false,
+        Point::Request(..) | Point::Keep(..) | Point::Delivered(..) => false,
+        Point::Read(..) | Point::Write(..) | Point::Clock | Point::Progress => true,
+        Point::Value(..) | Point::Setting(_) | Point::Told(_) | Point::Said(_) => true,
+        Point::Exists(_) | Point::Opened(..) => true,
+    });
+    let exists = SECRETS.map(|(name, ..)| Point::Exists(name));
+    let plain: Vec<_> = plain.chain(exists).collect();
+    let sometimes =
+        |chance: f64, points: Vec<Point>| proptest::option::weighted(chance, select(points));
+    (
+        subsequence(requests, 1..=REQUESTS_MAX),
+        subsequence(plain.clone(), 8..=plain.len()),
+        subsequence(keeps, 0..=3),
+        subsequence(deliveries, 0..=2),
+        sometimes(0.2, vec![Point::Question]),
+        sometimes(0.2, (0..CALLEES).map(Point::Call).collect()),
+        sometimes(0.15, CLASSES.map(Point::Given).to_vec()),
+    )
+        .prop_map(
+            |(requests, plain, keeps, deliveries, question, call, given)| {
+                let some = [question, call, given].into_iter().flatten();
+                requests
+                    .into_iter()
+                    .chain(plain)
+                    .chain(keeps)
+                    .chain(deliveries)
+                    .chain(some)
+                    .collect()
+            },
+        )
 }
 
 pub fn case() -> impl Strategy<Value = Case> {
-    let requests: Vec<_> = universe()
-        .into_iter()
-        .filter(|point| matches!(point, Point::Request(..)))
-        .collect();
-    let others = universe()
-        .into_iter()
-        .filter(|point| !matches!(point, Point::Request(..)));
-    let others: Vec<_> = others.collect();
-    let tried = (
-        subsequence(requests, 1..=REQUESTS_MAX),
-        subsequence(others.clone(), 4..=others.len()),
-    );
     let channel = prop_oneof![
         78 => Just(Channel::Direct),
         8 => Just(Channel::Page),
@@ -458,25 +456,44 @@ pub fn case() -> impl Strategy<Value = Case> {
         any::<bool>(),
         select(vec!["desk", "phone", "other"]),
         0..5_i64,
-        channel,
+        (channel, proptest::bool::weighted(0.7)),
         proptest::collection::vec(decision, 1..5),
-        tried,
+        tried(),
+        proptest::option::weighted(0.3, select(CLASSES.to_vec())),
     )
         .prop_map(
-            |(tool, roles, tenant, extra_scope, client, level, channel, decisions, tried)| Case {
+            |(
                 tool,
                 roles,
-                // The embedded identity provider signs its users in to one tenant.
-                tenant: match channel {
-                    Channel::Page => TENANTS[0],
-                    _ => tenant,
-                },
+                tenant,
                 extra_scope,
                 client,
                 level,
-                channel,
+                how,
                 decisions,
-                tried: tried.0.into_iter().chain(tried.1).collect(),
+                mut tried,
+                hands,
+            )| {
+                let (channel, forms) = how;
+                // A tool that calls itself is refused whatever it was granted.
+                tried.remove(&Point::Call(tool));
+                Case {
+                    tool,
+                    roles,
+                    // The embedded identity provider signs its users in to one tenant.
+                    tenant: match channel {
+                        Channel::Page => TENANTS[0],
+                        _ => tenant,
+                    },
+                    extra_scope,
+                    client,
+                    level,
+                    channel,
+                    forms,
+                    decisions,
+                    tried,
+                    hands,
+                }
             },
         )
 }

@@ -4,20 +4,26 @@
 //! One server serves a probe under [`TOOLS`] manifests. Its rules folder is written anew for each of [`ROUNDS`] rounds, and the
 //! server follows. In each round [`CASES`] callers, each a user and client of its own, call a tool by HTTP, are asked, decide
 //! and call again; the rest of what was agreed to in the round before is tried again under the new rules. Compared are, for
-//! each caller: whether the call is refused, exactly what is asked, and for each request, file, clock and progress that the
-//! guest tries, whether it was reached; and for each round, what the web hosts heard and which files there are, whatever the
-//! guest says.
+//! each caller: whether the call is refused, exactly what is asked, and for each thing of every kind that the guest tries, whether
+//! it was reached; and for each round, what the web hosts heard, with which secrets and encrypted values, which files there are and what the stores
+//! hold, whatever the guest says. In about one of six cases the guest also calls another tool, which tries the same within what
+//! both may do; its user decided about that one before, in a case of its own.
 //!
 //! Decisions go to the server by the function that the page calls, in about eight of a hundred cases by the page itself in a
 //! browser that signed in, and in as many the operator agrees beforehand for a caller without a user.
 //!
-//! It was seen to fail in its first round when a denial counted as a consent (`consent/plan.rs`, `serves`), and when a permit
-//! was not asked for the use of a capability (`policy/mod.rs`, `decided`).
+//! It was seen to fail in its first rounds when a denial counted as a consent (`consent/plan.rs`, `serves`), when a permit was not
+//! asked for the use of a capability (`policy/mod.rs`, `decided`), when consent was left out of the grant (`grant.rs`), when `http`,
+//! `kv`, `secret`, `data` or `claims` of a called tool were its own and when `config` was not (`grant.rs`, `is_shared`), when two
+//! capabilities of kind `kv` met in the wider access or the shorter prefix (`capability/mod.rs`, `meet`), and when any claim was
+//! told to whom one was granted (`host/caller.rs`).
 //!
 //! A seed is printed; `LAW_SEED=… cargo test -p bailiwick --test e2e intersection` tries the same again. A case that fails is
 //! made smaller as long as it fails.
+mod atom;
 mod case;
 mod model;
+mod report;
 mod visit;
 mod world;
 
@@ -30,7 +36,8 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::harness::run;
-use case::{Case, Channel, Rule, TOOLS};
+use atom::{CALLEES, Point, TOOLS};
+use case::{Case, Channel, Rule};
 use model::Agreed;
 use visit::{Visitor, visit};
 use world::{ENDS, World, outside, written};
@@ -71,9 +78,15 @@ fn what_is_reached_is_what_rules_manifest_and_consent_have_in_common() {
         let seed = seed();
         println!("LAW_SEED={seed}");
         let mut drawn = runner(MANIFESTS);
-        let needs = (0..TOOLS).map(|_| case::needs().new_tree(&mut drawn).unwrap().current());
+        let needs = (0..TOOLS).map(|tool| {
+            case::needs(tool < CALLEES)
+                .new_tree(&mut drawn)
+                .unwrap()
+                .current()
+        });
         let world = World::new(needs.collect()).await;
         let mut drawn = runner(seed);
+        let cases = case::case();
         let began = Instant::now();
         let mut returning: Vec<Visitor> = Vec::new();
         let mut heard = 0;
@@ -81,7 +94,7 @@ fn what_is_reached_is_what_rules_manifest_and_consent_have_in_common() {
             let rules = case::rules().new_tree(&mut drawn).unwrap().current();
             world.follow(&rules, round).await;
             let mut trees: Vec<_> = (0..CASES)
-                .map(|_| case::case().new_tree(&mut drawn).unwrap())
+                .map(|_| cases.new_tree(&mut drawn).unwrap())
                 .collect();
             let new = trees.iter().enumerate().map(|(n, tree)| Visitor {
                 number: round * CASES + n,
@@ -97,11 +110,15 @@ fn what_is_reached_is_what_rules_manifest_and_consent_have_in_common() {
                     Ok(agreed) => {
                         if n < CASES && lasts(&visitor.case, &agreed) && returning.len() < RETURNING
                         {
-                            returning.push(Visitor {
+                            let mut returns = Visitor {
                                 agreed: Arc::new(agreed),
                                 returns: true,
                                 ..visitor.clone()
-                            });
+                            };
+                            let tried = &mut returns.case.tried;
+                            // What was agreed to for the other tool is not kept here.
+                            tried.retain(|point| !matches!(point, Point::Call(_)));
+                            returning.push(returns);
                         }
                         continue;
                     }
@@ -118,7 +135,7 @@ fn what_is_reached_is_what_rules_manifest_and_consent_have_in_common() {
                     written(&rules, round),
                 );
             }
-            let outside = outside(&world, &mut heard);
+            let outside = outside(&world, &mut heard).await;
             let expected = std::mem::take(&mut *world.expected.lock().unwrap());
             let odd: Vec<_> = outside.symmetric_difference(&expected).collect();
             assert!(odd.is_empty(), "LAW_SEED={seed}, round {round}: {odd:?}");
@@ -138,7 +155,16 @@ fn what_is_reached_is_what_rules_manifest_and_consent_have_in_common() {
             // A run in which next to nothing is asked, refused or reached would show nothing.
             assert!(count > ROUNDS * CASES / 100, "{end}: {count}");
         }
-        world.server.stop().await;
+        let kinds = world.kinds.lock().unwrap().clone();
+        for (kind, [refused, reached]) in kinds {
+            println!("  {kind}: {reached} reached, {refused} refused");
+            let least = ROUNDS * CASES / 500;
+            assert!(
+                refused > least && reached > least,
+                "{kind}: {reached}, {refused}"
+            );
+        }
+        world.stop().await;
     });
 }
 

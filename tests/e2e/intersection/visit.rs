@@ -1,6 +1,7 @@
 //! One caller: it calls, is asked, decides, calls again, and what came of it is held against the model.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,10 +10,17 @@ use bailiwick::clock::{Clock, SystemClock};
 use bailiwick::consent::{Choice, PreConsent};
 use serde_json::{Value, json};
 
-use super::case::{Atom, Case, Channel, Decision, Need, Point, Rule, tool_name};
+use super::atom::{Atom, DELIVERY, Need, Point, sample, tool_name};
+use super::case::{Case, Channel, Decision, Rule};
 use super::model::{self, Agreed};
-use super::world::{World, told};
+use super::report::{Run, compare};
+use super::world::World;
 use crate::harness::{Answer, Caller, Server, for_an_hour};
+
+/// What a user answers to the question of a tool.
+pub const SAID: &str = "yes";
+/// What every token says.
+pub const LOCALE: &str = "en-GB";
 
 /// A caller that comes back.
 #[derive(Clone)]
@@ -21,6 +29,45 @@ pub struct Visitor {
     pub case: Case,
     pub agreed: Arc<Vec<Agreed>>,
     pub returns: bool,
+}
+
+/// The call of another tool that a case makes, after its caller called that tool by itself and decided about it.
+pub struct Inner {
+    pub case: Case,
+    pub run: usize,
+    /// What that tool has when it is called by itself; none where it is refused.
+    pub alone: Option<BTreeSet<Point>>,
+}
+
+impl Inner {
+    async fn prepared(world: &World, rules: &[Rule], of: &Visitor) -> Result<Option<Self>, String> {
+        let Some(case) = of.case.callee() else {
+            return Ok(None);
+        };
+        let run = world.visits.fetch_add(1, Ordering::Relaxed);
+        let permitted = model::permitted(rules, &world.tools[of.case.tool], &of.case);
+        let call = Point::Call(case.tool);
+        let could = permitted.is_some_and(|all| all.iter().any(|atom| model::holds(atom, &call)));
+        if !could {
+            // It is refused whatever is decided about the other tool.
+            return Ok(Some(Self {
+                case,
+                run,
+                alone: None,
+            }));
+        }
+        let visitor = Visitor { case, ..of.clone() };
+        // Boxed, since it calls this one.
+        let alone: Pin<Box<dyn Future<Output = _>>> = Box::pin(visit(world, rules, &visitor));
+        let agreed = alone
+            .await
+            .map_err(|failed| format!("by itself: {failed}"))?;
+        let case = visitor.case;
+        let needs = &world.tools[case.tool];
+        let alone = model::permitted(rules, needs, &case)
+            .and_then(|permitted| model::granted(&permitted, needs, &agreed, &case));
+        Ok(Some(Self { case, run, alone }))
+    }
 }
 
 /// One caller calls, is asked, decides and calls again.
@@ -35,6 +82,7 @@ pub async fn visit(
         returns,
         ..
     } = visitor;
+    let inner = Inner::prepared(world, rules, visitor).await?;
     let needs = &world.tools[case.tool];
     let caller = caller(&world.server, *number, case);
     let mut agreed: Vec<_> = visitor.agreed.to_vec();
@@ -43,7 +91,41 @@ pub async fn visit(
     }
     let run = world.visits.fetch_add(1, Ordering::Relaxed);
     let tool = tool_name(case.tool);
-    let call = || caller.call(&tool, arguments(case, run));
+    let arguments = arguments(world, case, run, inner.as_ref());
+    let call = || caller.call(&tool, arguments.clone());
+    let ended = async |answer: Answer, permitted: &[Atom], agreed: &[Agreed]| {
+        let granted = model::granted(permitted, needs, agreed, case);
+        let reach = granted.as_ref().and_then(model::reached);
+        let (Some(granted), Some(reach)) = (granted, reach) else {
+            world.count(0);
+            for given in case.given() {
+                world.count_point(&given, false);
+            }
+            return is_refused(&answer);
+        };
+        let answer = answered(case, &reach, answer, &caller, &tool, &arguments).await?;
+        let report = answer.status == 200;
+        let report = report.then(|| answer.json()["result"]["structuredContent"].clone());
+        let Some(report) = report.filter(|report| !report.is_null()) else {
+            return Err(format!("refused, and should reach {reach:?}: {answer:?}"));
+        };
+        let within = inner.as_ref().map(|inner| {
+            let needs = &world.tools[inner.case.tool];
+            let left = inner.alone.clone();
+            let left = left.and_then(|alone| model::granted_within(&granted, alone, needs));
+            (inner, left)
+        });
+        let run = Run {
+            case,
+            number: *number,
+            run,
+            inner: within,
+            is_inner: false,
+        };
+        let some = compare(world, &run, &report, &reach)?;
+        world.count(if some { 1 } else { 2 });
+        Ok(())
+    };
 
     let first = call().await;
     let Some(permitted) = model::permitted(rules, needs, case) else {
@@ -51,13 +133,20 @@ pub async fn visit(
         is_refused(&first)?;
         return Ok(agreed);
     };
+    if !model::could_be_given(&permitted, case) {
+        world.count(0);
+        for given in case.given() {
+            world.count_point(&given, false);
+        }
+        is_refused(&first)?;
+        return Ok(agreed);
+    }
     let may_be_asked = model::to_be_asked(&permitted);
     let Some(link) = first.link() else {
         if case.channel != Channel::Operator && !returns && !may_be_asked.is_empty() {
             return Err(format!("nobody was asked: {first:?}"));
         }
-        let reach = model::reached(&permitted, needs, &agreed, case);
-        compare(world, case, run, &first, reach)?;
+        ended(first, &permitted, &agreed).await?;
         return Ok(agreed);
     };
     world.count(3);
@@ -88,12 +177,17 @@ pub async fn visit(
                 _ => Err(format!("not asked again: {second:?}")),
             };
         }
-        let reach = model::reached(&permitted, needs, &agreed, case);
-        compare(world, case, run, &second, reach)?;
+        ended(second, &permitted, &agreed).await?;
         return Ok(agreed);
     }
 
-    let decisions: Vec<_> = (0..items.len()).map(|n| case.decision(n)).collect();
+    let decisions = atoms.iter().enumerate();
+    let decisions = decisions.map(|(n, atom)| match case.decision(n) {
+        // What is asked about at every call cannot be agreed to for longer.
+        Decision::Lasting if atom.tier() == 3 => Decision::Once,
+        decision => decision,
+    });
+    let decisions: Vec<_> = decisions.collect();
     decide(world, *number, case, &link, &items, &decisions).await?;
     for (atom, decision) in atoms.into_iter().zip(decisions) {
         if decision != Decision::Deny {
@@ -108,9 +202,29 @@ pub async fn visit(
             world.server.asked(&link, &user(*number, case)).await
         ));
     }
-    let reach = model::reached(&permitted, needs, &agreed, case);
-    compare(world, case, run, &second, reach)?;
+    ended(second, &permitted, &agreed).await?;
     Ok(agreed)
+}
+
+/// The answer of the guest, after its user answered its question, if it was to ask one.
+async fn answered(
+    case: &Case,
+    reach: &BTreeSet<Point>,
+    answer: Answer,
+    caller: &Caller,
+    tool: &str,
+    arguments: &Value,
+) -> Result<Answer, String> {
+    let asks = case.is_answered() && case.tried.contains(&Point::Question);
+    let form = &answer.json()["result"]["inputRequests"]["form"];
+    match (form.is_null(), asks && reach.contains(&Point::Question)) {
+        (true, false) => Ok(answer),
+        (false, true) => {
+            let said = json!({"action": "accept", "content": {"a": SAID}});
+            Ok(caller.fill(tool, arguments.clone(), &answer, said).await)
+        }
+        (_, should) => Err(format!("a question was to be asked: {should}, {answer:?}")),
+    }
 }
 
 /// Who is behind the token.
@@ -139,23 +253,69 @@ fn caller(server: &Server, number: usize, case: &Case) -> Caller {
         "roles": case.roles,
         "tenant": case.tenant,
         "scope": scope,
+        "nickname": nickname(number),
+        "locale": LOCALE,
     });
-    server.caller(&user(number, case)).with(server, claims)
+    let caller = server.caller(&user(number, case)).with(server, claims);
+    match case.forms {
+        true => caller,
+        false => caller.without_forms(),
+    }
 }
 
-fn arguments(case: &Case, run: usize) -> Value {
-    let (mut requests, mut read, mut write) = (Vec::new(), Vec::new(), Vec::new());
+/// What a token says of its user.
+pub fn nickname(number: usize) -> String {
+    format!("nick {number}")
+}
+
+fn arguments(world: &World, case: &Case, run: usize, inner: Option<&Inner>) -> Value {
+    let mut all = json!({
+        "requests": [], "read": [], "write": [], "level": case.level, "value": [], "keep": [], "settings": [],
+        "ask": case.tried.contains(&Point::Question), "exists": [], "calls": [], "claims": [], "given": [], "say": [],
+        "open": [], "deliver": [],
+    });
     for point in &case.tried {
-        match point {
+        let (field, value) = match point {
             Point::Request(method, host, path) => {
-                requests.push(json!([method, format!("http://{host}{path}?run={run}")]));
+                let url = format!("http://{host}{path}?run={run}");
+                ("requests", json!([method, url]))
             }
-            Point::Read(mount, folder) => read.push(format!("/{mount}/{folder}/seed")),
-            Point::Write(mount, folder) => write.push(format!("/{mount}/{folder}/run-{run}")),
-            Point::Clock | Point::Progress => {}
-        }
+            Point::Read(mount, folder) => ("read", json!(format!("/{mount}/{folder}/seed"))),
+            Point::Write(mount, folder) => ("write", json!(format!("/{mount}/{folder}/run-{run}"))),
+            Point::Value(store, key) => ("value", json!([store, key])),
+            Point::Keep(store, key) => ("keep", json!([store, kept_key(key, run)])),
+            Point::Setting(key) => ("settings", json!(key)),
+            Point::Exists(name) => ("exists", json!(name)),
+            Point::Call(tool) => {
+                let inner = inner.map(|inner| arguments(world, &inner.case, inner.run, None));
+                let inner = inner.unwrap().to_string();
+                let handed: Vec<_> = case.hands.iter().map(|class| in_pieces(class)).collect();
+                ("calls", json!([tool_name(*tool), inner, handed]))
+            }
+            Point::Told(claim) => ("claims", json!(claim)),
+            Point::Given(class) => ("given", json!(sample(class))),
+            Point::Said(class) => ("say", json!(in_pieces(class))),
+            &Point::Opened(class, field) => ("open", json!(world.handle(case, class, field))),
+            &Point::Delivered(host, class, field) => {
+                let handle = world.handle(case, class, field);
+                let url = format!("http://{host}{}?run={run}&to=", DELIVERY.1);
+                ("deliver", json!([DELIVERY.0, url, handle]))
+            }
+            Point::Clock | Point::Progress | Point::Question | Point::Lent(..) => continue,
+        };
+        all[field].as_array_mut().unwrap().push(value);
     }
-    json!({"requests": requests, "read": read, "write": write, "level": case.level})
+    all
+}
+
+/// Data of a class in pieces, in which nothing is recognized.
+fn in_pieces(class: &str) -> Vec<String> {
+    sample(class).chars().map(String::from).collect()
+}
+
+/// A key of one visit that begins with another one and leads out of no prefix and into none.
+pub fn kept_key(key: &str, run: usize) -> String {
+    format!("{key}~run-{run}")
 }
 
 /// The operator agrees for a caller without a user, to what only reads.
@@ -198,7 +358,9 @@ async fn decide(
     decisions: &[Decision],
 ) -> Result<(), String> {
     let user = user(number, case);
-    if case.channel == Channel::Page {
+    // The page wants a sign-in of the last five minutes for what is asked about at every call (`sealed.rs`).
+    let fresh = items.iter().any(|item| Atom::parse(item).tier() == 3);
+    if case.channel == Channel::Page && !fresh {
         world.count(4);
         let mut fields: Vec<_> = decisions.iter().enumerate().collect();
         // A field is found by how its name begins: `decision-1` after `decision-10`.
@@ -243,60 +405,5 @@ fn is_refused(answer: &Answer) -> Result<(), String> {
     match (ran, answer.link()) {
         (false, None) => Ok(()),
         _ => Err(format!("not refused: {answer:?}")),
-    }
-}
-
-/// What the guest says that it reached, against what it should.
-fn compare(
-    world: &World,
-    case: &Case,
-    run: usize,
-    answer: &Answer,
-    reach: Option<BTreeSet<Point>>,
-) -> Result<(), String> {
-    let Some(reach) = reach else {
-        world.count(0);
-        return is_refused(answer);
-    };
-    if answer.status != 200 || answer.json()["result"]["structuredContent"].is_null() {
-        return Err(format!("refused, and should reach {reach:?}: {answer:?}"));
-    }
-    let report = answer.structured();
-    let (mut requests, mut read, mut write) = (0.., 0.., 0..);
-    let next = |of: &mut std::ops::RangeFrom<usize>| of.next().unwrap();
-    let mut wrong = Vec::new();
-    let mut some = false;
-    for point in &case.tried {
-        let reached = match point {
-            Point::Request(..) => report["requests"][next(&mut requests)]["status"] == 200,
-            Point::Read(mount, folder) => {
-                let text = &report["read"][next(&mut read)];
-                *text == told(case.tenant, mount, folder)
-            }
-            Point::Write(..) => report["write"][next(&mut write)] == true,
-            Point::Clock => report["clock"] == true,
-            Point::Progress => report["progress"] == true,
-        };
-        some |= reached;
-        if reached != reach.contains(point) {
-            wrong.push((
-                point,
-                if reached {
-                    "was reached"
-                } else {
-                    "was not reached"
-                },
-            ));
-        }
-        if reach.contains(point) && matches!(point, Point::Request(..) | Point::Write(..)) {
-            world.expected.lock().unwrap().insert((run, point.clone()));
-        }
-    }
-    world.count(if some { 1 } else { 2 });
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(format!(
-            "{wrong:?}; the law: {reach:?}; the guest: {report}"
-        )),
     }
 }

@@ -7,18 +7,25 @@
 
 use std::io::Read;
 
-use bailiwick_guests::{files, http, sockets};
+use bailiwick_guests::{calls, files, http, kv, sockets, user};
+use bailiwick_sdk::guest::secret_exists;
 use bailiwick_sdk::{Json, tool};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wasip2::cli::environment;
 use wasip2::clocks::{monotonic_clock, wall_clock};
 
+/// How long the clock is watched, in nanoseconds: several of its steps.
+const WATCHED_NS: u64 = 5_000_000;
+
 #[derive(Deserialize, JsonSchema)]
 struct Target {
     /// The address to ask for; `http://example.com/` if left out.
     #[serde(default)]
     url: Option<String>,
+    /// What stands for a value.
+    #[serde(default)]
+    handle: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -51,13 +58,42 @@ struct Reach {
     random: bool,
     /// Whether the host takes a report of progress.
     progress: bool,
+    /// The stores in which something can be kept and found.
+    stores: Vec<String>,
+    /// The keys of all that the operator set.
+    settings: Vec<String>,
+    /// What the user answered, or why not.
+    ask: String,
+    /// The names of secrets that requests carry.
+    secrets: Vec<String>,
+    /// What came of a call of the tool `hello`.
+    call: String,
+    /// What was told of the user.
+    claims: Vec<String>,
+    /// An address that nobody gave it.
+    said: String,
+    /// What the handle stands for.
+    opened: Option<String>,
 }
+
+const STORES: [&str; 4] = ["memory", "other", "default", ""];
+const SECRETS: [&str; 4] = ["tracker", "other", "*", ""];
+const CLAIMS: [&str; 8] = [
+    "subject", "nickname", "email", "name", "sub", "jti", "scope", "",
+];
 
 /// Tries everything and says what it reached.
 #[tool]
 fn reach_all(target: Target) -> Json<Reach> {
+    // Asking and calling come before whatever has an effect.
+    let ask = user::ask();
+    let call = calls::made("hello", r#"{"name": "reach_all"}"#);
     let url = target.url.as_deref().unwrap_or("http://example.com/");
-    let answer = http::send("GET", url, &[], b"");
+    let url = match target.handle.as_str() {
+        "" => url.to_owned(),
+        handle => format!("{url}?to={handle}"),
+    };
+    let answer = http::send("GET", &url, &[], b"");
     let sockets = sockets::probe();
     let (clock, clock_seconds) = clock();
     let env = environment::get_environment();
@@ -80,21 +116,31 @@ fn reach_all(target: Target) -> Json<Reach> {
         random: wasip2::random::random::get_random_u64()
             != wasip2::random::random::get_random_u64(),
         progress: bailiwick_guests::progress(),
+        stores: some(&STORES, |name| {
+            kv::keep(name, "reach-all") && kv::value(name, "reach-all").is_some()
+        }),
+        settings: user::settings(),
+        ask,
+        secrets: some(&SECRETS, secret_exists),
+        call,
+        claims: some(&CLAIMS, |name| user::claim(name) != "denied"),
+        opened: bailiwick_sdk::guest::reveal(&target.handle).ok(),
+        said: ["some", "one", "@example", ".com"].concat(),
     })
 }
 
-/// Whether either clock moves while the guest works, and the time of day.
+fn some(names: &[&str], there: impl Fn(&str) -> bool) -> Vec<String> {
+    let names = names.iter().filter(|name| there(name));
+    names.map(|&name| name.to_owned()).collect()
+}
+
+/// Whether either clock moves while the guest waits, which needs no grant, and the time of day.
 fn clock() -> (bool, u64) {
     let (mono, wall) = (monotonic_clock::now(), wall_clock::now());
-    let mut moved = false;
-    for _ in 0..200_000 {
-        let now = wall_clock::now();
-        moved |= monotonic_clock::now() != mono;
-        moved |= (now.seconds, now.nanoseconds) != (wall.seconds, wall.nanoseconds);
-        if moved {
-            break;
-        }
-    }
+    monotonic_clock::subscribe_duration(WATCHED_NS).block();
+    let now = wall_clock::now();
+    let moved = monotonic_clock::now() != mono
+        || (now.seconds, now.nanoseconds) != (wall.seconds, wall.nanoseconds);
     (moved, wall.seconds)
 }
 

@@ -138,8 +138,15 @@ fn same(one: &Descriptor, other: &Descriptor) -> bool {
     one.is_same_object(other)
 }
 
+impl Default for Report {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Report {
-    fn new() -> Self {
+    /// Of nothing yet.
+    pub fn new() -> Self {
         Self {
             mounts: get_directories().len(),
             escaped: Vec::new(),
@@ -147,7 +154,8 @@ impl Report {
         }
     }
 
-    fn note(&mut self, what: String, result: Result<(), ErrorCode>) {
+    /// Adds what came of one attempt.
+    pub fn note(&mut self, what: String, result: Result<(), ErrorCode>) {
         match result {
             Ok(()) => self.escaped.push(what),
             Err(code) => self.refused.push(format!("{what}: {}", code.name())),

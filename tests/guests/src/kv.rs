@@ -31,3 +31,14 @@ pub fn word(error: Error) -> String {
 pub fn answer<T>(result: Result<T, Error>, done: impl FnOnce(T) -> String) -> String {
     result.map_or_else(word, done)
 }
+
+/// The text under a key; none where it is not there or not granted.
+pub fn value(store: &str, key: &str) -> Option<String> {
+    let value = opened(store).ok()?.get(key).ok()??;
+    String::from_utf8(value).ok()
+}
+
+/// Whether something could be kept under a key.
+pub fn keep(store: &str, key: &str) -> bool {
+    opened(store).is_ok_and(|bucket| bucket.set(key, b"kept").is_ok())
+}

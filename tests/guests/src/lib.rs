@@ -6,10 +6,12 @@
 
 #![cfg(target_family = "wasm")]
 
+pub mod calls;
 pub mod files;
 pub mod http;
 pub mod kv;
 pub mod sockets;
+pub mod user;
 
 /// The largest buffer that the host gives, to within 64 KiB.
 pub fn largest_buffer() -> Vec<u8> {

@@ -175,7 +175,7 @@ async fn recorded(config: &Config, edits: &Edits) -> anyhow::Result<()> {
         println!("note: there is no audit log, so no recorded call is looked at");
         return Ok(());
     }
-    let store = SqliteStore::open(&config.state_file).await?;
+    let store = SqliteStore::read_locked(&config.state_file).await?;
     let gone: BTreeSet<&String> = edits.removed.iter().chain(&edits.changed).collect();
     let mut calls: BTreeMap<String, (u64, u64, BTreeSet<String>)> = BTreeMap::new();
     let mut refused = 0_u64;

@@ -12,7 +12,7 @@ impl World {
         let permit = permit(&caller(json!({})), tool);
         let (now, offer) = (self.now(), Offer::GoesOn);
         self.consents
-            .confirm_with(permit, &arguments(), offer, used, now)
+            .confirm_with(permit, &arguments(), &[], offer, used, now)
             .await
     }
 }
@@ -84,7 +84,7 @@ async fn a_record_serves_on_for_its_time_and_for_its_own_user_and_tool_alone() {
     let bob = permit(&caller(json!({"sub": "bob"})), &notes());
     let foreign = world
         .consents
-        .confirm_with(bob, &arguments(), Offer::GoesOn, used, world.now())
+        .confirm_with(bob, &arguments(), &[], Offer::GoesOn, used, world.now())
         .await;
     assert!(matches!(foreign, Err(ConsentError::Needed(_))));
     assert!(world.run_again(&notes(), used).await.is_ok());

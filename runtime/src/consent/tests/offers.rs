@@ -20,7 +20,7 @@ async fn confirm_waiting(world: &World, tool: &Tool) -> Result<Consent, ConsentE
     let now = world.now();
     let consents = &world.consents;
     consents
-        .confirm_with(permit, &arguments(), Offer::Waits, &[], now)
+        .confirm_with(permit, &arguments(), &[], Offer::Waits, &[], now)
         .await
 }
 

@@ -2,7 +2,7 @@
 //! be asked.
 
 use super::*;
-use crate::audit::Record;
+use crate::audit::{self, Evidenced, Record};
 use crate::store::{Channel, Ender};
 
 const DELEGATED: fn() -> Value = || json!({"act": {"sub": "agent-7"}});
@@ -120,6 +120,68 @@ async fn a_record_and_the_log_point_at_each_other_from_decision_to_end() {
     world.clock.advance(DENIAL_TTL);
     let second = given(&world, &notes()).await;
     assert_eq!(second.evidence.supersedes, Some(denied));
+}
+
+/// What the log says of the decision in this record.
+async fn evidenced(world: &World, row: &ConsentRow) -> Evidenced {
+    let (seq, who) = (row.evidence.audit_seq, row.key.who());
+    let (store, evidence) = (world.store.as_ref(), proven(row));
+    let found = audit::evidenced(store, seq, &who, &evidence).await;
+    found.unwrap()
+}
+
+#[tokio::test]
+async fn the_log_proves_how_a_user_decided_and_does_not_tell() {
+    let world = World::new().await;
+    let row = given(&world, &notes()).await;
+    let told = logged(&world, row.evidence.audit_seq).await;
+    // The page is named by its digest, which nobody guesses: it covers a token of the server's.
+    assert_eq!(told.facts["ui_digest"], row.ui.to_string());
+    assert_eq!(told.facts["evidence"].as_str().unwrap().len(), 64);
+    let text = serde_json::to_string(&told).unwrap();
+    let rule = format!("\"{}\"", row.evidence.rules[0]);
+    for hidden in [
+        "mfa", "otp", "pwd", "\"en\"", "agent-7", "acr", "locale", &rule,
+    ] {
+        assert!(!text.contains(hidden), "{hidden}: {text}");
+    }
+    // In the order of canonical JSON, so that others can make the same.
+    let canonical = serde_json_canonicalizer::to_string(&proven(&row)).unwrap();
+    assert_eq!(proven(&row).to_string(), canonical);
+    assert_eq!(evidenced(&world, &row).await, Evidenced::Recorded);
+    let change: [fn(&mut ConsentRow); 8] = [
+        |row| row.acr = None,
+        |row| row.auth_time = Some(Timestamp(NOW.0 + 1)),
+        |row| row.ui = Digest::of(b"another page"),
+        |row| row.evidence.amr.truncate(1),
+        |row| row.evidence.locale = Some("ja".to_owned()),
+        |row| row.evidence.by = None,
+        |row| row.evidence.actors.clear(),
+        |row| row.evidence.rules.clear(),
+    ];
+    for change in change {
+        let mut other = row.clone();
+        change(&mut other);
+        assert_eq!(evidenced(&world, &other).await, Evidenced::Differs);
+    }
+    // A record of somebody else, of something else, and none.
+    for (seq, expected) in [
+        (Some(1), Evidenced::Unknown),
+        (Some(1_000), Evidenced::Unknown),
+        (None, Evidenced::Unknown),
+    ] {
+        let mut other = row.clone();
+        other.evidence.audit_seq = seq;
+        assert_eq!(evidenced(&world, &other).await, expected, "{seq:?}");
+    }
+    let mut other = row.clone();
+    other.key.user.subject = "bob".parse().unwrap();
+    assert_eq!(evidenced(&world, &other).await, Evidenced::Unknown);
+    // Without its user's key it says nothing more.
+    let (store, who) = (world.store.as_ref(), alice());
+    let erased = audit::erase(&world.audit, store, &who.tenant, &who.user).await;
+    assert!(erased.unwrap());
+    assert_eq!(evidenced(&world, &row).await, Evidenced::Unknown);
 }
 
 #[tokio::test]

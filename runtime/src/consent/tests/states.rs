@@ -112,7 +112,7 @@ fn dialogue(answer: &str) -> Dialogue {
             question: Digest::of(b"question"),
             answer: Answer::Submitted(answer.to_owned()),
         }],
-        waits: Digest::of(b"another"),
+        waits: Some(Digest::of(b"another")),
         began: NOW,
         runs: 2,
         used: vec![Uuid::now_v7()],
@@ -161,4 +161,19 @@ async fn the_largest_answers_of_a_call_fit_into_a_state() {
         states.open(&text, &facts("alice"), NOW).await.unwrap(),
         form
     );
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_decision_about_another_tool_is_bound_and_bounded_alike() {
+    let (_world, states, ticket) = states().await;
+    let waits = Waits::Callee(ticket, Box::new(dialogue("hush-hush")));
+    let text = states.seal_waiting(&facts("alice"), &waits, NOW).unwrap();
+    let foreign = states.open(&text, &facts("bob"), NOW).await;
+    assert!(matches!(foreign, Err(StateError::Foreign)), "{foreign:?}");
+    let late = states.read(&text, &facts("alice"), NOW.plus(ASK_CALL_MAX));
+    assert!(matches!(late, Err(StateError::Expired)), "{late:?}");
+    let opened = states.open(&text, &facts("alice"), NOW).await.unwrap();
+    assert_eq!(opened, waits);
+    let again = states.open(&text, &facts("alice"), NOW).await;
+    assert!(matches!(again, Err(StateError::Replayed)), "{again:?}");
 }

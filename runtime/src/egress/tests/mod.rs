@@ -1,6 +1,8 @@
 //! The whole way out, with names, connections and servers of the test.
 
+mod inflate;
 mod own;
+mod pool;
 mod reach;
 mod wire;
 
@@ -45,13 +47,15 @@ async fn get(
     egress: &Egress,
     granted: &str,
     url: &str,
-) -> Result<Response<ResponseBody>, EgressError> {
+) -> Result<Response<AnswerBody>, EgressError> {
     let admitted = egress.admit(&[scope(granted)], &Method::GET, url)?;
     let body = Empty::<Bytes>::new();
-    egress.send(admitted, HeaderMap::new(), body, wide()).await
+    let whose = Whose::of(["anybody"]);
+    let sent = egress.send(&whose, admitted, HeaderMap::new(), body, wide());
+    sent.await
 }
 
-async fn text(response: Response<ResponseBody>) -> Result<String, EgressError> {
+async fn text(response: Response<AnswerBody>) -> Result<String, EgressError> {
     let body = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8_lossy(&body).into_owned())
 }

@@ -309,7 +309,10 @@ async fn denied_unresolved_and_closed_are_told_alike_and_at_the_same_time() {
         let refused = match admitted {
             Ok(admitted) => {
                 let body = Empty::<Bytes>::new();
-                egress.send(admitted, HeaderMap::new(), body, wide()).await
+                let whose = Whose::of(["anybody"]);
+                egress
+                    .send(&whose, admitted, HeaderMap::new(), body, wide())
+                    .await
             }
             Err(error) => {
                 egress.settle(began, wide().deadline).await;
@@ -343,7 +346,8 @@ async fn a_resolver_that_never_answers_is_a_denial_in_bounded_time() {
         ..wide()
     };
     let body = Empty::<Bytes>::new();
-    let sent = egress.send(admitted.unwrap(), HeaderMap::new(), body, bounds);
+    let whose = Whose::of(["anybody"]);
+    let sent = egress.send(&whose, admitted.unwrap(), HeaderMap::new(), body, bounds);
     let refused = tokio::time::timeout(CONNECT_MAX, sent).await.unwrap();
     assert!(matches!(reason(refused.unwrap_err()), Reason::Silent));
 }

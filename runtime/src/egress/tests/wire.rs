@@ -1,7 +1,12 @@
 //! What goes over a connection, and where it ends.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::StreamExt;
 use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::super::testing::After;
 use super::*;
@@ -13,7 +18,7 @@ async fn send<B>(
     headers: &[(&'static str, &'static str)],
     body: B,
     bounds: Bounds,
-) -> Result<Response<ResponseBody>, EgressError>
+) -> Result<Response<AnswerBody>, EgressError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -25,7 +30,8 @@ where
     for (name, value) in headers {
         map.append(*name, value.parse().unwrap());
     }
-    egress.send(admitted, map, body, bounds).await
+    let whose = Whose::of(["anybody"]);
+    egress.send(&whose, admitted, map, body, bounds).await
 }
 
 async fn ask(answer: impl Into<Vec<u8>>) -> Result<String, EgressError> {
@@ -65,8 +71,13 @@ async fn a_forged_host_and_fields_of_the_connection_are_ours() {
         .skip(1)
         .filter(|line| !line.is_empty())
         .collect();
-    assert_eq!(fields.len(), 3, "{seen}");
-    for ours in ["host: api.test", "accept: text/plain", "content-length: 0"] {
+    assert_eq!(fields.len(), 4, "{seen}");
+    for ours in [
+        "host: api.test",
+        "accept: text/plain",
+        "accept-encoding: gzip",
+        "content-length: 0",
+    ] {
         assert!(fields.contains(&ours), "{seen}");
     }
 }
@@ -385,4 +396,76 @@ async fn the_reading_of_an_error_reveals_no_address() {
     for error in [error.unwrap_err(), denied.unwrap_err()] {
         assert!(!error.to_string().contains("127"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_reads_slowly_slows_whoever_sends() {
+    const PIECE: usize = 16 * 1024;
+    // More than all sockets on the way hold.
+    const PIECES: usize = 4_096;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (go, wait) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        wait.await.unwrap();
+        let (mut buffer, mut sent, mut last) = (vec![0; 256 * 1024], 0, Vec::new());
+        while !last.ends_with(b"0\r\n\r\n") {
+            let read = stream.read(&mut buffer).await.unwrap();
+            sent += buffer[..read]
+                .iter()
+                .filter(|byte| **byte == b'\x07')
+                .count();
+            last.extend_from_slice(&buffer[..read]);
+            last.drain(..last.len().saturating_sub(8));
+        }
+        stream.write_all(OK.as_bytes()).await.unwrap();
+        sent
+    });
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let pieces = futures_util::stream::iter(0..PIECES).map(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'\x07'; PIECE])))
+    });
+    let egress = Egress::new(
+        vec![bound("api.test", address, false)],
+        Vec::new(),
+        Arc::new(NoNames),
+    );
+    let egress = egress.unwrap();
+    let admitted = egress.admit(
+        &[scope("http POST api.test /")],
+        &Method::POST,
+        "http://api.test/",
+    );
+    let bounds = Bounds {
+        sent: Budget::of(1 << 30),
+        ..wide()
+    };
+    let whose = Whose::of(["anybody"]);
+    let sent = egress.send(
+        &whose,
+        admitted.unwrap(),
+        HeaderMap::new(),
+        StreamBody::new(pieces),
+        bounds,
+    );
+    let watched = async {
+        let mut before = usize::MAX;
+        // Until nothing moves any more.
+        while taken.load(Ordering::SeqCst) != before || before == 0 {
+            before = taken.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        go.send(()).unwrap();
+        before
+    };
+    let (answer, while_blocked) = tokio::join!(sent, watched);
+    assert!(answer.is_ok());
+    assert_eq!(server.await.unwrap(), PIECES * PIECE, "all of it came");
+    assert!(
+        while_blocked < PIECES,
+        "{while_blocked} pieces were taken that nobody read"
+    );
 }

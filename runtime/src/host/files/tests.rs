@@ -31,6 +31,7 @@ fn mount(name: &str, path: impl Into<String>) -> Mount {
     Mount {
         name: name.parse().unwrap(),
         path: path.into(),
+        quota: Quota::default(),
     }
 }
 
@@ -56,6 +57,7 @@ fn every_caller_has_a_directory_of_its_own() {
             .bind(
                 &[files("files write notes")],
                 &holder(subject),
+                &Standing::free([]),
                 &Meter::default(),
             )
             .unwrap()
@@ -86,7 +88,12 @@ fn a_link_below_the_mount_is_not_followed() {
         "files read all sub",
     ] {
         let error = mounts
-            .bind(&[files(granted)], &holder("alice"), &Meter::default())
+            .bind(
+                &[files(granted)],
+                &holder("alice"),
+                &Standing::free([]),
+                &Meter::default(),
+            )
             .unwrap_err();
         assert!(
             matches!(error, BindError::Open { .. }),
@@ -107,6 +114,7 @@ fn the_operators_own_prefix_may_be_a_link() {
         .bind(
             &[files("files read notes")],
             &holder("alice"),
+            &Standing::free([]),
             &Meter::default(),
         )
         .unwrap();
@@ -117,7 +125,14 @@ fn the_operators_own_prefix_may_be_a_link() {
 fn reading_creates_nothing_below_a_mount() {
     let root = tempfile::tempdir().unwrap();
     let mounts = mounts(&[mount("notes", root.path().display().to_string())]);
-    let bind = |granted| mounts.bind(&[files(granted)], &holder("a"), &Meter::default());
+    let bind = |granted| {
+        mounts.bind(
+            &[files(granted)],
+            &holder("a"),
+            &Standing::free([]),
+            &Meter::default(),
+        )
+    };
     assert!(matches!(
         bind("files read notes deep/er"),
         Err(BindError::Missing { .. })
@@ -140,7 +155,12 @@ fn one_file_system_is_never_both_read_only_and_writable() {
     ]);
     let bind = |granted: &[&str]| {
         let granted: Vec<Files> = granted.iter().map(|text| files(text)).collect();
-        mounts.bind(&granted, &holder("a"), &Meter::default())
+        mounts.bind(
+            &granted,
+            &holder("a"),
+            &Standing::free([]),
+            &Meter::default(),
+        )
     };
     let error = bind(&["files read docs", "files write notes"]).unwrap_err();
     assert!(matches!(error, BindError::Mixed { .. }));
@@ -165,6 +185,7 @@ fn a_mount_that_is_not_bound_is_refused() {
         .bind(
             &[files("files read notes")],
             &holder("a"),
+            &Standing::free([]),
             &Meter::default(),
         )
         .unwrap_err();

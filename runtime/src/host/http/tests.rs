@@ -1,3 +1,7 @@
+mod budgets;
+mod flow;
+mod retries;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,6 +16,7 @@ use wasmtime_wasi_http::Result;
 use super::*;
 use crate::egress::NoNames;
 use crate::egress::testing::{After, Upstream, bound, scope};
+use crate::limits::{HTTP_BYTES_IN_MAX, HTTP_BYTES_OUT_MAX, HTTP_REQUESTS_MAX};
 use crate::revocation::{RunningCall, RunningCalls};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -26,6 +31,10 @@ fn call(hosts: &[(&str, SocketAddr)], scopes: &[&str]) -> Call {
         .iter()
         .map(|(name, address)| bound(name, *address, false));
     let egress = Egress::new(hosts.collect(), Vec::new(), Arc::new(NoNames)).unwrap();
+    call_over(egress, scopes)
+}
+
+fn call_over(egress: Egress, scopes: &[&str]) -> Call {
     let meter = Meter::default();
     let scopes = scopes
         .iter()
@@ -33,7 +42,13 @@ fn call(hosts: &[(&str, SocketAddr)], scopes: &[&str]) -> Call {
         .collect();
     let deadline = Instant::now() + Duration::from_secs(20);
     Call {
-        hooks: Hooks::new(Arc::new(egress), scopes, meter.clone(), deadline),
+        hooks: Hooks::new(
+            Arc::new(egress),
+            scopes,
+            &Whose::of(["ana"]),
+            meter.clone(),
+            deadline,
+        ),
         meter,
     }
 }
@@ -157,10 +172,7 @@ async fn a_call_makes_so_many_requests_and_no_more() {
     }
     let refused = call.send("GET", "http://api.test/", b"").await;
     assert!(matches!(refused, Err(Error::ConnectionLimitReached)));
-    assert_eq!(
-        call.effect("http GET api.test").count,
-        u64::from(HTTP_REQUESTS_MAX)
-    );
+    assert_eq!(call.effect("http GET api.test").count, HTTP_REQUESTS_MAX);
     assert_eq!(call.effect("http GET (refused)").refused, 1);
 }
 
@@ -246,9 +258,11 @@ fn revocable(upstream: &Upstream, running: &RunningCalls) -> (Call, RunningCall)
     let entered = running.enter();
     assert!(entered.hold(entered.look(), [Uuid::nil()]));
     let standing = entered.stand([(capability.clone(), vec![Uuid::nil()])]);
-    let mut call = call(&[("api.test", upstream.address)], &[]);
-    call.hooks.scopes = vec![(scope("http GET,POST api.test /"), standing.of(&capability))];
-    (call, entered)
+    let Call { hooks, meter } = call(&[("api.test", upstream.address)], &[]);
+    let scopes = vec![(scope("http GET,POST api.test /"), standing.of(&capability))];
+    let whose = Whose::of(["ana"]);
+    let hooks = Hooks::new(hooks.egress, scopes, &whose, meter.clone(), hooks.deadline);
+    (Call { hooks, meter }, entered)
 }
 
 /// Revokes, and the call is stopped, which the registry waits for.

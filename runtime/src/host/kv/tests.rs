@@ -5,9 +5,13 @@ use uuid::Uuid;
 use super::*;
 use crate::capability::Capability;
 use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::config::{KvStore, Share};
+use crate::grant::Holder;
 use crate::ids::User;
+use crate::limits::{KV_BYTES_IN_MAX, KV_BYTES_OUT_MAX, KV_OPERATIONS_MAX};
 use crate::revocation::{RunningCall, RunningCalls};
 use crate::store::SqliteKeyValues;
+use crate::store::kv::SharedKeyValues;
 
 /// Stores over a file of their own.
 struct Place {

@@ -27,6 +27,7 @@ use crate::limits::{
     SESSION_AGE_MAX, SESSION_IDLE_MAX, SESSION_QUESTIONS_WAITING_MAX, SESSION_STREAMS_MAX,
     SESSIONS_MAX, SESSIONS_PER_USER_MAX,
 };
+use crate::mcp::line::{SessionTurn, SessionTurned};
 use crate::store::{StoreError, random};
 
 pub(super) use door::{Entrance, HEADER, OfSession};
@@ -75,9 +76,13 @@ pub(super) struct Negotiated {
     pub shows_forms: bool,
 }
 
+/// Hears of every session that begins or ends. Must not block.
+pub(super) type Told = Box<dyn Fn(SessionTurned) + Send + Sync>;
+
 /// Every session that lives.
 pub(super) struct Sessions {
     clock: SharedClock,
+    told: Told,
     table: Mutex<Table>,
     /// Places for calls that wait for their users.
     waiting: Arc<Semaphore>,
@@ -93,10 +98,11 @@ struct Table {
 
 impl Sessions {
     /// None yet.
-    pub fn new(clock: SharedClock) -> Self {
+    pub fn new(clock: SharedClock, told: Told) -> Self {
         let pruned = clock.now();
         Self {
             clock,
+            told,
             table: Mutex::new(Table {
                 of: HashMap::new(),
                 count: 0,
@@ -119,12 +125,17 @@ impl Sessions {
         let now = self.clock.now();
         let mut table = self.table();
         if now.since(table.pruned) >= PRUNE_EVERY || table.count >= SESSIONS_MAX {
-            table.prune(now);
+            for (owner, session, turn) in table.prune(now) {
+                self.tell(&owner, &session, turn);
+            }
         }
         let owner = caller.who();
         while let Some(oldest) = table.one_too_many(&owner) {
-            table.remove(&owner, &oldest);
             tracing::info!(session = %oldest.short(), "a session gives way to a newer one of its user");
+            match table.remove(&owner, &oldest) {
+                Some(gone) => self.tell(&owner, &gone, SessionTurn::GaveWay),
+                None => break,
+            }
         }
         if table.count >= SESSIONS_MAX {
             tracing::warn!(
@@ -148,6 +159,7 @@ impl Sessions {
                 stream: CancellationToken::new(),
             }),
         });
+        self.tell(&owner, &session, SessionTurn::Began);
         table.of.entry(owner).or_default().insert(name, session);
         table.count += 1;
         tracing::info!(session = %name.short(), "a session began");
@@ -163,8 +175,10 @@ impl Sessions {
         if session.client != *caller.client() {
             return None;
         }
-        if !session.lives(now) {
-            table.remove(&owner, &name);
+        if let Some(over) = session.over(now) {
+            if table.remove(&owner, &name).is_some() {
+                self.tell(&owner, &session, over);
+            }
             return None;
         }
         Some(InUse::of(session))
@@ -172,8 +186,25 @@ impl Sessions {
 
     /// Ends a session of this caller: what waits in it waits no longer, and its streams end.
     pub fn end(&self, caller: &Caller, session: &Session) {
-        self.table().remove(&caller.who(), &session.name);
+        let owner = caller.who();
+        if let Some(gone) = self.table().remove(&owner, &session.name) {
+            self.tell(&owner, &gone, SessionTurn::EndedByClient);
+        }
         tracing::info!(session = %session.name.short(), "a session ended");
+    }
+
+    /// How many there are, those among them that are over and were not looked at since.
+    pub fn count(&self) -> usize {
+        self.table().count
+    }
+
+    fn tell(&self, who: &TenantUser, session: &Session, turn: SessionTurn) {
+        (self.told)(SessionTurned {
+            who: who.clone(),
+            client: session.client.clone(),
+            name: session.name,
+            turn,
+        });
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -194,34 +225,36 @@ impl Table {
             .map(|session| session.name)
     }
 
-    fn remove(&mut self, owner: &TenantUser, name: &Digest) {
-        let Some(of) = self.of.get_mut(owner) else {
-            return;
-        };
-        if let Some(session) = of.remove(name) {
-            session.ended.cancel();
-            self.count -= 1;
-        }
+    fn remove(&mut self, owner: &TenantUser, name: &Digest) -> Option<Arc<Session>> {
+        let of = self.of.get_mut(owner)?;
+        let session = of.remove(name)?;
+        session.ended.cancel();
+        self.count -= 1;
         if of.is_empty() {
             self.of.remove(owner);
         }
+        Some(session)
     }
 
-    fn prune(&mut self, now: Timestamp) {
+    /// Forgets those that are over, and says which.
+    fn prune(&mut self, now: Timestamp) -> Vec<(TenantUser, Arc<Session>, SessionTurn)> {
         self.pruned = now;
         let mut left = 0;
-        self.of.retain(|_, of| {
+        let mut gone = Vec::new();
+        self.of.retain(|owner, of| {
             of.retain(|_, session| {
-                let lives = session.lives(now);
-                if !lives {
-                    session.ended.cancel();
-                }
-                lives
+                let Some(over) = session.over(now) else {
+                    return true;
+                };
+                session.ended.cancel();
+                gone.push((owner.clone(), Arc::clone(session), over));
+                false
             });
             left += of.len();
             !of.is_empty()
         });
         self.count = left;
+        gone
     }
 }
 
@@ -268,10 +301,15 @@ impl Session {
         }
     }
 
-    fn lives(&self, now: Timestamp) -> bool {
+    /// Why it lives no longer, if it does not.
+    fn over(&self, now: Timestamp) -> Option<SessionTurn> {
         let state = self.state();
         let idle = state.in_use == 0 && now.since(state.used) >= SESSION_IDLE_MAX;
-        now < self.ends_at() && !idle
+        match (now < self.ends_at(), idle) {
+            (false, _) => Some(SessionTurn::Old),
+            (true, true) => Some(SessionTurn::Idle),
+            (true, false) => None,
+        }
     }
 
     fn ends_at(&self) -> Timestamp {

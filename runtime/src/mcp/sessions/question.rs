@@ -20,7 +20,6 @@ use crate::consent::TicketId;
 use crate::dialogue::Reply;
 use crate::identity::Caller;
 use crate::limits::{SESSION_QUESTION_WAIT_MAX, SESSION_QUESTIONS_MAX};
-use crate::mcp::content;
 use crate::mcp::line::{Line, Said};
 
 /// How often it is looked whether the user has decided. The decision may be made at another node, so the store is asked.
@@ -107,7 +106,7 @@ impl Within {
         };
         let params = ElicitRequestParams::UrlElicitationParams {
             meta: None,
-            message: content::clean(ask.message).into_owned(),
+            message: crate::protect::clean(ask.message).into_owned(),
             url: ask.url.as_str().to_owned(),
             // The question's name in the audit log. It opens nothing.
             elicitation_id: ask.ticket.hash().to_string(),

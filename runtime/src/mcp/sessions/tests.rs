@@ -1,17 +1,20 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rmcp::model::ProtocolVersion;
 use serde_json::json;
 
-use super::{Negotiated, SessionId, Sessions};
+use super::{Negotiated, SessionId, SessionTurn, SessionTurned, Sessions};
 use crate::clock::ManualClock;
 use crate::identity::testing;
-use crate::limits::{SESSION_IDLE_MAX, SESSIONS_MAX, SESSIONS_PER_USER_MAX};
+use crate::limits::{SESSION_AGE_MAX, SESSION_IDLE_MAX, SESSIONS_MAX, SESSIONS_PER_USER_MAX};
 
 fn sessions() -> (Sessions, ManualClock) {
     let clock = ManualClock::new(testing::NOW);
-    (Sessions::new(Arc::new(clock.clone())), clock)
+    (
+        Sessions::new(Arc::new(clock.clone()), Box::new(drop)),
+        clock,
+    )
 }
 
 fn negotiated() -> Negotiated {
@@ -78,4 +81,54 @@ fn a_session_in_use_is_not_idle() {
     clock.advance(SESSION_IDLE_MAX);
     assert!(sessions.find(&alice, id.as_str()).is_none());
     assert_eq!(sessions.table().count, 0, "and it is forgotten");
+}
+
+#[test]
+fn every_beginning_and_every_end_of_a_session_is_told_once_with_its_reason() {
+    let clock = ManualClock::new(testing::NOW);
+    let heard: Arc<Mutex<Vec<SessionTurned>>> = Arc::default();
+    let told = Arc::clone(&heard);
+    let told = Box::new(move |turned| told.lock().unwrap().push(turned));
+    let sessions = Sessions::new(Arc::new(clock.clone()), told);
+    let alice = testing::caller(json!({}));
+    let turns = || -> Vec<SessionTurn> {
+        heard
+            .lock()
+            .unwrap()
+            .drain(..)
+            .map(|one| one.turn)
+            .collect()
+    };
+
+    let id = sessions.begin(&alice, negotiated()).unwrap();
+    let name = heard.lock().unwrap()[0].name;
+    assert!(!id.as_str().contains(&name.to_string()));
+    let session = sessions.find(&alice, id.as_str()).unwrap();
+    sessions.end(&alice, &session);
+    sessions.end(&alice, &session);
+    assert_eq!(turns(), [SessionTurn::Began, SessionTurn::EndedByClient]);
+
+    // Noticed when it is asked for, and then forgotten.
+    let id = sessions.begin(&alice, negotiated()).unwrap();
+    clock.advance(SESSION_IDLE_MAX);
+    assert!(sessions.find(&alice, id.as_str()).is_none());
+    assert!(sessions.find(&alice, id.as_str()).is_none());
+    assert_eq!(turns(), [SessionTurn::Began, SessionTurn::Idle]);
+
+    // Noticed when another begins, in use as it is.
+    let id = sessions.begin(&alice, negotiated()).unwrap();
+    let in_use = sessions.find(&alice, id.as_str()).unwrap();
+    clock.advance(SESSION_AGE_MAX);
+    sessions.begin(&alice, negotiated()).unwrap();
+    drop(in_use);
+    let expected = [SessionTurn::Began, SessionTurn::Old, SessionTurn::Began];
+    assert_eq!(turns(), expected);
+
+    for _ in 0..SESSIONS_PER_USER_MAX {
+        sessions.begin(&alice, negotiated()).unwrap();
+    }
+    let gave_way = turns();
+    let count = |turn| gave_way.iter().filter(|one| **one == turn).count();
+    assert_eq!(count(SessionTurn::Began), SESSIONS_PER_USER_MAX);
+    assert_eq!(count(SessionTurn::GaveWay), 1);
 }

@@ -165,6 +165,8 @@ async fn a_body_has_a_largest_size() {
         StatusCode::PAYLOAD_TOO_LARGE,
         "before the token is looked at"
     );
+    // The rest of it stands on the connection, unread.
+    assert_eq!(shown.headers["connection"], "close");
     assert_eq!(rig.line.ran().len(), 1);
 }
 

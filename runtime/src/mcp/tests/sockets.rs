@@ -1,7 +1,7 @@
-//! What only a real connection shows: R12, P17, slow readers.
+//! What only a real connection shows: R12 (kept-alive calls), P17, slow readers.
 
-use axum::extract::ConnectInfo;
-use axum::serve::{Listener, ListenerExt};
+use std::time::Instant;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -20,38 +20,19 @@ async fn raw(request: Request<Body>) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn r12_accepted_sockets_do_not_wait_for_acknowledgements() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut prompt = crate::mcp::router::prompt(listener);
-    let client = TcpStream::connect(address).await.unwrap();
-    let (server, _) = Listener::accept(&mut prompt).await;
-    assert!(server.nodelay().unwrap());
-    assert!(!client.nodelay().unwrap(), "it is off unless it is set");
-}
-
-#[tokio::test]
 async fn the_peer_of_a_connection_is_known() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let listener = listener.tap_io(|_| {});
     let router = Router::new().route(
         "/",
         axum::routing::get(|request: axum::extract::Request| async move {
-            assert!(
-                request
-                    .extensions()
-                    .get::<ConnectInfo<SocketAddr>>()
-                    .is_some()
-            );
-            super::super::edge::Edge::facts(&request)
-                .peer
-                .unwrap()
-                .to_string()
+            let peer = super::super::edge::Edge::facts(&request).peer;
+            peer.unwrap().to_string()
         }),
     );
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(axum::serve(listener, service).into_future());
+    let shutdown = CancellationToken::new();
+    let inlet = crate::listen::Inlet::plain();
+    tokio::spawn(crate::listen::serve(listener, router, inlet, shutdown));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
@@ -106,20 +87,19 @@ async fn kept_alive_calls_come_one_after_the_other_without_delay() {
         json!({"name": "echo", "arguments": {}}),
     ))
     .await;
-    let begun = std::time::Instant::now();
     let mut buffer = vec![0; 64 * 1024];
+    let mut times = Vec::new();
     for _ in 0..50 {
+        let begun = Instant::now();
         stream.write_all(&bytes).await.unwrap();
         let mut seen = 0;
         while !buffer[..seen].ends_with(b"}}") {
             seen += stream.read(&mut buffer[seen..]).await.unwrap();
         }
+        times.push(begun.elapsed());
         assert!(buffer.starts_with(b"HTTP/1.1 200"));
     }
-    // A delayed acknowledgement costs 40 ms each time.
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
+    // A delayed acknowledgement costs 40 ms each time; a machine that is busy with others, some of them.
+    times.sort();
+    assert!(times[10] < Duration::from_millis(40), "{times:?}");
 }

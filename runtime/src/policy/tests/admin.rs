@@ -219,6 +219,31 @@ fn what_could_be_misread_is_refused_at_load_with_a_way_to_mend_it() {
 }
 
 #[test]
+fn what_the_log_says_is_changed_by_a_rule_about_it_and_for_the_server_alone() {
+    let may = |text: &str, on: &AdminResource| {
+        let rules = rules(text, &[]).unwrap();
+        rules
+            .permit_admin(&admin("north"), AdminAction::Log, on, NOW)
+            .is_ok()
+    };
+    let about = |action: &str| {
+        format!(
+            "@id(\"a\") permit(principal in Role::\"admin\", action == Action::\"{action}\", resource);"
+        )
+    };
+    assert!(may(&about("admin:log"), &AdminResource::Server));
+    assert!(may(ADMINS, &AdminResource::Server));
+    for other in ["admin:read", "admin:revoke"] {
+        assert!(!may(&about(other), &AdminResource::Server), "{other}");
+    }
+    assert!(!may(
+        "@id(\"a\") permit(principal, action, resource);",
+        &AdminResource::Server
+    ));
+    assert!(!may(ADMINS, &tenant("north")));
+}
+
+#[test]
 fn two_sets_differ_where_the_door_opens_or_shuts() {
     let load = |text: &str| rules(text, &[]).unwrap();
     let (none, open) = (load(""), load(ADMINS));
@@ -228,7 +253,7 @@ fn two_sets_differ_where_the_door_opens_or_shuts() {
     let north = admin("north");
     let asked = own_admin(&north);
     let grown = compare_admin(&none, &open, &north, &asked, NOW);
-    assert_eq!(grown.len(), 3);
+    assert_eq!(grown.len(), 4);
     assert!(grown.iter().all(|one| one.grows && one.by == ["admins"]));
     let shrunk = compare_admin(&open, &shut, &north, &asked, NOW);
     assert_eq!(shrunk.len(), 1, "{shrunk:?}");

@@ -259,3 +259,44 @@ fn a_rule_that_raises_in_vain_is_told() {
     let other = r#"@min_tier("T3") permit(principal, action == Action::"call:notes", resource);"#;
     assert_eq!(warned(other), "");
 }
+
+#[test]
+fn rules_bound_how_much_of_the_web_a_call_may_use_and_read_how_much_is_wanted() {
+    let page = tool(
+        "page",
+        &[
+            (
+                "web",
+                &["http GET a.example / requests=9 receive=4096"],
+                true,
+            ),
+            ("all", &["http GET b.example /"], true),
+        ],
+    );
+    let bounded = r#"
+        @max_http("requests=5 send=1024") permit(principal, action in Action::"call", resource);
+        @max_http("requests=7") permit(principal, action == Action::"use", resource);
+    "#;
+    assert_eq!(
+        allowed(bounded, &page),
+        [
+            "http GET a.example / requests=5 send=1024 receive=4096",
+            "http GET b.example / requests=5 send=1024",
+        ]
+    );
+    let modest = r#"
+        permit(principal, action in Action::"call", resource);
+        permit(principal, action == Action::"use", resource) when {
+            resource.kind == "http" && resource has receive_bytes && resource.receive_bytes <= 4096
+        };
+    "#;
+    assert_eq!(
+        allowed(modest, &page),
+        ["http GET a.example / requests=9 receive=4096"]
+    );
+    for wrong in ["requests=0", "send=1024 requests=5", "words=1"] {
+        let text = format!("@max_http(\"{wrong}\") permit(principal, action, resource);");
+        let error = rules(&text, std::slice::from_ref(&page)).err().unwrap();
+        assert!(error.to_string().contains("max_http"), "{error}");
+    }
+}

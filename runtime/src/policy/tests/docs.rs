@@ -30,6 +30,7 @@ fn every_example_of_the_documentation_loads() {
         path: vec!["customer".to_owned()],
         kind: ClaimType::String,
         required: false,
+        told: false,
     };
     issuer.claims.extra.insert("customer".to_owned(), claim);
     let words = Vocabulary::new(&[issuer], &BTreeMap::new(), true);

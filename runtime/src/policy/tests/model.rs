@@ -116,6 +116,7 @@ fn customers(issuer: &mut IssuerConfig) {
         path: vec!["crm".to_owned()],
         kind,
         required,
+        told: false,
     };
     let extra = &mut issuer.claims.extra;
     extra.insert("customer".to_owned(), claim(ClaimType::String, false));

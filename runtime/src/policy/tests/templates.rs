@@ -48,6 +48,7 @@ fn with_customer(issuer: &mut IssuerConfig) {
         path: vec!["customer".to_owned()],
         kind: ClaimType::String,
         required: false,
+        told: false,
     };
     issuer.claims.extra.insert("customer".to_owned(), claim);
 }
@@ -189,8 +190,7 @@ fn nothing_that_changes_things_without_a_fresh_sign_in() {
     );
     let (rules, tools) = loaded(&text);
     let (now, mut reached) = (NOW.secs(), 0);
-    let changes =
-        |tool: &&Tool| tool.package().manifest().needs().tier() > crate::capability::Tier::T1;
+    let changes = |tool: &&Tool| tool.wants().tier() > crate::capability::Tier::T1;
     let tools: Vec<_> = tools.iter().filter(changes).collect();
     let mut ages: Vec<Option<i64>> = [-100_000, -61, -60, -1, 0, 1, 299, 300, 301, 100_000]
         .map(Some)
@@ -205,7 +205,7 @@ fn nothing_that_changes_things_without_a_fresh_sign_in() {
                     acr == Some("gold") && age.is_some_and(|age| (-60..=300).contains(&age));
                 for tool in &tools {
                     let reach = reach(&rules, &who, tool, NOW);
-                    let needs = tool.package().manifest().needs();
+                    let needs = tool.wants();
                     for need in needs
                         .iter()
                         .filter(|need| need.tier() >= crate::capability::Tier::T2)
@@ -455,7 +455,7 @@ proptest! {
                 naive::permits(&parsed, &facts.question(action, resource, seen.clone()))
             };
             let mut expected = ask(format!("call:{}", tool.name()), seen.clone()).then(BTreeSet::new);
-            for need in &tool.package().manifest().needs {
+            for need in tool.needs() {
                 for capability in need.capabilities.iter() {
                     match (ask("use".to_owned(), used(tool, capability)), need.optional) {
                         (true, _) => { expected.as_mut().map(|all| all.insert(capability.to_string())); }

@@ -189,6 +189,29 @@ fn numbers_are_read_as_their_digits_and_told_when_they_cannot_be_masked() {
 }
 
 #[test]
+fn what_stands_twice_or_hidden_in_json_in_a_string_is_masked_at_every_place() {
+    let masked = |inner: &str| {
+        let mut value = json!({"body": inner});
+        let found = scan(value.clone(), Value::Null);
+        mask(&mut value, &found.findings);
+        value["body"].as_str().unwrap().to_owned()
+    };
+    // The same value in two fields, of which either could be the first.
+    let twice =
+        masked(&json!({"password": "hunter22", "confirm_password": "hunter22"}).to_string());
+    assert!(!twice.contains("hunter"), "{twice}");
+    // One that cannot be found in the text stands for all of it, whatever else of its class can.
+    let hidden = masked("{\"a\": \"some\\u0040body.example\", \"b\": \"c@d.example\"}");
+    assert!(
+        !hidden.contains("some") && !hidden.contains("body"),
+        "{hidden}"
+    );
+    // Nor where the same value stands there in plain as well.
+    let both = masked("{\"a\": \"xyz@d.example\", \"b\": \"xyz\\u0040d.example\"}");
+    assert!(!both.contains("xyz"), "{both}");
+}
+
+#[test]
 fn json_in_a_string_is_read_once() {
     let inner = json!({"phone": "0312345678", "mail": "a@example.com"}).to_string();
     let value = json!({"body": inner.clone()});

@@ -7,10 +7,10 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Number, Value};
 
-use super::super::class::{Class, Kind};
+use super::super::class::Kind;
 use super::super::words::Field;
-use super::super::{Confidence, Finding, Found, Reason, find, fold, secrets};
-use super::{Place, Step, Walk, head, push_index, push_key};
+use super::super::{Confidence, Finding, Found, Handle, Reason, find, fold, secrets};
+use super::{Marked, Place, Step, Walk, head, push_index, push_key};
 use crate::limits;
 
 /// Base64 as people send it: either alphabet, with padding or without.
@@ -28,8 +28,8 @@ impl<'a> Walk<'a> {
         let Some((text, whole)) = digits(number) else {
             return;
         };
-        if let Some(class) = &place.marked {
-            self.annotated(class.clone(), text.len());
+        if let Some(marked) = &place.marked {
+            self.annotated(marked, text.len());
         }
         let found = self.inner.find_number(&text, place.field, self.room());
         match whole {
@@ -46,8 +46,13 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn string(&mut self, text: &'a str, place: &Place<'a>) {
-        if let Some(class) = place.marked.as_ref().filter(|_| !text.is_empty()) {
-            self.annotated(class.clone(), text.len());
+        // What stands for a value is none, whatever its field is called.
+        if Handle::is_one(text) {
+            self.affordable(text);
+            return;
+        }
+        if let Some(marked) = place.marked.as_ref().filter(|_| !text.is_empty()) {
+            self.annotated(marked, text.len());
         }
         let seen = self.affordable(text);
         let mut found = self.inner.find(seen, place.field, self.room());
@@ -62,6 +67,12 @@ impl<'a> Walk<'a> {
             self.whole(Kind::Address, confidence, &place.field, text);
             // The postcode is a part of the address.
             found.hits.retain(|hit| hit.id != Kind::Postcode.id());
+        }
+        if let Some(marked) = &place.marked {
+            // It is told once, by the author.
+            let classes = &self.inner.classes;
+            let same = |hit: &find::Hit| classes.get(usize::from(hit.id)) == Some(&marked.class);
+            found.hits.retain(|hit| !same(hit));
         }
         let from = self.scan.findings.len();
         self.report(found, false);
@@ -82,22 +93,26 @@ impl<'a> Walk<'a> {
         self.bytes_left = walk.bytes_left;
         self.scan.work += walk.scan.work;
         self.scan.truncated |= walk.scan.truncated;
-        let mut searched = 0;
+        // With these escapes the same value may stand there in several spellings, of which a search finds one.
+        let one_spelling = plain && !text.contains("\\u") && !text.contains("\\/");
         for finding in walk.scan.findings {
-            // Where it can be told, the place in the outer text; else all of it.
-            let piece = if plain { finding.piece(&value) } else { None };
-            let rest = text.get(searched..).unwrap_or_default();
-            let at = piece
-                .as_deref()
-                .and_then(|piece| rest.find(piece).map(|at| (searched + at, piece.len())));
-            let span = match at {
-                Some((at, length)) => {
-                    searched = at;
-                    at..at + length
-                }
-                None => 0..text.len(),
+            // Where it can be told, every place in the outer text; else all of it.
+            let piece = if one_spelling {
+                finding.piece(&value)
+            } else {
+                None
             };
-            self.merge(from, finding, span);
+            let piece = piece.filter(|piece| !piece.is_empty());
+            let spans: Vec<Range<usize>> = piece.map_or_else(Vec::new, |piece| {
+                let found = text.match_indices(piece.as_str());
+                found.map(|(at, _)| at..at + piece.len()).collect()
+            });
+            match spans.is_empty() {
+                true => self.merge(from, finding, 0..text.len()),
+                false => spans
+                    .into_iter()
+                    .for_each(|span| self.merge(from, finding.clone(), span)),
+            }
         }
     }
 
@@ -109,6 +124,8 @@ impl<'a> Walk<'a> {
                 && span.start < known.span.end
         });
         if let Some(known) = known {
+            // Of both, so that what stands beside it is not forgotten.
+            known.span = known.span.start.min(span.start)..known.span.end.max(span.end);
             if finding.score > known.score {
                 known.confidence = finding.confidence;
                 known.score = finding.score;
@@ -116,9 +133,10 @@ impl<'a> Walk<'a> {
             }
             return;
         }
-        let pointer = self.pointer();
+        let (pointer, field) = (self.pointer(), self.field());
         self.add(Finding {
             pointer,
+            field,
             span,
             in_key: false,
             ..finding
@@ -143,19 +161,21 @@ impl<'a> Walk<'a> {
         if found.hits.is_empty() {
             return;
         }
-        let pointer = self.pointer();
+        let (pointer, field) = (self.pointer(), self.field());
         for hit in found.hits {
             let Some(class) = self.inner.classes.get(usize::from(hit.id)) else {
                 continue;
             };
             self.add(Finding {
                 pointer: pointer.clone(),
+                field: field.clone(),
                 class: class.clone(),
                 confidence: hit.confidence,
                 score: hit.score,
                 reason: hit.reason,
                 span: hit.span,
                 in_key,
+                sealed: false,
             });
         }
     }
@@ -168,11 +188,13 @@ impl<'a> Walk<'a> {
         self.scan.findings.push(finding);
     }
 
-    fn annotated(&mut self, class: Class, length: usize) {
-        let pointer = self.pointer();
+    fn annotated(&mut self, marked: &Marked, length: usize) {
+        let (pointer, field) = (self.pointer(), self.field());
         self.add(Finding {
             pointer,
-            class,
+            field,
+            class: marked.class.clone(),
+            sealed: marked.sealed,
             confidence: Confidence::Sure,
             score: 100,
             reason: Reason::Annotated,
@@ -194,23 +216,37 @@ impl<'a> Walk<'a> {
             Confidence::Sure => 85,
             Confidence::Likely => 40,
         };
-        let pointer = self.pointer();
+        let (pointer, field) = (self.pointer(), self.field());
         self.add(Finding {
             pointer,
+            field,
             class,
             confidence,
             score,
             reason,
             span: 0..text.len(),
             in_key: false,
+            sealed: false,
         });
+    }
+
+    /// The same with `*` for every place in an array, and for every name that the schema does not list.
+    fn field(&self) -> String {
+        let mut field = String::new();
+        for step in &self.path {
+            match step {
+                Step::Key(key, true) => push_key(&mut field, key),
+                Step::Key(_, false) | Step::Index(_) => field.push_str("/*"),
+            }
+        }
+        field
     }
 
     fn pointer(&self) -> String {
         let mut pointer = String::new();
         for step in &self.path {
             match step {
-                Step::Key(key) => push_key(&mut pointer, key),
+                Step::Key(key, _) => push_key(&mut pointer, key),
                 Step::Index(nth) => push_index(&mut pointer, *nth),
             }
         }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wasmtime::component::Component;
 
@@ -14,6 +15,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::limits::{LOG_LINES_MAX, REPLY_BYTES_MAX};
 use crate::revocation::RunningCalls;
 
+/// Longest until a guest of a short deadline has ended, on a machine that is busy with others: one that nothing ends never does.
+const ENDED_MAX: Duration = Duration::from_secs(30);
+/// What no guest takes that somebody ends, in milliseconds.
+const LONG_MS: u64 = 60_000;
+
 /// The guest is ended at its deadline, and a neighbour on the same threads answers meanwhile.
 async fn ends_at_the_deadline(guest: Component) {
     let sandbox = Arc::new(sandbox());
@@ -23,7 +29,7 @@ async fn ends_at_the_deadline(guest: Component) {
     };
     let neighbour = echo();
     for _ in 0..5 {
-        let outcome = run(&sandbox, &neighbour, &[], "hello", within(5_000)).await;
+        let outcome = run(&sandbox, &neighbour, &[], "hello", within(LONG_MS)).await;
         assert_eq!(text(&outcome), "hello");
     }
     let outcome = hostile.await.unwrap();
@@ -33,11 +39,7 @@ async fn ends_at_the_deadline(guest: Component) {
         outcome.ending
     );
     assert!(outcome.usage.wall >= Duration::from_millis(200));
-    assert!(
-        outcome.usage.wall < Duration::from_secs(3),
-        "{:?}",
-        outcome.usage.wall
-    );
+    assert!(outcome.usage.wall < ENDED_MAX, "{:?}", outcome.usage.wall);
 }
 
 #[tokio::test]
@@ -63,25 +65,37 @@ async fn an_endless_loop_ends_at_the_deadline() {
 async fn spinners_leave_a_thread_to_the_others() {
     let sandbox = Arc::new(sandbox());
     let spin = guest("", "(loop $l (br $l)) unreachable");
+    let enough = CancellationToken::new();
     let spinners: Vec<_> = (0..6)
         .map(|_| {
             let (sandbox, spin) = (sandbox.clone(), spin.clone());
-            tokio::spawn(async move { run(&sandbox, &spin, &[], "{}", within(400)).await })
+            let context = RunContext {
+                cancel: enough.clone(),
+                ..within(LONG_MS)
+            };
+            tokio::spawn(async move { run(&sandbox, &spin, &[], "{}", context).await })
         })
         .collect();
-    let (good, mut slowest) = (echo(), Duration::ZERO);
-    while spinners.iter().any(|spinner| !spinner.is_finished()) {
-        let began = Instant::now();
-        assert_eq!(
-            text(&run(&sandbox, &good, &[], "x", within(5_000)).await),
-            "x"
-        );
-        slowest = slowest.max(began.elapsed());
-        tokio::task::yield_now().await;
+    // Until then they are as short as the others.
+    while sandbox.turns().1 < spinners.len() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+    let others = tokio::spawn(async move {
+        let good = echo();
+        for _ in 0..50 {
+            let outcome = run(&sandbox, &good, &[], "x", within(LONG_MS)).await;
+            assert_eq!(text(&outcome), "x");
+        }
+        // Whoever waits for a turn ends at its deadline all the same.
+        let late = run(&sandbox, &spin, &[], "{}", within(200)).await;
+        assert!(matches!(late.ending, Ending::OutOfTime));
+    });
+    others.await.unwrap();
+    // No spinner had to end for one of them, which has no turn that it would wait for.
+    assert!(spinners.iter().all(|spinner| !spinner.is_finished()));
+    enough.cancel();
     for spinner in spinners {
-        assert!(matches!(spinner.await.unwrap().ending, Ending::OutOfTime));
+        assert!(matches!(spinner.await.unwrap().ending, Ending::Cancelled));
     }
 }
 
@@ -381,17 +395,16 @@ async fn a_guest_whose_consent_is_revoked_is_stopped_whether_it_waits_or_compute
             let standing = entered.stand(standing);
             let (sandbox, component) = (Arc::clone(&sandbox), component.clone());
             let call = tokio::spawn(async move {
-                let context = within(400);
+                // Revoked, it ends long before its time is over.
+                let context = within(if revoked { 20_000 } else { 400 });
                 let outcome = run_on(&sandbox, &component, &granted, &standing, "{}", context);
                 let outcome = outcome.await;
                 drop(entered);
                 outcome
             });
             tokio::time::sleep(Duration::from_millis(50)).await;
-            let began = Instant::now();
             if revoked {
                 calls.revoke(&[Uuid::nil()]).await;
-                assert!(began.elapsed() < Duration::from_millis(300));
             }
             let name = call.await.unwrap().ending.name();
             assert_eq!(name, if revoked { "revoked" } else { "out-of-time" });
@@ -408,10 +421,9 @@ async fn one_call_too_many_is_refused_at_once() {
         .acquire_many(u32::try_from(all).unwrap())
         .await
         .unwrap();
-    let began = Instant::now();
+    // At once: nothing ever gives a place back here.
     let outcome = run(&sandbox, &echo(), &[], "x", context()).await;
     assert!(matches!(outcome.ending, Ending::Overloaded));
-    assert!(began.elapsed() < Duration::from_secs(1));
     drop(taken);
     assert_eq!(
         text(&run(&sandbox, &echo(), &[], "x", context()).await),

@@ -6,7 +6,7 @@ use wasmtime::component::Component;
 use super::super::testing::{BEGIN, context, guest, run, sandbox, with_mounts};
 use super::super::{Ending, RunContext};
 use super::{MONOTONIC, PROGRESS, number, once};
-use crate::config::Mount;
+use crate::config::{Mount, Quota};
 use crate::dialogue::{Asking, Reply};
 use crate::host::files::Mounts;
 use crate::ids::Digest;
@@ -185,6 +185,7 @@ async fn reach_into_files_equals_the_grant() {
             &[Mount {
                 name: "notes".parse().unwrap(),
                 path: path.display().to_string(),
+                quota: Quota::default(),
             }],
             1,
         )

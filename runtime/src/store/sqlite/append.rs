@@ -1,14 +1,18 @@
 //! The audit log: changes and records, chained and committed together.
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::super::{Applied, AuditRow, Draft, Head, Linked, StoreError};
-use super::{change, rows};
+use super::blocks::End;
+use super::rest::Rest;
+use super::{blocks, change, rows};
 use crate::ids::Digest;
 
-/// How many records one statement inserts: few sizes, so that every statement is prepared once.
-const ROWS: [usize; 4] = [64, 16, 4, 1];
+/// For how many records there are statements that insert them: few sizes, so that every statement is prepared once.
+const ROWS: [usize; 4] = [1, 4, 16, ROWS_MAX];
+/// Records of one statement at most.
+const ROWS_MAX: usize = 64;
 
 /// What stands for the record before the first: 32 zero bytes.
 pub(super) fn empty_log() -> Digest {
@@ -19,17 +23,24 @@ pub(super) fn empty_log() -> Digest {
 }
 
 pub(super) async fn append(
-    writer: &SqlitePool,
+    rest: &Rest,
+    end: &End,
     drafts: &mut [Draft<'_>],
 ) -> Result<Vec<Applied>, StoreError> {
-    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+    let mut tx = rest.writer().begin_with("BEGIN IMMEDIATE").await?;
     let mut head = locked_head(&mut tx).await?;
     let mut applied = Vec::with_capacity(drafts.len());
     let mut linked = Vec::with_capacity(drafts.len());
+    let has_records = drafts.iter().any(|draft| !draft.records.is_empty());
+    let mut gathering = match has_records {
+        true => Some(end.take(&mut tx, &head).await?),
+        false => None,
+    };
+    let mut whole = Vec::new();
     for draft in drafts {
         let result = match &draft.change {
             None => Applied::Done,
-            Some(change) => change::apply(&mut tx, change).await?,
+            Some(change) => change::apply(rest, &mut tx, change).await?,
         };
         if matches!(result, Applied::Done) {
             for record in &mut draft.records {
@@ -38,13 +49,21 @@ pub(super) async fn append(
                 if let Some(change) = &draft.change {
                     change::place(&mut tx, change, record.consents(), head.seq).await?;
                 }
+                if let Some(gathering) = &mut gathering {
+                    gathering.add(*record);
+                    whole.extend(gathering.close_behind(head.seq));
+                }
                 linked.push(next);
             }
         }
         applied.push(result);
     }
     insert(&mut tx, &linked, &head).await?;
+    blocks::note(&mut tx, &whole).await?;
     tx.commit().await?;
+    if let Some(gathering) = gathering {
+        end.put(head, gathering);
+    }
     Ok(applied)
 }
 
@@ -68,19 +87,23 @@ async fn insert(
     linked: &[Linked],
     head: &Head,
 ) -> Result<(), StoreError> {
-    let mut rest = linked;
-    while let Some((some, more)) = ROWS.iter().find_map(|rows| rest.split_at_checked(*rows)) {
-        rest = more;
-        let mut places = Vec::with_capacity(some.len());
+    for some in linked.chunks(ROWS_MAX) {
+        let mut places = Vec::with_capacity(ROWS_MAX);
         for record in some {
-            places.push((rows::number(record.head.seq)?, record));
+            places.push(Some((rows::number(record.head.seq)?, record)));
         }
-        let mut insert = QueryBuilder::<Sqlite>::new("INSERT INTO audit (seq, hash, record) ");
-        insert.push_values(places, |mut row, (seq, record)| {
-            row.push_bind(seq)
-                .push_bind(record.head.hash.to_string())
-                .push_bind(&record.text);
+        // Filled up with nothing: each statement is a message to the thread of the database, and the call waits for all of them.
+        let size = ROWS.into_iter().find(|size| *size >= places.len());
+        places.resize(size.unwrap_or(ROWS_MAX), None);
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO audit (seq, hash, record) SELECT column1, column2, column3 FROM (",
+        );
+        insert.push_values(places, |mut row, place| {
+            row.push_bind(place.map(|(seq, _)| seq))
+                .push_bind(place.map(|(_, record)| record.head.hash.to_string()))
+                .push_bind(place.map(|(_, record)| &record.text));
         });
+        insert.push(") WHERE column1 IS NOT NULL");
         insert.build().execute(&mut *connection).await?;
     }
     if !linked.is_empty() {
@@ -94,10 +117,22 @@ async fn insert(
 }
 
 pub(super) async fn head(readers: &SqlitePool) -> Result<Head, StoreError> {
+    head_in(&mut *readers.acquire().await?).await
+}
+
+pub(super) async fn head_in(reader: &mut SqliteConnection) -> Result<Head, StoreError> {
     let row = sqlx::query("SELECT log_id, seq, hash FROM audit_head WHERE id = 1")
-        .fetch_one(readers)
+        .fetch_one(reader)
         .await?;
     head_of(&row)
+}
+
+pub(super) async fn next(readers: &SqlitePool, seq: u64) -> Result<Option<u64>, StoreError> {
+    let next: Option<i64> = sqlx::query_scalar("SELECT MIN(seq) FROM audit WHERE seq >= ?")
+        .bind(rows::number(seq)?)
+        .fetch_one(readers)
+        .await?;
+    Ok(next.map(|seq| u64::try_from(seq).unwrap_or_default()))
 }
 
 pub(super) async fn from(
@@ -105,20 +140,56 @@ pub(super) async fn from(
     seq: u64,
     max: u32,
 ) -> Result<Vec<AuditRow>, StoreError> {
-    sqlx::query("SELECT seq, hash, record FROM audit WHERE seq >= ? ORDER BY seq LIMIT ?")
-        .bind(rows::number(seq)?)
-        .bind(max)
-        .fetch_all(readers)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(AuditRow {
-                seq: rows::count(row, "audit", "seq")?,
-                hash: rows::parsed(row, "audit", "hash")?,
-                text: row.try_get("record")?,
-            })
-        })
-        .collect()
+    // All of them in one row: each row is a message from the thread of the database.
+    let page: Option<Vec<u8>> = sqlx::query_scalar(
+        "SELECT CAST(group_concat(seq || ' ' || octet_length(hash) || ' ' || octet_length(record) || ' ' || hash || record, '') \
+         AS BLOB) FROM (SELECT seq, hash, record FROM audit WHERE seq >= ? ORDER BY seq LIMIT ?)",
+    )
+    .bind(rows::number(seq)?)
+    .bind(max)
+    .fetch_one(readers)
+    .await?;
+    let page = page.unwrap_or_default();
+    let mut rest = page.as_slice();
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        records.push(next_of(&mut rest)?);
+    }
+    // So they come, but no aggregate promises it.
+    records.sort_by_key(|record| record.seq);
+    Ok(records)
+}
+
+/// Takes a record off a page: its number, the lengths of its digest and its text, and both of these.
+fn next_of(page: &mut &[u8]) -> Result<AuditRow, StoreError> {
+    let corrupt = |column| StoreError::Corrupt {
+        table: "audit",
+        column,
+    };
+    let seq = number_of(page).ok_or_else(|| corrupt("seq"))?;
+    let hash_bytes = number_of(page).ok_or_else(|| corrupt("hash"))?;
+    let bytes = number_of(page).ok_or_else(|| corrupt("record"))?;
+    let hash = text_of(page, hash_bytes).and_then(|hash| hash.parse().ok());
+    Ok(AuditRow {
+        seq,
+        hash: hash.ok_or_else(|| corrupt("hash"))?,
+        text: text_of(page, bytes)
+            .ok_or_else(|| corrupt("record"))?
+            .to_owned(),
+    })
+}
+
+fn number_of(page: &mut &[u8]) -> Option<u64> {
+    let end = page.iter().position(|byte| *byte == b' ')?;
+    let (digits, rest) = page.split_at_checked(end)?;
+    *page = rest.get(1..)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn text_of<'a>(page: &mut &'a [u8], bytes: u64) -> Option<&'a str> {
+    let (text, rest) = page.split_at_checked(usize::try_from(bytes).ok()?)?;
+    *page = rest;
+    std::str::from_utf8(text).ok()
 }
 
 fn head_of(row: &SqliteRow) -> Result<Head, StoreError> {
@@ -127,4 +198,58 @@ fn head_of(row: &SqliteRow) -> Result<Head, StoreError> {
         seq: rows::count(row, "audit_head", "seq")?,
         hash: rows::parsed(row, "audit_head", "hash")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{SqliteStore, Store};
+    use super::*;
+
+    async fn put(store: &SqliteStore, seq: i64, hash: &str, record: &[u8]) {
+        sqlx::query("INSERT INTO audit (seq, hash, record) VALUES (?, ?, CAST(? AS TEXT))")
+            .bind(seq)
+            .bind(hash)
+            .bind(record)
+            .execute(store.writer())
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_page_holds_its_records_byte_by_byte_and_in_order() {
+        let store = SqliteStore::in_memory().await.unwrap();
+        let texts = ["{}", "", "a b\nc", "7 64 3 4", "é\u{0}ü", "\"\\"];
+        let hash = |text: &str| Digest::of(text.as_bytes());
+        for (before, text) in texts.iter().enumerate().rev() {
+            let seq = i64::try_from(before + 1).unwrap();
+            put(&store, seq, &hash(text).to_string(), text.as_bytes()).await;
+        }
+        for (from, max, expected) in [(1, 100, 1..7), (2, 3, 2..5), (6, 3, 6..7), (7, 3, 7..7)] {
+            let page = store.audit_from(from, max).await.unwrap();
+            let seqs: Vec<_> = page.iter().map(|row| row.seq).collect();
+            assert_eq!(seqs, expected.collect::<Vec<u64>>());
+            for row in page {
+                let text = texts[usize::try_from(row.seq).unwrap() - 1];
+                assert_eq!((row.text.as_str(), row.hash), (text, hash(text)));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_record_is_told_by_its_column() {
+        let hash = Digest::of(b"x").to_string();
+        let damaged: [(&str, &[u8], &str); 3] = [
+            ("no digest", b"{}", "hash"),
+            ("", b"{}", "hash"),
+            (&hash, b"\xff", "record"),
+        ];
+        for (hash, record, expected) in damaged {
+            let store = SqliteStore::in_memory().await.unwrap();
+            put(&store, 1, hash, record).await;
+            match store.audit_from(1, 10).await {
+                Err(StoreError::Corrupt { column, .. }) => assert_eq!(column, expected),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

@@ -1,18 +1,43 @@
 //! Changes that are made together with their audit record. Each is made whole or not at all.
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::types::Json;
 use sqlx::{Connection, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::super::{Applied, Change, ConsentRow, Decision, Ender, Seen, StoreError, TicketRow};
-use super::{client, consents, rows, sign_out};
+use super::super::{Applied, Change, Ender, Seen, StoreError, TicketRow};
+use super::bodies::{self, Agreed, CONSENT, TICKET};
+use super::rest::Rest;
+use super::{browser, client, consent_rows, consents, decide, rows, sign_out, tree};
 use crate::clock::Timestamp;
 use crate::ids::{Digest, Tenant, TenantUser};
 use crate::limits::LAST_CALL_MAX;
+use crate::problem::caused;
+
+/// Sees to it that there are keys for what the change writes.
+pub(super) async fn ready(rest: &Rest, change: &Change) -> Result<(), StoreError> {
+    let tenant = match change {
+        Change::OpenTicket { ticket, .. } => &ticket.key.tenant,
+        Change::Decide(decision) => &decision.who.tenant,
+        Change::PreConsent { record, .. } => &record.key.tenant,
+        Change::Revoke { who, reason, .. } if reason.is_some() => &who.tenant,
+        Change::Revoke { .. }
+        | Change::SignOut { .. }
+        | Change::Suspend { .. }
+        | Change::Resume { .. }
+        | Change::See { .. }
+        | Change::SeeClient { .. }
+        | Change::Consume { .. }
+        | Change::PruneLog { .. }
+        | Change::Closed { .. }
+        | Change::ExpireSession { .. }
+        | Change::ForgetSessions { .. } => return Ok(()),
+    };
+    rest.ready(Some(tenant)).await
+}
 
 /// Makes the change inside a savepoint. A constraint that speaks against it refuses this change and no other.
 pub(super) async fn apply(
+    rest: &Rest,
     tx: &mut Transaction<'_, Sqlite>,
     change: &Change,
 ) -> Result<Applied, StoreError> {
@@ -22,8 +47,8 @@ pub(super) async fn apply(
             ticket,
             definition,
             open_max,
-        } => open(&mut inner, ticket, definition, *open_max).await,
-        Change::Decide(decision) => decide(&mut inner, decision).await,
+        } => open(rest, &mut inner, ticket, definition, *open_max).await,
+        Change::Decide(decision) => decide::decide(rest, &mut inner, decision).await,
         Change::SignOut {
             who,
             sign_in,
@@ -36,9 +61,9 @@ pub(super) async fn apply(
             at,
             by,
             reason,
-        } => revoke(&mut inner, who, *id, *at, *by, reason.as_deref()).await,
+        } => revoke(rest, &mut inner, who, *id, *at, *by, reason.as_deref()).await,
         Change::PreConsent { record, definition } => {
-            pre_consent(&mut inner, record, definition).await
+            decide::pre_consent(rest, &mut inner, record, definition).await
         }
         Change::Suspend { ids, at, by } => suspend(&mut inner, ids, *at, *by).await,
         Change::Resume { id, at } => resume(&mut inner, *id, *at).await,
@@ -60,6 +85,10 @@ pub(super) async fn apply(
             at,
             idle_until,
         } => consume(&mut inner, tenant, ids, *at, *idle_until).await,
+        Change::PruneLog { leaves, last } => tree::prune(&mut inner, leaves, last).await,
+        Change::Closed { before } => tree::note_closed(&mut inner, *before).await,
+        Change::ExpireSession { id } => browser::expire(&mut inner, *id).await,
+        Change::ForgetSessions { ids, at } => browser::forget_over(&mut inner, ids, *at).await,
     };
     match result {
         Ok(Applied::Refused) => {
@@ -75,6 +104,12 @@ pub(super) async fn apply(
         {
             inner.rollback().await?;
             tracing::warn!(%error, "a constraint refused a change of state");
+            Ok(Applied::Refused)
+        }
+        // They were there when it was asked for. Records that stand beside it in the same batch are not held up by that.
+        Err(error) if error.is_of_one_owner() => {
+            inner.rollback().await?;
+            tracing::error!(error = %caused(&error), "a change of state was refused, for what it is about cannot be read");
             Ok(Applied::Refused)
         }
         Err(error) => Err(error),
@@ -99,7 +134,11 @@ pub(super) async fn place(
         | Change::Resume { .. }
         | Change::See { .. }
         | Change::SeeClient { .. }
-        | Change::Consume { .. } => return Ok(()),
+        | Change::Consume { .. }
+        | Change::PruneLog { .. }
+        | Change::Closed { .. }
+        | Change::ExpireSession { .. }
+        | Change::ForgetSessions { .. } => return Ok(()),
     };
     for id in consents {
         sqlx::query(statement)
@@ -112,7 +151,7 @@ pub(super) async fn place(
 }
 
 /// Keeps what a tool says of itself, once per tenant.
-async fn keep_definition(
+pub(super) async fn keep_definition(
     connection: &mut SqliteConnection,
     tenant: &Tenant,
     digest: Digest,
@@ -130,6 +169,7 @@ async fn keep_definition(
 }
 
 async fn open(
+    rest: &Rest,
     connection: &mut SqliteConnection,
     ticket: &TicketRow,
     definition: &str,
@@ -146,8 +186,14 @@ async fn open(
     .bind(ticket.created_at.0)
     .execute(&mut *connection)
     .await?;
-    let same =
-        consents::open_ticket(connection, &key.tenant, ticket.question, ticket.created_at).await?;
+    let same = consents::open_ticket(
+        rest,
+        connection,
+        &key.tenant,
+        ticket.question,
+        ticket.created_at,
+    )
+    .await?;
     if let Some(same) = same {
         return Ok(Applied::Existing(Box::new(same)));
     }
@@ -169,7 +215,8 @@ async fn open(
         definition,
     )
     .await?;
-    sqlx::query(
+    let shown = if rest.is_sealed() { "" } else { &ticket.shown };
+    let inserted = sqlx::query(
         "INSERT INTO ticket (id_hash, nonce, tenant, iss, sub, client_id, tool, publisher, component, definition, \
          manifest, question, arguments, shown, state, created_at, expires_at) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -187,184 +234,22 @@ async fn open(
     .bind(ticket.pinned.manifest.to_string())
     .bind(ticket.question.to_string())
     .bind(ticket.arguments.to_string())
-    .bind(&ticket.shown)
+    .bind(shown)
     .bind(ticket.state.as_str())
     .bind(ticket.created_at.0)
     .bind(ticket.expires_at.0)
-    .execute(connection)
-    .await?;
-    Ok(Applied::Done)
-}
-
-async fn decide(
-    connection: &mut SqliteConnection,
-    decision: &Decision,
-) -> Result<Applied, StoreError> {
-    let answered = sqlx::query(
-        "UPDATE ticket SET state = ?, decided_at = ? \
-         WHERE id_hash = ? AND tenant = ? AND iss = ? AND sub = ? AND state = 'open' AND expires_at > ?",
-    )
-    .bind(if decision.allowed {
-        "allowed"
-    } else {
-        "denied"
-    })
-    .bind(decision.at.0)
-    .bind(decision.ticket.to_string())
-    .bind(decision.who.tenant.as_str())
-    .bind(decision.who.user.issuer.as_str())
-    .bind(decision.who.user.subject.as_str())
-    .bind(decision.at.0)
     .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    if answered != 1 {
-        return Ok(Applied::Refused);
-    }
-    client::keep(connection, &decision.who.tenant, decision.client.as_ref()).await?;
-    for record in &decision.records {
-        if let Some(sign_in) = record.sign_in
-            && !sign_out::goes_on(connection, &decision.who, sign_in, decision.at).await?
-        {
-            // Its user signed out meanwhile. What holds until then would hold without an end.
-            return Ok(Applied::Refused);
-        }
-        let before = supersede(connection, record, decision.at).await?;
-        insert(connection, record, before).await?;
+    .await?;
+    if rest.is_sealed() {
+        let row_id = inserted.last_insert_rowid();
+        rest.put(connection, &TICKET, row_id, ticket.shown.as_bytes())
+            .await?;
     }
     Ok(Applied::Done)
-}
-
-async fn pre_consent(
-    connection: &mut SqliteConnection,
-    record: &ConsentRow,
-    definition: &str,
-) -> Result<Applied, StoreError> {
-    let key = &record.key;
-    keep_definition(
-        connection,
-        &key.tenant,
-        record.pinned.definition,
-        definition,
-    )
-    .await?;
-    // A decision that has run out makes room; one that holds is in the way of the unique index, which refuses this.
-    let before: Option<Uuid> = sqlx::query(
-        "UPDATE consent SET state = 'superseded', ended_at = ?1, ended_by = 'operator' \
-         WHERE tenant = ?2 AND iss = ?3 AND sub = ?4 AND client_id = ?5 AND tool = ?6 AND publisher = ?7 AND capability = ?8 \
-         AND state IN ('active', 'denied') AND (expires_at <= ?1 OR idle_expires_at <= ?1) RETURNING id",
-    )
-    .bind(record.decided_at.0)
-    .bind(key.tenant.as_str())
-    .bind(key.user.issuer.as_str())
-    .bind(key.user.subject.as_str())
-    .bind(key.client.as_str())
-    .bind(key.tool.as_str())
-    .bind(key.publisher.as_str())
-    .bind(record.capability.to_string())
-    .fetch_all(&mut *connection)
-    .await?
-    .first()
-    .map(|row| rows::parsed(row, "consent", "id"))
-    .transpose()?;
-    insert(connection, record, before).await?;
-    Ok(Applied::Done)
-}
-
-async fn supersede(
-    connection: &mut SqliteConnection,
-    record: &ConsentRow,
-    at: Timestamp,
-) -> Result<Option<Uuid>, StoreError> {
-    let key = &record.key;
-    sqlx::query(
-        "UPDATE consent SET state = 'superseded', ended_at = ?, ended_by = 'user' \
-         WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? AND publisher = ? \
-         AND capability = ? AND arguments = ? AND state IN ('active', 'denied') RETURNING id",
-    )
-    .bind(at.0)
-    .bind(key.tenant.as_str())
-    .bind(key.user.issuer.as_str())
-    .bind(key.user.subject.as_str())
-    .bind(key.client.as_str())
-    .bind(key.tool.as_str())
-    .bind(key.publisher.as_str())
-    .bind(record.capability.to_string())
-    .bind(bound(record))
-    // All rows, so that the statement is run to its end; the unique index lets there be one.
-    .fetch_all(connection)
-    .await?
-    .first()
-    .map(|row| rows::parsed(row, "consent", "id"))
-    .transpose()
-}
-
-/// Inserts a decision in the place of `before`.
-async fn insert(
-    connection: &mut SqliteConnection,
-    record: &ConsentRow,
-    before: Option<Uuid>,
-) -> Result<(), StoreError> {
-    let (key, evidence) = (&record.key, &record.evidence);
-    sqlx::query(
-        "INSERT INTO consent (id, tenant, iss, sub, client_id, tool, publisher, component, definition, manifest, \
-         capability, tier, scope, sign_in, state, arguments, ticket, ui, acr, auth_time, decided_at, not_before, \
-         expires_at, uses_max, idle_expires_at, channel, by_iss, by_sub, amr, locale, version, actors, policy, rules, \
-         supersedes, refused, client_kind, client_hosts, client_metadata) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(record.id.to_string())
-    .bind(key.tenant.as_str())
-    .bind(key.user.issuer.as_str())
-    .bind(key.user.subject.as_str())
-    .bind(key.client.as_str())
-    .bind(key.tool.as_str())
-    .bind(key.publisher.as_str())
-    .bind(record.pinned.component.to_string())
-    .bind(record.pinned.definition.to_string())
-    .bind(record.pinned.manifest.to_string())
-    .bind(record.capability.to_string())
-    .bind(record.tier.as_str())
-    .bind(record.scope.as_str())
-    .bind(record.sign_in.map(|digest| digest.to_string()))
-    .bind(record.state.as_str())
-    .bind(bound(record))
-    .bind(record.ticket.to_string())
-    .bind(record.ui.to_string())
-    .bind(record.acr.as_deref())
-    .bind(record.auth_time.map(|at| at.0))
-    .bind(record.decided_at.0)
-    .bind(record.not_before.map(|at| at.0))
-    .bind(record.expires_at.0)
-    .bind(record.uses_max)
-    .bind(record.idle_expires_at.map(|at| at.0))
-    .bind(record.channel.as_str())
-    .bind(evidence.by.as_ref().map(|by| by.issuer.as_str()))
-    .bind(evidence.by.as_ref().map(|by| by.subject.as_str()))
-    .bind(Json(&evidence.amr))
-    .bind(evidence.locale.as_deref())
-    .bind(evidence.version.as_deref())
-    .bind(Json(&evidence.actors))
-    .bind(evidence.policy.map(|digest| digest.to_string()))
-    .bind(Json(&evidence.rules))
-    .bind(before.map(|id| id.to_string()))
-    .bind(evidence.refused)
-    .bind(evidence.client.as_ref().map(|client| client.kind.as_str()))
-    .bind(evidence.client.as_ref().map(|client| Json(&client.redirect_hosts)))
-    .bind(client::digest(evidence.client.as_ref()))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-fn bound(record: &ConsentRow) -> String {
-    record
-        .arguments
-        .map(|digest| digest.to_string())
-        .unwrap_or_default()
 }
 
 async fn revoke(
+    rest: &Rest,
     connection: &mut SqliteConnection,
     who: &TenantUser,
     id: Uuid,
@@ -375,6 +260,7 @@ async fn revoke(
     // The one call for which a consent was used up may still run.
     let running_since =
         at.0.saturating_sub(i64::try_from(LAST_CALL_MAX.as_millis()).unwrap_or(0));
+    let clear = reason.filter(|_| !rest.is_sealed());
     let ended = sqlx::query(
         "UPDATE consent SET state = 'revoked', ended_at = ?, ended_by = ?, end_reason = ? \
          WHERE id = ? AND tenant = ? AND iss = ? AND sub = ? \
@@ -382,16 +268,51 @@ async fn revoke(
     )
     .bind(at.0)
     .bind(by.as_str())
-    .bind(reason)
+    .bind(clear)
     .bind(id.to_string())
     .bind(who.tenant.as_str())
     .bind(who.user.issuer.as_str())
     .bind(who.user.subject.as_str())
     .bind(running_since)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?
     .rows_affected();
+    if let Some(reason) = reason
+        && rest.is_sealed()
+        && ended == 1
+    {
+        keep_reason(rest, connection, id, reason).await?;
+    }
     Ok(done_if(ended == 1))
+}
+
+/// Puts the reason of an end into the body of its record. Where that does not open, the end counts without it.
+async fn keep_reason(
+    rest: &Rest,
+    connection: &mut SqliteConnection,
+    id: Uuid,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let row = sqlx::query(consent_rows!("WHERE id = ?"))
+        .bind(id.to_string())
+        .fetch_one(&mut *connection)
+        .await?;
+    let row_id = sqlx::query_scalar("SELECT rowid FROM consent WHERE id = ?")
+        .bind(id.to_string())
+        .fetch_one(&mut *connection)
+        .await?;
+    match rest.agreed(&row).await {
+        Ok(Some(agreed)) => {
+            let agreed = Agreed {
+                end_reason: Some(reason.to_owned()),
+                ..agreed
+            };
+            rest.put(connection, &CONSENT, row_id, &bodies::json(&agreed)?)
+                .await
+        }
+        Ok(None) | Err(StoreError::Damaged(_) | StoreError::NotSealed(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn suspend(

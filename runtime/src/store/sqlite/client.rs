@@ -5,7 +5,8 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::super::{Applied, ClientFacts, ClientText, ConsentRow, SeenClient, StoreError};
-use super::rows;
+use super::consent_rows;
+use super::rest::Rest;
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Tenant};
 
@@ -64,24 +65,22 @@ pub(super) async fn see(
 }
 
 pub(super) async fn active(
-    readers: &SqlitePool,
+    rest: &Rest,
     client: &ClientId,
     other_than: Option<&[String]>,
     max: u32,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE client_id = ?1 AND state = 'active' \
+    let found = sqlx::query(consent_rows!(
+        "WHERE client_id = ?1 AND state = 'active' \
          AND COALESCE(client_seen_kind, client_kind) = 'metadata-document' \
-         AND (?2 IS NULL OR COALESCE(client_seen_hosts, client_hosts) <> ?2) ORDER BY id LIMIT ?3",
-    )
+         AND (?2 IS NULL OR COALESCE(client_seen_hosts, client_hosts) <> ?2) ORDER BY id LIMIT ?3"
+    ))
     .bind(client.as_str())
     .bind(other_than.map(Json))
     .bind(max)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
+    .fetch_all(rest.readers())
+    .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn note_unread(

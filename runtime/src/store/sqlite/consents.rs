@@ -7,20 +7,22 @@ use sqlx::{QueryBuilder, Sqlite};
 use uuid::Uuid;
 
 use super::super::{ConsentFilter, ConsentKey, ConsentRow, StoreError, TicketRow};
+use super::rest::Rest;
 use super::rows;
+use super::{consent_rows, ticket_rows};
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Subject, Tenant, TenantUser, ToolName};
 
 pub(super) async fn live(
-    readers: &SqlitePool,
+    rest: &Rest,
     key: &ConsentKey,
     now: Timestamp,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? \
+    let found = sqlx::query(consent_rows!(
+        "WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? \
          AND publisher = ? AND state IN ('active', 'denied') AND expires_at > ? \
-         AND (idle_expires_at IS NULL OR idle_expires_at > ?) ORDER BY id",
-    )
+         AND (idle_expires_at IS NULL OR idle_expires_at > ?) ORDER BY id"
+    ))
     .bind(key.tenant.as_str())
     .bind(key.user.issuer.as_str())
     .bind(key.user.subject.as_str())
@@ -29,22 +31,21 @@ pub(super) async fn live(
     .bind(key.publisher.as_str())
     .bind(now.0)
     .bind(now.0)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
+    .fetch_all(rest.readers())
+    .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn fitting(
-    readers: &SqlitePool,
+    rest: &Rest,
     filter: &ConsentFilter,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR sub = ?2) \
+    let found = sqlx::query(consent_rows!(
+        "WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR sub = ?2) \
          AND (?3 IS NULL OR client_id = ?3) AND (?4 IS NULL OR tool = ?4) \
-         AND (?5 IS NULL OR tenant = ?5) AND (?6 IS NULL OR id < ?6) ORDER BY id DESC LIMIT ?7",
-    )
+         AND (?5 IS NULL OR tenant = ?5) AND (?6 IS NULL OR id < ?6) \
+         AND (key_state IS NULL OR key_state <> 'erased') ORDER BY id DESC LIMIT ?7"
+    ))
     .bind(filter.id.map(|id| id.to_string()))
     .bind(filter.subject.as_ref().map(Subject::as_str))
     .bind(filter.client.as_ref().map(ClientId::as_str))
@@ -53,67 +54,61 @@ pub(super) async fn fitting(
     .bind(filter.before.map(|id| id.to_string()))
     // SQLite takes a negative limit for none.
     .bind(filter.limit.map_or(-1, i64::from))
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
+    .fetch_all(rest.readers())
+    .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn one(
-    readers: &SqlitePool,
+    rest: &Rest,
     who: &TenantUser,
     id: Uuid,
 ) -> Result<Option<ConsentRow>, StoreError> {
-    sqlx::query("SELECT * FROM consent WHERE id = ? AND tenant = ? AND iss = ? AND sub = ?")
-        .bind(id.to_string())
-        .bind(who.tenant.as_str())
-        .bind(who.user.issuer.as_str())
-        .bind(who.user.subject.as_str())
-        .fetch_optional(readers)
-        .await?
-        .as_ref()
-        .map(rows::consent)
-        .transpose()
+    let found = sqlx::query(consent_rows!(
+        "WHERE id = ? AND tenant = ? AND iss = ? AND sub = ?"
+    ))
+    .bind(id.to_string())
+    .bind(who.tenant.as_str())
+    .bind(who.user.issuer.as_str())
+    .bind(who.user.subject.as_str())
+    .fetch_optional(rest.readers())
+    .await?;
+    rest.consent(found).await
 }
 
 pub(super) async fn last_agreed(
-    readers: &SqlitePool,
+    rest: &Rest,
     key: &ConsentKey,
 ) -> Result<Option<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? \
-         AND channel = 'page' AND state <> 'denied' ORDER BY decided_at DESC, id DESC LIMIT 1",
-    )
+    let found = sqlx::query(consent_rows!(
+        "WHERE tenant = ? AND iss = ? AND sub = ? AND client_id = ? AND tool = ? \
+         AND channel = 'page' AND state <> 'denied' ORDER BY decided_at DESC, id DESC LIMIT 1"
+    ))
     .bind(key.tenant.as_str())
     .bind(key.user.issuer.as_str())
     .bind(key.user.subject.as_str())
     .bind(key.client.as_str())
     .bind(key.tool.as_str())
-    .fetch_optional(readers)
-    .await?
-    .as_ref()
-    .map(rows::consent)
-    .transpose()
+    .fetch_optional(rest.readers())
+    .await?;
+    rest.consent(found).await
 }
 
 pub(super) async fn active_of_others(
-    readers: &SqlitePool,
+    rest: &Rest,
     tool: &ToolName,
     publisher: &Publisher,
     max: u32,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE tool = ? AND publisher <> ? AND state = 'active' ORDER BY id LIMIT ?",
-    )
+    let found = sqlx::query(consent_rows!(
+        "WHERE tool = ? AND publisher <> ? AND state = 'active' ORDER BY id LIMIT ?"
+    ))
     .bind(tool.as_str())
     .bind(publisher.as_str())
     .bind(max)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
+    .fetch_all(rest.readers())
+    .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn definition(
@@ -208,33 +203,27 @@ pub(super) async fn ended(
 }
 
 pub(super) async fn open_ticket(
+    rest: &Rest,
     connection: &mut SqliteConnection,
     tenant: &Tenant,
     question: Digest,
     now: Timestamp,
 ) -> Result<Option<TicketRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM ticket WHERE tenant = ? AND question = ? AND state = 'open' AND expires_at > ?",
-    )
+    let found = sqlx::query(ticket_rows!(
+        "WHERE tenant = ? AND question = ? AND state = 'open' AND expires_at > ?"
+    ))
     .bind(tenant.as_str())
     .bind(question.to_string())
     .bind(now.0)
     .fetch_optional(connection)
-    .await?
-    .as_ref()
-    .map(rows::ticket)
-    .transpose()
+    .await?;
+    rest.ticket(found).await
 }
 
-pub(super) async fn ticket(
-    readers: &SqlitePool,
-    id_hash: Digest,
-) -> Result<Option<TicketRow>, StoreError> {
-    sqlx::query("SELECT * FROM ticket WHERE id_hash = ?")
+pub(super) async fn ticket(rest: &Rest, id_hash: Digest) -> Result<Option<TicketRow>, StoreError> {
+    let found = sqlx::query(ticket_rows!("WHERE id_hash = ?"))
         .bind(id_hash.to_string())
-        .fetch_optional(readers)
-        .await?
-        .as_ref()
-        .map(rows::ticket)
-        .transpose()
+        .fetch_optional(rest.readers())
+        .await?;
+    rest.ticket(found).await
 }

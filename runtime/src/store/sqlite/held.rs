@@ -5,6 +5,8 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use uuid::Uuid;
 
 use super::super::{ConsentRow, Holding, StoreError};
+use super::consent_rows;
+use super::rest::Rest;
 use super::rows;
 use crate::clock::Timestamp;
 use crate::ids::{Digest, TenantUser};
@@ -14,6 +16,10 @@ use crate::limits::CALL_WALL_MAX;
 /// the one call may run for which a consent was used up.
 const HELD: &str = "((state IN ('active', 'denied') AND expires_at > ?4 AND (idle_expires_at IS NULL OR idle_expires_at > ?4)) \
      OR (state = 'suspended' AND expires_at > ?4) OR (state = 'consumed' AND ended_at IS NOT NULL AND ended_at > ?5))";
+/// Every record with its key.
+const CONSENTS: &str = consent_rows!("");
+/// Not one whose key was destroyed: a page is as long as what is on it.
+const READABLE: &str = "(key_state IS NULL OR key_state <> 'erased')";
 const OF_USER: &str = "tenant = ?1 AND iss = ?2 AND sub = ?3";
 
 fn running_since(now: Timestamp) -> i64 {
@@ -22,16 +28,16 @@ fn running_since(now: Timestamp) -> i64 {
 }
 
 pub(super) async fn before(
-    readers: &SqlitePool,
+    rest: &Rest,
     who: &TenantUser,
     before: Option<Uuid>,
     max: u32,
     now: Timestamp,
 ) -> Result<Vec<ConsentRow>, StoreError> {
     let text = format!(
-        "SELECT * FROM consent WHERE {OF_USER} AND id < ?6 AND {HELD} ORDER BY id DESC LIMIT ?7"
+        "{CONSENTS} WHERE {OF_USER} AND {READABLE} AND id < ?6 AND {HELD} ORDER BY id DESC LIMIT ?7"
     );
-    sqlx::query(sqlx::AssertSqlSafe(text))
+    let found = sqlx::query(sqlx::AssertSqlSafe(text))
         .bind(who.tenant.as_str())
         .bind(who.user.issuer.as_str())
         .bind(who.user.subject.as_str())
@@ -39,33 +45,30 @@ pub(super) async fn before(
         .bind(running_since(now))
         .bind(before.unwrap_or(Uuid::max()).to_string())
         .bind(max)
-        .fetch_all(readers)
-        .await?
-        .iter()
-        .map(rows::consent)
-        .collect()
+        .fetch_all(rest.readers())
+        .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn ended(
-    readers: &SqlitePool,
+    rest: &Rest,
     who: &TenantUser,
     max: u32,
     now: Timestamp,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    let text =
-        format!("SELECT * FROM consent WHERE {OF_USER} AND NOT {HELD} ORDER BY id DESC LIMIT ?6");
-    sqlx::query(sqlx::AssertSqlSafe(text))
+    let text = format!(
+        "{CONSENTS} WHERE {OF_USER} AND {READABLE} AND NOT {HELD} ORDER BY id DESC LIMIT ?6"
+    );
+    let found = sqlx::query(sqlx::AssertSqlSafe(text))
         .bind(who.tenant.as_str())
         .bind(who.user.issuer.as_str())
         .bind(who.user.subject.as_str())
         .bind(now.0)
         .bind(running_since(now))
         .bind(max)
-        .fetch_all(readers)
-        .await?
-        .iter()
-        .map(rows::consent)
-        .collect()
+        .fetch_all(rest.readers())
+        .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn counted(
@@ -101,42 +104,38 @@ fn holding(row: &SqliteRow) -> Result<Holding, StoreError> {
 }
 
 pub(super) async fn decided(
-    readers: &SqlitePool,
+    rest: &Rest,
     who: &TenantUser,
     ticket: Digest,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE ticket = ?4 AND tenant = ?1 AND iss = ?2 AND sub = ?3 ORDER BY id",
-    )
+    let found = sqlx::query(consent_rows!(
+        "WHERE ticket = ?4 AND tenant = ?1 AND iss = ?2 AND sub = ?3 ORDER BY id"
+    ))
     .bind(who.tenant.as_str())
     .bind(who.user.issuer.as_str())
     .bind(who.user.subject.as_str())
     .bind(ticket.to_string())
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
+    .fetch_all(rest.readers())
+    .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn of_sign_in(
-    readers: &SqlitePool,
+    rest: &Rest,
     who: &TenantUser,
     sign_in: Option<Digest>,
     now: Timestamp,
 ) -> Result<Vec<ConsentRow>, StoreError> {
-    sqlx::query(
-        "SELECT * FROM consent WHERE tenant = ?1 AND iss = ?2 AND sub = ?3 AND scope = 'session' \
-         AND (?4 IS NULL OR sign_in = ?4) AND state IN ('active', 'suspended') AND expires_at > ?5 ORDER BY id",
+    let found = sqlx::query(
+        consent_rows!("WHERE tenant = ?1 AND iss = ?2 AND sub = ?3 AND scope = 'session' \
+         AND (?4 IS NULL OR sign_in = ?4) AND state IN ('active', 'suspended') AND expires_at > ?5 ORDER BY id"),
     )
     .bind(who.tenant.as_str())
     .bind(who.user.issuer.as_str())
     .bind(who.user.subject.as_str())
     .bind(sign_in.map(|digest| digest.to_string()))
     .bind(now.0)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
+    .fetch_all(rest.readers())
+    .await?;
+    rest.consents(&found).await
 }

@@ -5,30 +5,31 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use uuid::Uuid;
 
 use super::super::{ConsentKey, ConsentRow, ForeignVisit, StoreError};
+use super::consent_rows;
+use super::rest::Rest;
 use super::rows;
 use crate::clock::Timestamp;
 use crate::ids::{Digest, TenantUser};
 
 pub(super) async fn before(
-    readers: &SqlitePool,
+    rest: &Rest,
     who: &TenantUser,
     before: Option<Uuid>,
     max: u32,
 ) -> Result<Vec<ConsentRow>, StoreError> {
     // Ids sort by the time of their making.
-    sqlx::query(
-        "SELECT * FROM consent WHERE tenant = ?1 AND iss = ?2 AND sub = ?3 AND id < ?4 ORDER BY id DESC LIMIT ?5",
-    )
+    let found = sqlx::query(consent_rows!(
+        "WHERE tenant = ?1 AND iss = ?2 AND sub = ?3 AND id < ?4 \
+         AND (key_state IS NULL OR key_state <> 'erased') ORDER BY id DESC LIMIT ?5"
+    ))
     .bind(who.tenant.as_str())
     .bind(who.user.issuer.as_str())
     .bind(who.user.subject.as_str())
     .bind(before.unwrap_or(Uuid::max()).to_string())
     .bind(max)
-    .fetch_all(readers)
-    .await?
-    .iter()
-    .map(rows::consent)
-    .collect()
+    .fetch_all(rest.readers())
+    .await?;
+    rest.consents(&found).await
 }
 
 pub(super) async fn note_foreign(

@@ -1,5 +1,7 @@
 //! The formats of the state, oldest first. A published one never changes; a new one is added behind it.
 
+use std::cmp::Ordering;
+
 use sqlx::sqlite::SqlitePool;
 
 use super::super::StoreError;
@@ -16,6 +18,10 @@ const MIGRATIONS: &Formats = &[
     (5, include_str!("0005_history.sql")),
     (6, include_str!("0006_sign_ins.sql")),
     (7, include_str!("0007_client.sql")),
+    (8, include_str!("0008_tree.sql")),
+    (9, include_str!("0009_rest.sql")),
+    (10, include_str!("0010_open.sql")),
+    (11, include_str!("0011_blocks.sql")),
 ];
 
 /// Brings the state to the newest format, in one transaction.
@@ -45,6 +51,29 @@ pub(super) async fn run_of(writer: &SqlitePool, formats: &Formats) -> Result<(),
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Whether the state has the newest format. Changes nothing.
+pub(super) async fn check(readers: &SqlitePool) -> Result<(), StoreError> {
+    let known = MIGRATIONS.last().map_or(0, |(version, _)| *version);
+    let is_state: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'state_format')",
+    )
+    .fetch_one(readers)
+    .await?;
+    let found: i64 = match is_state {
+        true => {
+            sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM state_format")
+                .fetch_one(readers)
+                .await?
+        }
+        false => 0,
+    };
+    match found.cmp(&known) {
+        Ordering::Less => Err(StoreError::Older { found, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StoreError::Newer { found, known }),
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +201,7 @@ mod tests {
              idle_expires_at, uses_max, uses, \
              last_used_at, ended_at, ended_by, end_reason, ended_seq, seen_at, seen_component, seen_definition, \
              seen_manifest, seen_version, refused, client_kind, client_hosts, client_metadata, client_seen_at, client_seen_kind, \
-             client_seen_hosts, client_seen_metadata FROM consent WHERE state = 'active'",
+             client_seen_hosts, client_seen_metadata, NULL, NULL FROM consent WHERE state = 'active'",
         )
         .execute(store.writer())
         .await;

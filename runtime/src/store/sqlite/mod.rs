@@ -4,32 +4,49 @@
 //! makes every commit durable, which audit needs. The file is readable by its owner alone: it holds keys.
 
 mod append;
+mod blocks;
+mod bodies;
 mod browser;
+mod budgets;
 mod change;
 mod client;
 mod consents;
+mod decide;
 mod held;
 mod history;
 mod kv;
 mod migrations;
+mod rest;
 mod rows;
+mod seals;
+mod side;
 mod sign_out;
+mod tree;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Connection as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use uuid::Uuid;
 
+pub use budgets::SqliteBudgets;
 pub use kv::SqliteKeyValues;
+pub use seals::SqliteSealedValues;
 
+use blocks::End;
+use bodies::STATE;
+use rest::Rest;
+
+use super::rest::{RestFile, SharedRestKeys};
 use super::{
-    Applied, AuditRow, ConsentFilter, ConsentKey, ConsentRow, Draft, ForeignVisit, Head, Holding,
-    Session, Store, StoreError, TicketRow, row_id,
+    Applied, AuditRow, Change, ConsentFilter, ConsentKey, ConsentRow, Draft, ForeignVisit, Head,
+    Holding, OverSession, SecretBytes, Session, Store, StoreError, TicketRow, row_id,
 };
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Publisher, Tenant, TenantUser, ToolName};
@@ -46,11 +63,82 @@ const ACQUIRE_MAX: Duration = Duration::from_secs(10);
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    rest: Rest,
+    end: End,
 }
 
+/// A record of consent with the key on which its body hangs, for [`Rest::consents`].
+macro_rules! consent_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT *, tenant AS owner FROM consent LEFT JOIN rest_key ON key_tenant = tenant AND key_version = body_key ",
+            $rest
+        )
+    };
+}
+/// The same for a question.
+macro_rules! ticket_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT *, tenant AS owner FROM ticket LEFT JOIN rest_key ON key_tenant = tenant AND key_version = body_key ",
+            $rest
+        )
+    };
+}
+use {consent_rows, ticket_rows};
+
 impl SqliteStore {
-    /// Opens the file, makes it when it is missing, and brings it to the newest format.
+    /// Opens the file, makes it when it is missing, and brings it to the newest format. What is in it is in the clear: one that is
+    /// encrypted is refused.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_as(path, Keys::None).await
+    }
+
+    /// The same where bodies of rows are encrypted: those that are in the clear are, when this returns.
+    pub async fn open_sealed(path: &Path, keys: SharedRestKeys) -> Result<Self, StoreError> {
+        Self::open_as(path, Keys::These(keys)).await
+    }
+
+    /// The same for what needs nothing that is encrypted, such as the audit log: reading or writing that is an error.
+    pub async fn open_locked(path: &Path) -> Result<Self, StoreError> {
+        Self::open_as(path, Keys::Unneeded).await
+    }
+
+    /// Opens the file to read it and changes nothing: not its format, and not what is in the clear in it. It has to be there.
+    pub async fn read(path: &Path, keys: Option<SharedRestKeys>) -> Result<Self, StoreError> {
+        let readers = Self::connect_to_read(path).await?;
+        let rest = Rest::read(&STATE, &readers, keys).await?;
+        Ok(Self {
+            writer: readers.clone(),
+            readers,
+            rest,
+            end: End::default(),
+        })
+    }
+
+    /// The same for what needs nothing that is encrypted.
+    pub async fn read_locked(path: &Path) -> Result<Self, StoreError> {
+        let readers = Self::connect_to_read(path).await?;
+        Ok(Self {
+            rest: Rest::locked(&STATE, (&readers, &readers)),
+            writer: readers.clone(),
+            readers,
+            end: End::default(),
+        })
+    }
+
+    async fn connect_to_read(path: &Path) -> Result<SqlitePool, StoreError> {
+        // Not `read_only`, as for the readers of a server.
+        let options = options()
+            .filename(path)
+            .pragma("temp_store", "MEMORY")
+            .pragma("query_only", "ON");
+        let readers = pool(READERS).connect_with(options).await?;
+        migrations::check(&readers).await?;
+        Ok(readers)
+    }
+
+    async fn open_as(path: &Path, keys: Keys) -> Result<Self, StoreError> {
         private_file(path).map_err(|source| StoreError::File {
             path: path.display().to_string(),
             source,
@@ -58,14 +146,20 @@ impl SqliteStore {
         let options = options()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            // What was deleted or destroyed is overwritten.
+            .pragma("secure_delete", "ON")
+            // Never beside the file, where rows of an encrypted state would lie in the clear, and where nothing may be written.
+            .pragma("temp_store", "MEMORY");
         let writer = pool(1).connect_with(options.clone()).await?;
         migrations::run(&writer).await?;
         // Not `read_only`: a reader of a WAL database must be able to write its index.
         let readers = pool(READERS)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Self { writer, readers }.with_log().await
+        let store = Self::with_log(writer, readers, keys).await?;
+        blocks::fill(&store).await?;
+        Ok(store)
     }
 
     /// State that ends with this value.
@@ -78,12 +172,7 @@ impl SqliteStore {
             .connect_with(options().in_memory(true))
             .await?;
         migrations::run(&only).await?;
-        Self {
-            writer: only.clone(),
-            readers: only,
-        }
-        .with_log()
-        .await
+        Self::with_log(only.clone(), only, Keys::None).await
     }
 
     /// Waits until every connection is closed and the write-ahead log is in the file.
@@ -93,15 +182,35 @@ impl SqliteStore {
     }
 
     /// The log gets its name when the state is made.
-    async fn with_log(self) -> Result<Self, StoreError> {
+    async fn with_log(
+        writer: SqlitePool,
+        readers: SqlitePool,
+        keys: Keys,
+    ) -> Result<Self, StoreError> {
         sqlx::query(
             "INSERT INTO audit_head (id, log_id, seq, hash) VALUES (1, ?, 0, ?) ON CONFLICT DO NOTHING",
         )
         .bind(row_id(Timestamp(0)).to_string())
         .bind(append::empty_log().to_string())
-        .execute(&self.writer)
+        .execute(&writer)
         .await?;
-        Ok(self)
+        let pools = (&writer, &readers);
+        let rest = match keys {
+            Keys::None => Rest::open(&STATE, pools, None).await?,
+            Keys::These(keys) => Rest::open(&STATE, pools, Some(keys)).await?,
+            Keys::Unneeded => Rest::locked(&STATE, pools),
+        };
+        Ok(Self {
+            writer,
+            readers,
+            rest,
+            end: End::default(),
+        })
+    }
+
+    /// What an operator does about the keys of this file.
+    pub fn rest_file(&self) -> Arc<dyn RestFile> {
+        Arc::new(self.rest.clone())
     }
 
     /// The writing connection, for tests that damage or block the state.
@@ -109,6 +218,13 @@ impl SqliteStore {
     pub(crate) fn writer(&self) -> &SqlitePool {
         &self.writer
     }
+}
+
+/// With what keys a file is opened.
+enum Keys {
+    None,
+    These(SharedRestKeys),
+    Unneeded,
 }
 
 fn options() -> SqliteConnectOptions {
@@ -123,6 +239,9 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_MAX)
         .test_before_acquire(false)
+        // A disk that fails has SQLite end the transaction by itself, and the connection still counts one, in which nothing
+        // begins any more. It makes room for another connection.
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
 }
 
 /// Makes the file, or narrows its mode, so that only its owner reads it. SQLite gives its side files the same mode.
@@ -142,11 +261,19 @@ fn private_file(path: &Path) -> std::io::Result<()> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, drafts: &mut [Draft<'_>]) -> Result<Vec<Applied>, StoreError> {
-        append::append(&self.writer, drafts).await
+        append::append(&self.rest, &self.end, drafts).await
+    }
+
+    async fn ready(&self, change: &Change) -> Result<(), StoreError> {
+        change::ready(&self.rest, change).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
         append::head(&self.readers).await
+    }
+
+    async fn audit_next(&self, seq: u64) -> Result<Option<u64>, StoreError> {
+        append::next(&self.readers, seq).await
     }
 
     async fn audit_from(&self, seq: u64, max: u32) -> Result<Vec<AuditRow>, StoreError> {
@@ -158,7 +285,7 @@ impl Store for SqliteStore {
         key: &ConsentKey,
         now: Timestamp,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        consents::live(&self.readers, key, now).await
+        consents::live(&self.rest, key, now).await
     }
 
     async fn consents_before(
@@ -167,7 +294,7 @@ impl Store for SqliteStore {
         before: Option<Uuid>,
         max: u32,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        history::before(&self.readers, who, before, max).await
+        history::before(&self.rest, who, before, max).await
     }
 
     async fn held_before(
@@ -177,7 +304,7 @@ impl Store for SqliteStore {
         max: u32,
         now: Timestamp,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        held::before(&self.readers, who, before, max, now).await
+        held::before(&self.rest, who, before, max, now).await
     }
 
     async fn ended_of(
@@ -186,7 +313,7 @@ impl Store for SqliteStore {
         max: u32,
         now: Timestamp,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        held::ended(&self.readers, who, max, now).await
+        held::ended(&self.rest, who, max, now).await
     }
 
     async fn holdings(&self, who: &TenantUser, now: Timestamp) -> Result<Vec<Holding>, StoreError> {
@@ -198,7 +325,7 @@ impl Store for SqliteStore {
         who: &TenantUser,
         ticket: Digest,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        held::decided(&self.readers, who, ticket).await
+        held::decided(&self.rest, who, ticket).await
     }
 
     async fn consents_of_sign_in(
@@ -207,7 +334,7 @@ impl Store for SqliteStore {
         sign_in: Option<Digest>,
         now: Timestamp,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        held::of_sign_in(&self.readers, who, sign_in, now).await
+        held::of_sign_in(&self.rest, who, sign_in, now).await
     }
 
     async fn note_foreign_visit(
@@ -228,15 +355,15 @@ impl Store for SqliteStore {
     }
 
     async fn consents(&self, filter: &ConsentFilter) -> Result<Vec<ConsentRow>, StoreError> {
-        consents::fitting(&self.readers, filter).await
+        consents::fitting(&self.rest, filter).await
     }
 
     async fn consent(&self, who: &TenantUser, id: Uuid) -> Result<Option<ConsentRow>, StoreError> {
-        consents::one(&self.readers, who, id).await
+        consents::one(&self.rest, who, id).await
     }
 
     async fn last_agreed(&self, key: &ConsentKey) -> Result<Option<ConsentRow>, StoreError> {
-        consents::last_agreed(&self.readers, key).await
+        consents::last_agreed(&self.rest, key).await
     }
 
     async fn active_of_others(
@@ -245,7 +372,7 @@ impl Store for SqliteStore {
         publisher: &Publisher,
         max: u32,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        consents::active_of_others(&self.readers, tool, publisher, max).await
+        consents::active_of_others(&self.rest, tool, publisher, max).await
     }
 
     async fn active_of_client(
@@ -254,7 +381,7 @@ impl Store for SqliteStore {
         other_than: Option<&[String]>,
         max: u32,
     ) -> Result<Vec<ConsentRow>, StoreError> {
-        client::active(&self.readers, client, other_than, max).await
+        client::active(&self.rest, client, other_than, max).await
     }
 
     async fn note_client_unread(
@@ -309,11 +436,11 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Option<TicketRow>, StoreError> {
         let mut reader = self.readers.acquire().await?;
-        consents::open_ticket(&mut reader, tenant, question, now).await
+        consents::open_ticket(&self.rest, &mut reader, tenant, question, now).await
     }
 
     async fn ticket(&self, id_hash: Digest) -> Result<Option<TicketRow>, StoreError> {
-        consents::ticket(&self.readers, id_hash).await
+        consents::ticket(&self.rest, id_hash).await
     }
 
     async fn insert_flow(
@@ -322,7 +449,7 @@ impl Store for SqliteStore {
         data: &str,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        browser::insert_flow(&self.writer, state_hash, data, expires_at).await
+        browser::insert_flow(&self.rest, state_hash, data, expires_at).await
     }
 
     async fn take_flow(
@@ -330,11 +457,11 @@ impl Store for SqliteStore {
         state_hash: Digest,
         now: Timestamp,
     ) -> Result<Option<String>, StoreError> {
-        browser::take_flow(&self.writer, state_hash, now).await
+        browser::take_flow(&self.rest, state_hash, now).await
     }
 
     async fn insert_session(&self, session: &Session) -> Result<(), StoreError> {
-        browser::insert_session(&self.writer, session).await
+        browser::insert_session(&self.rest, session).await
     }
 
     async fn session(
@@ -342,7 +469,7 @@ impl Store for SqliteStore {
         id_hash: Digest,
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
-        browser::session(&self.readers, id_hash, now).await
+        browser::session(&self.rest, id_hash, now).await
     }
 
     async fn see_session(&self, id_hash: Digest, now: Timestamp) -> Result<(), StoreError> {
@@ -351,6 +478,14 @@ impl Store for SqliteStore {
 
     async fn delete_session(&self, id_hash: Digest) -> Result<bool, StoreError> {
         browser::delete_session(&self.writer, id_hash).await
+    }
+
+    async fn over_sessions(
+        &self,
+        now: Timestamp,
+        max: u32,
+    ) -> Result<Vec<OverSession>, StoreError> {
+        browser::over_sessions(&self.readers, now, max).await
     }
 
     async fn consume_nonce(
@@ -366,9 +501,17 @@ impl Store for SqliteStore {
         &self,
         tenant: Option<&Tenant>,
         name: &str,
-        candidate: [u8; 32],
-    ) -> Result<[u8; 32], StoreError> {
-        browser::secret(&self.writer, tenant, name, candidate).await
+        candidate: SecretBytes,
+    ) -> Result<SecretBytes, StoreError> {
+        browser::secret(&self.rest, tenant, name, candidate).await
+    }
+
+    async fn kept_secret(
+        &self,
+        tenant: Option<&Tenant>,
+        name: &str,
+    ) -> Result<Option<SecretBytes>, StoreError> {
+        browser::kept_secret(&self.rest, tenant, name).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64, StoreError> {

@@ -9,6 +9,7 @@ use sqlx::types::Json;
 use super::super::{
     ClientFacts, ConsentKey, ConsentRow, Evidence, Pinned, Seen, SeenClient, StoreError, TicketRow,
 };
+use super::bodies::Agreed;
 use crate::capability::Capability;
 use crate::clock::Timestamp;
 use crate::ids::User;
@@ -42,7 +43,7 @@ pub(super) fn parsed<T: FromStr>(
 }
 
 /// The same where there may be none.
-fn parsed_if_any<T: FromStr>(
+pub(super) fn parsed_if_any<T: FromStr>(
     row: &SqliteRow,
     table: &'static str,
     column: &'static str,
@@ -97,26 +98,34 @@ fn pinned(row: &SqliteRow, table: &'static str) -> Result<Pinned, StoreError> {
     })
 }
 
-fn evidence(row: &SqliteRow, table: &'static str) -> Result<Evidence, StoreError> {
-    let by = match parsed_if_any(row, table, "by_iss")? {
+/// A text of a body that means something.
+fn part<T: FromStr>(text: &str, column: &'static str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt {
+        table: "consent",
+        column,
+    })
+}
+
+fn evidence(row: &SqliteRow, table: &'static str, agreed: Agreed) -> Result<Evidence, StoreError> {
+    let by = match agreed.by_iss {
         Some(issuer) => Some(User {
-            issuer,
-            subject: parsed(row, table, "by_sub")?,
+            issuer: part(&issuer, "by_iss")?,
+            subject: part(&agreed.by_sub.unwrap_or_default(), "by_sub")?,
         }),
         None => None,
     };
     Ok(Evidence {
         by,
-        amr: row.try_get::<Json<_>, _>("amr")?.0,
-        locale: row.try_get("locale")?,
-        version: row.try_get("version")?,
-        actors: row.try_get::<Json<_>, _>("actors")?.0,
-        policy: parsed_if_any(row, table, "policy")?,
-        rules: row.try_get::<Json<_>, _>("rules")?.0,
+        amr: agreed.amr,
+        locale: agreed.locale,
+        version: agreed.version,
+        actors: agreed.actors,
+        policy: agreed.policy,
+        rules: agreed.rules,
         supersedes: parsed_if_any(row, table, "supersedes")?,
         audit_seq: count_if_any(row, table, "audit_seq")?,
         ended_by: parsed_if_any(row, table, "ended_by")?,
-        end_reason: row.try_get("end_reason")?,
+        end_reason: agreed.end_reason,
         ended_seq: count_if_any(row, table, "ended_seq")?,
         refused: row.try_get("refused")?,
         client: client(
@@ -176,7 +185,8 @@ fn seen(row: &SqliteRow, table: &'static str) -> Result<Option<Seen>, StoreError
     }))
 }
 
-pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
+/// A record of consent, with what its body holds.
+pub(super) fn consent(row: &SqliteRow, agreed: Agreed) -> Result<ConsentRow, StoreError> {
     const TABLE: &str = "consent";
     let bound = match row.try_get::<&str, _>("arguments")? {
         "" => None,
@@ -186,7 +196,11 @@ pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
     Ok(ConsentRow {
         id: parsed(row, TABLE, "id")?,
         key: key(row, TABLE)?,
-        pinned: pinned(row, TABLE)?,
+        pinned: Pinned {
+            component: part(&agreed.component, "component")?,
+            definition: part(&agreed.definition, "definition")?,
+            manifest: part(&agreed.manifest, "manifest")?,
+        },
         tier: parsed_if_any(row, TABLE, "tier")?.unwrap_or(capability.tier()),
         capability,
         scope: parsed(row, TABLE, "scope")?,
@@ -194,9 +208,9 @@ pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
         state: parsed(row, TABLE, "state")?,
         arguments: bound,
         ticket: parsed(row, TABLE, "ticket")?,
-        ui: parsed(row, TABLE, "ui")?,
-        acr: row.try_get("acr")?,
-        auth_time: time_if_any(row, "auth_time")?,
+        ui: part(&agreed.ui, "ui")?,
+        acr: agreed.acr.clone(),
+        auth_time: agreed.auth_time.map(Timestamp),
         decided_at: time(row, "decided_at")?,
         not_before: time_if_any(row, "not_before")?,
         expires_at: time(row, "expires_at")?,
@@ -206,12 +220,13 @@ pub(super) fn consent(row: &SqliteRow) -> Result<ConsentRow, StoreError> {
         idle_expires_at: time_if_any(row, "idle_expires_at")?,
         channel: parsed(row, TABLE, "channel")?,
         ended_at: time_if_any(row, "ended_at")?,
-        evidence: evidence(row, TABLE)?,
+        evidence: evidence(row, TABLE, agreed)?,
         seen: seen(row, TABLE)?,
     })
 }
 
-pub(super) fn ticket(row: &SqliteRow) -> Result<TicketRow, StoreError> {
+/// A question, with what its body holds.
+pub(super) fn ticket(row: &SqliteRow, shown: String) -> Result<TicketRow, StoreError> {
     const TABLE: &str = "ticket";
     let nonce = row
         .try_get::<&[u8], _>("nonce")?
@@ -227,7 +242,7 @@ pub(super) fn ticket(row: &SqliteRow) -> Result<TicketRow, StoreError> {
         pinned: pinned(row, TABLE)?,
         question: parsed(row, TABLE, "question")?,
         arguments: parsed(row, TABLE, "arguments")?,
-        shown: row.try_get("shown")?,
+        shown,
         state: parsed(row, TABLE, "state")?,
         created_at: time(row, "created_at")?,
         expires_at: time(row, "expires_at")?,

@@ -1,7 +1,9 @@
 mod cost;
+mod rest;
 
 use std::sync::Arc;
 
+use super::super::block::Word;
 use super::super::{
     Chained, Change, ConsentState, Decision, Ender, Evidence, Linked, Pinned, Scope, TicketState,
     testing::store,
@@ -32,6 +34,14 @@ impl Chained for Mark {
 
     fn consents(&self) -> &[String] {
         &self.0
+    }
+
+    fn at(&self) -> Timestamp {
+        NOW
+    }
+
+    fn words(&self, each: &mut dyn FnMut(Word<'_>)) {
+        self.0.iter().for_each(|id| each(Word::Consent(id)));
     }
 }
 
@@ -119,6 +129,10 @@ async fn append(
     store: &SqliteStore,
     changes: impl IntoIterator<Item = Option<Change>>,
 ) -> Vec<Applied> {
+    let changes: Vec<_> = changes.into_iter().collect();
+    for change in changes.iter().flatten() {
+        store.ready(change).await.unwrap();
+    }
     let (mut marks, mut drafts): (Vec<Mark>, Vec<_>) = changes
         .into_iter()
         .map(|change| (Mark::default(), change))
@@ -375,12 +389,17 @@ async fn a_secret_is_made_once_per_tenant_and_outlives_the_process() {
     let path = folder.path().join("s.db");
     let acme = "acme".parse().unwrap();
     let first = SqliteStore::open(&path).await.unwrap();
-    assert_eq!(first.secret(None, "seal", [1; 32]).await.unwrap(), [1; 32]);
-    let of_acme = first.secret(Some(&acme), "seal", [2; 32]).await.unwrap();
-    assert_eq!(of_acme, [2; 32]);
+    let own = first.secret(None, "seal", [1; 32].into()).await.unwrap();
+    assert_eq!(*own, [1; 32]);
+    let of_acme = first
+        .secret(Some(&acme), "seal", [2; 32].into())
+        .await
+        .unwrap();
+    assert_eq!(*of_acme, [2; 32]);
     first.close().await;
     let second = SqliteStore::open(&path).await.unwrap();
-    assert_eq!(second.secret(None, "seal", [3; 32]).await.unwrap(), [1; 32]);
+    let own = second.secret(None, "seal", [3; 32].into()).await.unwrap();
+    assert_eq!(*own, [1; 32]);
 }
 
 #[tokio::test]

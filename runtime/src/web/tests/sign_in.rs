@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 
 use axum::http::{Response, StatusCode, header};
 use base64::Engine as _;
@@ -390,6 +391,7 @@ async fn a_client_with_a_secret_proves_itself_and_one_without_says_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
     std::fs::write(&file, "p:ä ss\n").unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     let sent = async |secret_in_form| {
         let secret = World::with(Options {
             client_secret: Some(file.clone()),

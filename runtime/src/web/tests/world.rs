@@ -17,13 +17,13 @@ use crate::clock::{ManualClock, Timestamp};
 use crate::config::{ClaimMap, IssuerConfig, KeySource, SignIn};
 use crate::consent::{Arguments, Consent, ConsentError, Consents};
 use crate::egress::{Egress, NoNames};
-use crate::identity::{BearerToken, FetchError, FetchKeys, Identity};
+use crate::identity::{BearerToken, Credentials, FetchError, FetchKeys, Identity};
 use crate::idp::{self, DevIdp, SigningKey};
 use crate::ids::{Tenant, TenantUser, User};
 use crate::limits::JWKS_BYTES_MAX;
 use crate::policy::Rules;
 use crate::store::{SharedStore, SqliteStore, Store};
-use crate::web::{Exchange, ExchangeError, WebParts, WebState, router};
+use crate::web::{Exchange, ExchangeError, Shared, WebParts, WebState, router};
 
 /// When everything happens.
 pub(super) const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -155,6 +155,7 @@ impl World {
             exchange: Arc::clone(&wire) as Arc<dyn Exchange>,
             clock: Arc::new(clock.clone()),
             public_url: Url::parse(&ours).unwrap(),
+            shared: Shared::default(),
         });
         serve(listener, router(state.await.unwrap()));
         Self {
@@ -210,7 +211,7 @@ impl World {
             .unwrap();
         let caller = self
             .identity
-            .verify(BearerToken::new(token), self.now())
+            .verify(Credentials::bearer(BearerToken::new(token)), self.now())
             .await
             .unwrap();
         let mut manifest = catalog::testing::manifest(
@@ -238,6 +239,19 @@ impl World {
             Err(ConsentError::Needed(needed)) => self.at(&needed.path),
             other => panic!("no question: {other:?}"),
         }
+    }
+
+    /// All records of the audit log.
+    pub(super) async fn audit_text(&self) -> String {
+        self.audit.flush().await.unwrap();
+        let mut text = String::new();
+        let store: &dyn Store = self.store.as_ref();
+        audit::show(store, 0, &Filter::default(), |stored| {
+            text.push_str(&stored.json)
+        })
+        .await
+        .unwrap();
+        text
     }
 
     /// The kinds of the events in the audit log.
@@ -284,5 +298,7 @@ fn issuer_config(issuer: &str, ours: &str) -> IssuerConfig {
         acr: Vec::new(),
         scopes: Default::default(),
         allow_without_user: false,
+        proof: Default::default(),
+        introspection: None,
     }
 }

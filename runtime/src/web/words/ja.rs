@@ -40,12 +40,16 @@ pub(crate) static JA: Words = Words {
     question: QuestionWords {
         title: ("「", "」に次のことを許可しますか？"),
         intro: "クライアントが、あなたのためにこのツールを呼び出しました。下に挙げたことは、あなたが許可しない限り行われません。",
+        intro_within: "別のツールが、あなたのためにこのツールを呼び出しました。下に挙げたことは、あなたが許可しない限り行われません。",
         beware_t2: "この中には、データを変更・削除したり、外部に送信したりするものがあります。該当する項目に印を付けています。",
         beware_t3: "この中には、取り返しのつかない結果を招くおそれのあるものがあります。該当する項目に印を付けています。",
+        beware_opens: "この中には、これまで隠されていたデータをツールに読ませるものがあります。該当する項目に印を付けています。",
         you: "あなた",
         at_issuer: ("（", " のアカウント）"),
         client: "クライアント",
         tool: "ツール",
+        called_by: "呼び出し元",
+        called_by_note: "（クライアントが呼び出した別のツールで、このツールの結果を待っています）",
         version: "バージョン",
         build: "、ビルド",
         publisher: "発行元",
@@ -54,6 +58,7 @@ pub(crate) static JA: Words = Words {
         deceptive,
         tags: ["外部への影響なし", "読み取り", "変更・送信", "1回限り"],
         caution: "注意: データを変更したり、外部に送信したりすることがあります。",
+        caution_opens: "注意: これまで隠されていたデータをツールが読みます。",
         danger: "危険: 取り返しのつかない結果を招くおそれがあります。",
         needed: "必須: これがないとツールは動きません",
         optional: "任意: これがなくてもツールは動きます",
@@ -64,7 +69,16 @@ pub(crate) static JA: Words = Words {
             writes_web: "そのサイトの内容を変更できます。また、ツールに渡された情報や、ほかの許可によって読み取った情報を、すべてそこへ送信できます。",
             writes_files: "そこにあるものを上書きしたり、削除したりできます。ここから元に戻すことはできません。",
             given_data: "これを許可しない限り、この種の情報がツールに渡ることはありません。含まれる呼び出しは拒否され、回答では伏せ字になります。渡された情報は、ほかに許可された書き込み先や送信先でも使われることがあります。",
+            lends_secret: "ツールからこのホストへのリクエストに限り、サーバーがキーを付けて送信します。ツールは、ほかの許可の範囲内で、そのキーで可能な操作をこのホストに対して行えます。",
+            signs: "ツールからこのホストへのリクエストに限り、サーバーがキーで署名して送信します。ツールは、ほかの許可の範囲内で、キーの持ち主として、そのキーで可能な操作をこのホストに対して行えます。",
+            calls: "呼び出されるツールにできることは、ここで許可したことと、そのツール自体に許可したことの両方に含まれるものだけです。そのツールについては別に確認します。",
+            told: "あなたについてのこの一項目だけがツールに渡ります。渡された情報は、ほかに許可された書き込み先や送信先でも使われることがあります。",
+            opens: "これまでツールはデータの代わりに目印だけを持っています。許可するとデータそのものを読み、ほかに許可された書き込み先や送信先でも使うことがあります。毎回確認し、回答はこの一回だけ有効です。",
+            delivers: "ツールはデータの代わりに目印だけを持ち、データは見えません。上に示した送り先には、ツールが送るほかの内容とともにデータそのものが届きます。毎回確認し、回答はこの一回だけ有効です。",
             harms: "このサーバーの管理者が、取り返しのつかない結果を招くおそれがあるとしているため、呼び出しのたびに確認します。あなたの回答は、今回の呼び出しにだけ有効です。",
+            shared: "このストアはあなた専用ではありません。このサーバーの管理者の設定により、同じ組織のユーザー全員で共有されており、利用を許可された人は誰でも、そこにあるものを読み、変更できます。",
+            shared_folder: "このフォルダーはあなた専用ではありません。このサーバーの管理者の設定により、同じ組織のユーザー全員で共有されており、利用を許可された人は誰でも、そこにあるものを見ることができます。",
+            open_folder: "このフォルダーはあなた専用ではありません。このサーバーの管理者の設定により、ほかの組織のユーザーも含め、このサーバーのユーザー全員で共有されており、利用を許可された人は誰でも、そこにあるものを見ることができます。",
             raised: "このサーバーの管理者の設定により、通常よりも厳しく確認しています。",
         },
         why: "理由（作者の説明）:",
@@ -230,6 +244,30 @@ fn sentence(capability: &Capability) -> String {
         Capability::Config(key) => {
             format!("このサーバーの管理者が「{key}」として設定した値を見る")
         }
+        Capability::Secret(secret) if secret.form.signs() => format!(
+            "{} へのリクエストに、このサーバーの管理者の名義で、キー「{}」による署名を付ける（ツールにキーは見えません）",
+            secret.at, secret.name
+        ),
+        Capability::Secret(secret) => format!(
+            "このサーバーのキー「{}」を {} に対して使う（ツールにキーは見えません）",
+            secret.name, secret.at
+        ),
+        Capability::Call(tool) => format!("あなたに代わってツール「{tool}」を使う"),
+        Capability::Claims(claim) => claim.japanese(),
+        Capability::Reveal(reveal) => {
+            let place = reveal.field.as_ref();
+            let place = place.map_or_else(String::new, |field| format!("（「{field}」のもの）"));
+            let what = reveal.class.japanese();
+            format!("暗号化して預けられた{what}{place}を、元に戻して読み、回答に含める")
+        }
+        Capability::Deliver(deliver) => {
+            let place = deliver.what.field.as_ref();
+            let place = place.map_or_else(String::new, |field| format!("（「{field}」のもの）"));
+            let (what, at) = (deliver.what.class.japanese(), &deliver.at);
+            format!(
+                "暗号化して預けられた{what}{place}を、このサーバーから {at} へ送る（ツールには見えません）"
+            )
+        }
     }
 }
 
@@ -260,10 +298,15 @@ fn web(http: &Http) -> String {
         HostSelector::Exact(name) if part.is_empty() => format!("{name} "),
         HostSelector::Exact(name) => name.to_string(),
     };
+    let most = http.budget.told("リクエスト {} 回", "送信 {}", "受信 {}");
+    let most = match most.is_empty() {
+        true => String::new(),
+        false => format!("（1 回の呼び出しで{}まで）", most.join("、")),
+    };
     if http.methods.only_read() {
-        format!("{place}{part}から読み取る")
+        format!("{place}{part}から読み取る{most}")
     } else {
-        format!("{place}{part}にデータを送信し、そこから読み取る")
+        format!("{place}{part}にデータを送信し、そこから読み取る{most}")
     }
 }
 

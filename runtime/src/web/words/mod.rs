@@ -61,13 +61,19 @@ pub(super) struct QuestionWords {
     /// Around the title of the tool.
     pub(super) title: Around,
     pub(super) intro: &'static str,
+    /// The same where another tool calls it.
+    pub(super) intro_within: &'static str,
     pub(super) beware_t2: &'static str,
     pub(super) beware_t3: &'static str,
+    pub(super) beware_opens: &'static str,
     pub(super) you: &'static str,
     /// Around the issuer.
     pub(super) at_issuer: Around,
     pub(super) client: &'static str,
     pub(super) tool: &'static str,
+    /// Before the tools that wait for it, and behind them.
+    pub(super) called_by: &'static str,
+    pub(super) called_by_note: &'static str,
     pub(super) version: &'static str,
     pub(super) build: &'static str,
     pub(super) publisher: &'static str,
@@ -78,6 +84,7 @@ pub(super) struct QuestionWords {
     pub(super) tags: [&'static str; 4],
     /// What tiers that can do harm are marked with.
     pub(super) caution: &'static str,
+    pub(super) caution_opens: &'static str,
     pub(super) danger: &'static str,
     pub(super) needed: &'static str,
     pub(super) optional: &'static str,
@@ -147,8 +154,19 @@ pub(super) struct Meanings {
     pub(super) writes_web: &'static str,
     pub(super) writes_files: &'static str,
     pub(super) given_data: &'static str,
+    pub(super) lends_secret: &'static str,
+    pub(super) signs: &'static str,
+    pub(super) calls: &'static str,
+    pub(super) told: &'static str,
+    pub(super) opens: &'static str,
+    pub(super) delivers: &'static str,
     pub(super) harms: &'static str,
     pub(super) raised: &'static str,
+    /// Behind it, where a store is not the user's own.
+    pub(super) shared: &'static str,
+    /// The same of a folder: of a tenant's users, and of all.
+    pub(super) shared_folder: &'static str,
+    pub(super) open_folder: &'static str,
 }
 
 /// The page after an answer.

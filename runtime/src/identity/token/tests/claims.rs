@@ -227,17 +227,36 @@ fn t15_scopes_are_compared_whole_and_in_exact_case() {
 
 #[test]
 fn t17_a_token_bound_to_its_sender_is_no_plain_bearer_token() {
-    for bound in [
-        json!({"jkt": "x"}),
-        json!({"x5t#S256": "x"}),
-        json!({}),
-        json!("x"),
-        json!(false),
-    ] {
+    let print = "A".repeat(43);
+    for bound in [json!({"jkt": print}), json!({"x5t#S256": print})] {
         assert!(matches!(
             judged(json!({ "cnf": bound })),
             Err(IdentityError::SenderConstrained)
         ));
+    }
+    // RFC 7800: what binds it in a way that we cannot check does not make it anybody's.
+    for unclear in [
+        json!({"jkt": "x"}),
+        json!({"jkt": "A".repeat(42)}),
+        json!({"jkt": format!("{print}=")}),
+        json!({"jkt": null}),
+        json!({"x5t#S256": "x"}),
+        json!({"x5t#S256": [print]}),
+        json!({"x5t": print}),
+        json!({"jwk": {}}),
+        json!({"jkt": print, "kid": "a"}),
+        json!({}),
+        json!("x"),
+        json!(false),
+        json!([]),
+    ] {
+        assert!(
+            matches!(
+                judged(json!({ "cnf": unclear })),
+                Err(IdentityError::Claim { .. })
+            ),
+            "{unclear}"
+        );
     }
     assert!(judged_payload(&payload_with(r#""cnf":null"#)).is_err());
 }

@@ -19,6 +19,7 @@ fn with(kind: ClaimType, required: bool) -> IssuerConfig {
         path: vec!["who".to_owned(), "id".to_owned()],
         kind,
         required,
+        told: false,
     };
     issuer.claims.extra.insert("customer".to_owned(), claim);
     issuer

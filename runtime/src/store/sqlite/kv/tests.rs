@@ -68,8 +68,8 @@ async fn counted(values: &SqliteKeyValues, space: &Space) -> [(i64, i64); 2] {
          WHERE tenant = ? AND iss = ? AND sub = ? AND store = ?",
         space,
     );
-    let said = said.fetch_one(&values.readers).await.unwrap();
-    let held = held.fetch_one(&values.readers).await.unwrap();
+    let said = said.fetch_one(&values.side.readers).await.unwrap();
+    let held = held.fetch_one(&values.side.readers).await.unwrap();
     [said, held].map(|row| (row.get("keys"), row.get("bytes")))
 }
 

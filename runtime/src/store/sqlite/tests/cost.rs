@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use super::*;
 
-/// Users, each with ten consents to ten tools.
+/// Users, each with ten consents to ten tools; fewer where the variable `BAILIWICK_COST_USERS` says so.
 const USERS: u64 = 100_000;
 /// Look-ups in one round of each store.
 const LOOKS: u64 = 10_000;
@@ -57,27 +57,46 @@ async fn looks(store: &SqliteStore, users: u64, times: &mut Vec<f64>) {
 #[ignore = "a measurement; docs/performance.md has the command"]
 async fn what_a_look_up_costs_among_a_million() {
     let dir = tempfile::tempdir().unwrap();
+    crate::seal::add_version(&dir.path().join("keys")).unwrap();
+    let users = std::env::var("BAILIWICK_COST_USERS").map_or(USERS, |users| users.parse().unwrap());
     let mut stores = Vec::new();
-    for (file, users) in [("few.db", 1), ("many.db", USERS)] {
-        let store = SqliteStore::open(&dir.path().join(file)).await.unwrap();
+    for (file, users, sealed) in [
+        ("few.db", 1, false),
+        ("many.db", users, false),
+        ("few-sealed.db", 1, true),
+        ("many-sealed.db", users, true),
+    ] {
+        let path = dir.path().join(file);
+        let mut store = SqliteStore::open(&path).await.unwrap();
         ask(&store, b"t").await;
         decide(&store, b"t", vec![consent(Scope::Until)]).await;
         multiplied(&store, users).await;
-        stores.push((store, users, Vec::new()));
+        if sealed {
+            store.close().await;
+            let began = Instant::now();
+            let keys = rest::keys_in(&dir.path().join("keys"));
+            store = SqliteStore::open_sealed(&path, keys).await.unwrap();
+            println!("{file}: encrypted within {:.1?}", began.elapsed());
+        }
+        let size = std::fs::metadata(&path).unwrap().len();
+        println!(
+            "{file}: {} bytes of file for each record",
+            size / (users * 10)
+        );
+        stores.push((store, users, sealed, Vec::new()));
     }
-    let size = std::fs::metadata(dir.path().join("many.db")).unwrap().len();
-    println!("{} bytes of file for each record", size / (USERS * 10));
     for _ in 0..ROUNDS {
-        for (store, users, times) in &mut stores {
+        for (store, users, _, times) in &mut stores {
             looks(store, *users, times).await;
         }
     }
-    for (_, users, times) in &mut stores {
+    for (_, users, sealed, times) in &mut stores {
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times[(times.len() as f64 * share) as usize];
         println!(
-            "{} records: p50 {:.0} us, p99 {:.0} us, p99.9 {:.0} us",
+            "{} records{}: p50 {:.0} us, p99 {:.0} us, p99.9 {:.0} us",
             *users * 10,
+            if *sealed { ", encrypted" } else { "" },
             at(0.5),
             at(0.99),
             at(0.999)

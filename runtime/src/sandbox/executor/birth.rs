@@ -1,0 +1,185 @@
+//! How executors are born: a process of our own program, started before the server lets go, makes them by `clone`.
+//!
+//! The server itself may neither mount nor make namespaces once it has let go, so another process does it, which holds nothing:
+//! no configuration, no key, no connection but the one on which it is told to make an executor, or to end one. It holds the
+//! engine, so that an executor begins with it.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::io::Errno;
+use rustix::process::Signal;
+use wasmtime::Engine;
+
+use super::wire::receive_with;
+use crate::engine::WasmEngine;
+
+/// Length of an order: what to do, and with which executor.
+pub(super) const ORDER_BYTES: usize = 9;
+/// To make the executor of this number, on the socket that comes with it.
+pub(super) const MAKE: u8 = b'm';
+/// To end it.
+pub(super) const END: u8 = b'e';
+
+/// What a newborn process is for: the engine, its end of the socket, and in which namespaces it is.
+pub(super) type Life = fn(&Engine, UnixStream, Namespaces) -> !;
+
+/// What a process sees of the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Namespaces {
+    /// Its own users, files, network, messages and processes; outside it is this user.
+    Own { user: u32, group: u32 },
+    /// Those of the server: the kernel refused others.
+    Shared,
+}
+
+const ALL: libc::c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWUTS;
+
+/// Makes and ends executors as it is told on `control`, until that is closed.
+pub(super) fn attend(control: &OwnedFd, life: Life) -> io::Result<()> {
+    let engine = WasmEngine::for_executor().map_err(io::Error::other)?;
+    forget_children()?;
+    let mut living = HashMap::<u64, OwnedFd>::new();
+    let ended = loop {
+        let mut order = [0; ORDER_BYTES];
+        let (read, socket) = match receive_with(control.as_fd(), &mut order) {
+            Ok((0, _)) => break Ok(()),
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => break Err(error),
+        };
+        let [what, number @ ..] = order;
+        let number = u64::from_le_bytes(number);
+        match (read == ORDER_BYTES, what, socket) {
+            (true, MAKE, Some(socket)) => match born(&engine, socket.into(), life) {
+                Ok(child) => {
+                    living.insert(number, child);
+                }
+                // Whoever asked sees the socket closed.
+                Err(error) => eprintln!("bailiwick: an executor was not made: {error}"),
+            },
+            (true, END, _) => end(living.remove(&number)),
+            _ => eprintln!("bailiwick: an order for an executor cannot be carried out"),
+        }
+    };
+    living.into_values().for_each(|child| end(Some(child)));
+    ended
+}
+
+/// Ends a process for good. One that is gone already is as good.
+fn end(child: Option<OwnedFd>) {
+    if let Some(child) = child {
+        let _ = rustix::process::pidfd_send_signal(child, Signal::KILL);
+    }
+}
+
+/// Children are not waited for: what became of one shows at its socket.
+fn forget_children() -> io::Result<()> {
+    // SAFETY: `signal(2)` with SIG_IGN installs no code; this process has one thread.
+    #[allow(unsafe_code, reason = "no crate at hand ignores SIGCHLD")]
+    let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    match before == libc::SIG_ERR {
+        true => Err(io::Error::last_os_error()),
+        false => Ok(()),
+    }
+}
+
+/// Makes a process that lives `life`, in namespaces of its own where the kernel has them.
+fn born(engine: &Engine, socket: UnixStream, life: Life) -> io::Result<OwnedFd> {
+    let own = Namespaces::Own {
+        user: rustix::process::geteuid().as_raw(),
+        group: rustix::process::getegid().as_raw(),
+    };
+    for (flags, namespaces) in [(ALL, own), (0, Namespaces::Shared)] {
+        match clone(flags) {
+            Ok(Some(child)) => return Ok(child),
+            Ok(None) => life(engine, socket, namespaces),
+            // What the kernel does not let us have at all. Anything else may be there the next time.
+            Err(Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::NOSPC) if flags != 0 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other("no process"))
+}
+
+/// `clone(2)` as `fork` does it: none in the child, a descriptor of it in the parent.
+fn clone(flags: libc::c_int) -> Result<Option<OwnedFd>, Errno> {
+    let mut child: RawFd = -1;
+    let flags = flags | libc::CLONE_PIDFD | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM and with no stack given, the child has a copy of all memory and goes on where it is, as after
+    // fork(2). This process has a single thread, so no lock is held by a thread that the child does not have. The third
+    // argument is where CLONE_PIDFD writes the descriptor; those after it are not looked at with these flags.
+    #[allow(unsafe_code, reason = "no crate at hand makes a process in namespaces")]
+    let made = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            libc::c_long::from(flags),
+            0 as libc::c_long,
+            std::ptr::from_mut(&mut child),
+            0 as libc::c_long,
+            0 as libc::c_long,
+        )
+    };
+    match made {
+        0 => Ok(None),
+        1.. => {
+            // SAFETY: the kernel just made this descriptor for us, and nobody else has it.
+            #[allow(unsafe_code, reason = "the kernel gives a number")]
+            let child = unsafe { OwnedFd::from_raw_fd(child) };
+            Ok(Some(child))
+        }
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
+
+/// Leaves a process nothing but `kept`, and nothing to read from or to write to.
+pub(super) fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
+    let nothing = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    for standard in 0..3 {
+        put(nothing.as_fd(), standard)?;
+    }
+    let kept = kept.as_raw_fd().unsigned_abs();
+    close_range(3, kept.saturating_sub(1))?;
+    close_range(kept.saturating_add(1), u32::MAX)?;
+    // Closed above, by its number.
+    let _ = std::os::fd::IntoRawFd::into_raw_fd(nothing);
+    Ok(())
+}
+
+fn put(file: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: dup2(2) of an open file onto the standard descriptors, of which this process, which runs nothing else, keeps no
+    // owner that would close them.
+    #[allow(unsafe_code, reason = "the standard descriptors have no owner")]
+    let done = unsafe { libc::dup2(file.as_raw_fd(), number) };
+    match done {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: what is closed belongs to the process of which this is a copy; nothing that runs in this one from here on has an
+    // owner of any of them, and none of those that it was copied with is dropped, since it ends by `exit`.
+    #[allow(
+        unsafe_code,
+        reason = "a copy of a process closes what it was copied with"
+    )]
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,3 @@
+module tests.example/files_go
+
+go 1.27
