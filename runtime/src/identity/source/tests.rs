@@ -140,11 +140,11 @@ async fn j3_the_last_good_set_serves_while_fetches_fail_up_to_a_maximum_age() {
     assert_eq!(has(&keys, "a", NOW).await, Some(true));
     web.fail();
     let last = later(JWKS_STALE_MAX - Duration::from_secs(1));
-    for now in [later(JWKS_TTL), later(JWKS_TTL * 10), last] {
-        assert_eq!(has(&keys, "a", now).await, Some(true));
+    for at in [later(JWKS_TTL), later(JWKS_TTL * 10), last] {
+        assert_eq!(has(&keys, "a", at).await, Some(true));
     }
-    for now in [later(JWKS_STALE_MAX), later(JWKS_STALE_MAX * 2)] {
-        let refused = keys.current(Some("a"), now).await.err().unwrap();
+    for at in [later(JWKS_STALE_MAX), later(JWKS_STALE_MAX * 2)] {
+        let refused = keys.current(Some("a"), at).await.err().unwrap();
         assert!(matches!(*refused, KeyError::Stale { .. }));
     }
     web.serve(KEYS_URL, jwks(&[&a]));

@@ -376,14 +376,17 @@ fn what_cannot_be_signed_is_an_error_and_no_panic() {
         };
         assert_eq!(case.sign().err(), Some(SignError::Field));
     }
-    for now in [
+    for at in [
         Timestamp(-1),
         Timestamp(i64::MIN),
         Timestamp(i64::MAX),
         Timestamp::from_secs(LAST_SECOND + 1),
     ] {
-        let case = Case { now, ..suite("/") };
-        assert_eq!(case.sign().err(), Some(SignError::Time), "{now:?}");
+        let case = Case {
+            now: at,
+            ..suite("/")
+        };
+        assert_eq!(case.sign().err(), Some(SignError::Time), "{at:?}");
     }
     let last = Case {
         now: Timestamp::from_secs(LAST_SECOND),
