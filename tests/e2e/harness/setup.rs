@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bailiwick::clock::{Clock, SharedClock};
 use bailiwick::config::{Config, Isolation, IssuerConfig};
 use bailiwick::egress::Resolve;
+use bailiwick::limits::CALL_WALL_DEFAULT;
 use bailiwick::sandbox::executor;
 use bailiwick::server::{Options, Running, StartError};
 use bailiwick::telemetry::log::LogControl;
@@ -36,6 +38,7 @@ pub struct Setup {
     pub(super) resolver: Option<Arc<dyn Resolve>>,
     pub(super) issuer: Option<ChangeIssuer>,
     pub(super) calls_max: u32,
+    call_timeout: Duration,
     pub(super) machines: bool,
     pub(super) clock: Option<SharedClock>,
     pub(super) https: bool,
@@ -67,6 +70,7 @@ impl Setup {
             resolver: None,
             issuer: None,
             calls_max: 32,
+            call_timeout: CALL_WALL_DEFAULT,
             machines: false,
             clock: None,
             https: false,
@@ -162,6 +166,12 @@ impl Setup {
     /// With room for so many calls at once.
     pub fn calls(mut self, max: u32) -> Self {
         self.calls_max = max;
+        self
+    }
+
+    /// With so much time for calls of tools that wish for none.
+    pub fn call_timeout(mut self, most: Duration) -> Self {
+        self.call_timeout = most;
         self
     }
 
@@ -284,6 +294,7 @@ impl Setup {
         // Native code is the same for every server of this build.
         config.tools.cache_dir = cache();
         config.server.calls_in_flight_max = self.calls_max;
+        config.server.call_timeout = self.call_timeout;
         if self.apart {
             config.isolation = Isolation::Process;
         }
