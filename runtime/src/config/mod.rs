@@ -11,6 +11,7 @@ mod introspection;
 mod issuer;
 mod kv;
 mod limit;
+mod mounts;
 mod parse;
 mod proof;
 mod rates;

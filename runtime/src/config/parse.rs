@@ -18,15 +18,14 @@ use super::front::{self, ProxyHeaders, RawConnections, RawFront, RawTls};
 use super::issuer::{self, RawIssuer};
 use super::kv::{self, RawKv};
 use super::limit::{self, RawLimit, RawLimits};
+use super::mounts::{self, RawMount};
 use super::rates::{self, RawRate};
 use super::seal::{self, RawSeal};
 use super::secrets::{self, RawSecret};
 use super::settings::{self, RawSettings};
 use super::telemetry::{self, RawLog, RawTelemetry};
-use super::{
-    CallBounds, Config, Hardening, Isolation, IssuerConfig, Mount, Quota, Server, SignIn, Tools,
-};
-use crate::ids::{Issuer, MountName, ToolName};
+use super::{CallBounds, Config, Hardening, Isolation, IssuerConfig, Server, SignIn, Tools};
+use crate::ids::{Issuer, ToolName};
 use crate::limits;
 use crate::problem::{Problem, line_at};
 
@@ -147,15 +146,6 @@ struct RawState {
     url: Spanned<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawMount {
-    name: Spanned<String>,
-    path: Spanned<String>,
-    max_bytes: Option<Spanned<u64>>,
-    max_files: Option<Spanned<u64>>,
-}
-
 /// Collects what is wrong while the rest is still checked.
 pub(super) struct Checker<'a> {
     file: String,
@@ -244,7 +234,7 @@ pub(super) fn parse(file: &str, text: &str, base: &Path) -> Result<Config, Vec<P
     let mounts = raw
         .mount
         .iter()
-        .filter_map(|raw| mount(&mut check, raw))
+        .filter_map(|raw| mounts::mount(&mut check, raw))
         .collect();
     let egress_hosts = egress::hosts(&mut check, &raw.egress);
     let retry = egress::retry(&mut check, &raw.egress);
@@ -423,66 +413,6 @@ fn sign_in(check: &mut Checker<'_>, raw: &RawSignIn, issuers: &[IssuerConfig]) -
             .client_secret_file
             .as_deref()
             .map(|file| check.path(file)),
-    })
-}
-
-fn mount(check: &mut Checker<'_>, raw: &RawMount) -> Option<Mount> {
-    let name: Option<MountName> = check.name(&raw.name, "choose a short name");
-    let path = raw.path.get_ref();
-    let rest = ["{tenant}", "{iss}", "{sub}"]
-        .iter()
-        .fold(path.clone(), |rest, known| rest.replace(known, ""));
-    if path.is_empty() || rest.contains(['{', '}']) {
-        check.wrong(
-            &raw.path,
-            "the path has a placeholder that we do not know",
-            "use `{tenant}`, `{iss}` and `{sub}`",
-        );
-        return None;
-    }
-    // Tenants never share; the tenant of an issuer that names none is the issuer itself.
-    if path.contains("{sub}") && !path.contains("{tenant}") {
-        check.wrong(
-            &raw.path,
-            "users of two tenants with one name would share this folder",
-            "add `{tenant}` before `{sub}`",
-        );
-        return None;
-    }
-    if path
-        .split('/')
-        .any(|segment| segment.matches('{').count() > 1)
-    {
-        check.wrong(
-            &raw.path,
-            "two placeholders in one segment run together",
-            "put a `/` between them",
-        );
-        return None;
-    }
-    let quota = quota(check, raw)?;
-    Some(Mount {
-        name: name?,
-        quota,
-        path: check.path(Path::new(path)).to_string_lossy().into_owned(),
-    })
-}
-
-fn quota(check: &mut Checker<'_>, raw: &RawMount) -> Option<Quota> {
-    let usual = Quota::default();
-    let mut bound = |raw: &Option<Spanned<u64>>, usual, most| match raw {
-        None => Some(usual),
-        Some(number) if (1..=most).contains(number.get_ref()) => Some(*number.get_ref()),
-        Some(number) => {
-            let help = format!("write a number from 1 to {most}, or leave it out for {usual}");
-            check.wrong(number, "a mount cannot be bounded by that", &help);
-            None
-        }
-    };
-    Some(Quota {
-        // A file has at most so many bytes, so that no sum of them runs over.
-        bytes: bound(&raw.max_bytes, usual.bytes, i64::MAX.unsigned_abs())?,
-        files: bound(&raw.max_files, usual.files, limits::FILES_COUNT_CEILING)?,
     })
 }
 

@@ -24,6 +24,7 @@ mod atom;
 mod case;
 mod model;
 mod report;
+mod sets;
 mod visit;
 mod world;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::block::Word;
 use super::super::{
     Chained, Change, ConsentState, Decision, Ender, Evidence, Linked, Pinned, Scope, TicketState,
-    testing::store,
+    row_id, testing::store,
 };
 use super::*;
 use crate::capability::Tier;

@@ -7,6 +7,7 @@ mod reading;
 use std::path::{Path, PathBuf};
 
 use super::super::super::rest::SharedRestKeys;
+use super::super::bodies::STATE;
 use super::*;
 use crate::config::SealConfig;
 use crate::limits::{SEALED_KEEP_DEFAULT, SEALED_VALUES_MAX};

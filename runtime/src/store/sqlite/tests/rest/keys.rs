@@ -1,5 +1,7 @@
 //! What becomes of keys at rest: replaced, encrypted anew, destroyed, told of.
 
+use std::time::Duration;
+
 use super::*;
 use crate::store::SharedStore;
 use crate::store::rest::RestKeys;
