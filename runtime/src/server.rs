@@ -197,7 +197,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     }
     audit.event(started).await?;
 
-    let witness = witness::witness(&config, &resolver, &store, &clock).await?;
+    let witness = witness::witness(&config, &resolver, &audit).await?;
     serving.extend(witness.start(&shutdown));
     let egress = Egress::new(
         config.egress_hosts.clone(),

@@ -94,8 +94,8 @@ pub async fn run(dir: &Path, records: u64) -> anyhow::Result<()> {
 async fn write(file: &Path, clock: &SharedClock, records: u64) -> anyhow::Result<()> {
     let store: Arc<SqliteStore> = Arc::new(SqliteStore::open(file).await?);
     let shared = Arc::clone(&store) as SharedStore;
-    let audit = Audit::start(Arc::clone(&shared), Arc::clone(clock)).await?;
-    let witness = Witness::open(shared, Arc::clone(clock), DUE, Vec::new()).await?;
+    let audit = Audit::start(shared, Arc::clone(clock)).await?;
+    let witness = Witness::open(&audit, DUE, Vec::new()).await?;
     let stop = CancellationToken::new();
     let making = witness.start(&stop);
     let durable = DURABLE.min(records / 8);

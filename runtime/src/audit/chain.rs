@@ -6,8 +6,6 @@
 //! owner of the file cannot change it, shows that ([`verify_against`]).
 
 use async_trait::async_trait;
-use serde::Deserialize;
-use uuid::Uuid;
 
 use super::canonical;
 use super::checkpoint::kept_signer;
@@ -15,7 +13,7 @@ use super::indexed::{Indexed, Misindexed};
 use super::marks::Marks;
 use super::note::{LogKey, Note};
 use super::record::Record;
-use super::tree::{self, Frontier};
+use super::walk::Walk;
 use super::words;
 use crate::clock::Timestamp;
 use crate::ids::Digest;
@@ -25,14 +23,6 @@ use crate::store::{AuditRow, Chained, Head, Linked, Store, StoreError};
 
 /// Records that are read at once.
 pub(super) const PAGE: u32 = 500;
-
-/// What a record says of its place.
-#[derive(Deserialize)]
-struct Place {
-    log_id: Uuid,
-    seq: u64,
-    prev_hash: Digest,
-}
 
 impl Chained for Record {
     /// Canonical JSON (RFC 8785) with the digest of the record before it.
@@ -322,159 +312,6 @@ async fn verify_once(
         copies: marks.copied,
         misindexed: index.end(log).await?,
     })
-}
-
-/// Where a walk along the chain stands.
-pub(super) struct Walk {
-    log_id: Uuid,
-    next: u64,
-    /// Digest of the record before, computed from its text; none before the first.
-    pub(super) previous: Option<Digest>,
-    tree: Frontier,
-}
-
-impl Walk {
-    /// From the beginning of a log.
-    pub(super) fn new(log_id: Uuid) -> Self {
-        Self {
-            log_id,
-            next: 1,
-            previous: None,
-            tree: Frontier::default(),
-        }
-    }
-
-    /// On from a checkpoint, whose tree this is.
-    pub(super) fn from(log_id: Uuid, tree: Frontier, head: Digest) -> Self {
-        Self {
-            log_id,
-            next: tree.size().saturating_add(1),
-            previous: Some(head),
-            tree,
-        }
-    }
-
-    /// The tree over the records so far.
-    pub(super) fn tree(&self) -> &Frontier {
-        &self.tree
-    }
-
-    /// Walks from where it stands to the head.
-    pub(super) async fn through(
-        &mut self,
-        store: &dyn Store,
-        head: &Head,
-    ) -> Result<(), VerifyError> {
-        while self.next <= head.seq {
-            let page = store.audit_from(self.next, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            for row in page.iter().filter(|row| row.seq <= head.seq) {
-                self.step(row)?;
-            }
-        }
-        Ok(self.end(head)?)
-    }
-
-    /// The same, and compares every checkpoint on the way, and what the index says.
-    async fn to(
-        &mut self,
-        log: &dyn Reads,
-        head: &Head,
-        marks: &mut Marks<'_>,
-        index: &mut Indexed,
-    ) -> Result<(), VerifyError> {
-        while self.next <= head.seq {
-            let page = log.audit_from(self.next, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            marks.load(log, self.next).await?;
-            index.load(log, self.next).await?;
-            // What stands behind the head was written after we read it, or by somebody else: told apart by the next one.
-            for row in page.iter().take_while(|row| row.seq <= head.seq) {
-                self.step(row)?;
-                marks.check(self)?;
-                index.check(row);
-            }
-            if page.last().is_none_or(|last| last.seq >= head.seq) {
-                break;
-            }
-        }
-        Ok(self.end(head)?)
-    }
-
-    /// Passes over records of which only the leaves are left.
-    async fn skip(
-        &mut self,
-        log: &dyn Reads,
-        pruned: &Pruned,
-        marks: &mut Marks<'_>,
-    ) -> Result<(), VerifyError> {
-        while self.next <= pruned.through {
-            let page = log.pruned_leaves(self.next, PAGE).await?;
-            marks.load(log, self.next).await?;
-            if page.is_empty() {
-                return Err(broken(self.next, Damage::Missing).into());
-            }
-            for (seq, leaf) in page.into_iter().filter(|(seq, _)| *seq <= pruned.through) {
-                if seq != self.next {
-                    return Err(broken(self.next, Damage::Missing).into());
-                }
-                self.tree.push(leaf);
-                self.next += 1;
-                if self.next > pruned.through {
-                    self.previous = Some(pruned.hash);
-                }
-                marks.check(self)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, row: &AuditRow) -> Result<(), Broken> {
-        let seq = self.next;
-        if row.seq != seq {
-            return Err(broken(seq, Damage::Missing));
-        }
-        let hash = Digest::of(row.text.as_bytes());
-        if hash != row.hash {
-            return Err(broken(seq, Damage::Altered));
-        }
-        let place: Place =
-            serde_json::from_str(&row.text).map_err(|_| broken(seq, Damage::Unreadable))?;
-        if place.log_id != self.log_id {
-            return Err(broken(seq, Damage::OtherLog));
-        }
-        if place.seq != seq {
-            return Err(broken(seq, Damage::Moved { says: place.seq }));
-        }
-        match self.previous {
-            Some(previous) if place.prev_hash != previous => {
-                return Err(broken(seq - 1, Damage::Replaced));
-            }
-            None if place.prev_hash.as_bytes() != &[0; 32] => {
-                return Err(broken(seq, Damage::Altered));
-            }
-            Some(_) | None => {}
-        }
-        self.previous = Some(hash);
-        self.tree.push(tree::leaf(row.text.as_bytes()));
-        self.next += 1;
-        Ok(())
-    }
-
-    fn end(&self, head: &Head) -> Result<(), Broken> {
-        let last = self.next - 1;
-        if last < head.seq {
-            return Err(broken(self.next, Damage::Truncated { head: head.seq }));
-        }
-        match self.previous {
-            Some(hash) if hash != head.hash => Err(broken(last, Damage::Replaced)),
-            Some(_) | None => Ok(()),
-        }
-    }
 }
 
 pub(super) fn broken(seq: u64, what: Damage) -> Broken {

@@ -1,15 +1,18 @@
 //! Making checkpoints: the tree over the log so far, signed by a key of the server that signs nothing else.
 //!
-//! The records since the last checkpoint are walked before anything is signed: nothing is ever signed that the chain
-//! already shows to be damaged.
+//! The records since the last checkpoint are walked before anything is signed. What this process wrote of them is signed as
+//! it was written, whatever became of it in the file since; of what it did not write, nothing that the chain shows to be damaged.
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::chain::{VerifyError, Walk};
+use super::Audit;
+use super::chain::VerifyError;
 use super::note::{Checkpoint, LogKey, Note, Signer};
+use super::tail::Tail;
 use super::tree::Frontier;
+use super::walk::Walk;
 use crate::clock::SharedClock;
 use crate::store::tree::CheckpointRow;
 use crate::store::{SecretBytes, SharedStore, Store, StoreError, random_secret};
@@ -98,6 +101,8 @@ pub struct Checkpoints {
     clock: SharedClock,
     log_id: Uuid,
     signer: Arc<Signer>,
+    /// What this process wrote, where it writes.
+    tail: Arc<Tail>,
 }
 
 impl Checkpoints {
@@ -110,6 +115,17 @@ impl Checkpoints {
             store,
             clock,
             log_id,
+            tail: Arc::default(),
+        })
+    }
+
+    /// Those of the log that this process writes.
+    pub async fn of(audit: &Audit) -> Result<Self, CheckpointError> {
+        let shared = &audit.shared;
+        let those = Self::open(Arc::clone(&shared.store), Arc::clone(&shared.clock)).await?;
+        Ok(Self {
+            tail: Arc::clone(&shared.tail),
+            ..those
         })
     }
 
@@ -126,8 +142,9 @@ impl Checkpoints {
 
     /// One of all records that there are; the last one where there are no more, none where there are none.
     pub async fn make(&self) -> Result<Option<Note>, CheckpointError> {
-        // In this order: another process may make one of later records meanwhile.
+        // In this order: another process may make one of later records meanwhile, and this one may write more.
         let last = self.store.checkpoint_before(u64::MAX).await?;
+        let own = self.tail.behind(last.as_ref().map_or(0, |row| row.size));
         let head = self.store.head().await?;
         let mut walk = match &last {
             None if head.seq == 0 => return Ok(None),
@@ -137,7 +154,8 @@ impl Checkpoints {
                 if head.seq < row.size {
                     return Err(CheckpointError::Last);
                 }
-                if head.seq == row.size {
+                let is_same = head.seq == row.size && head.hash == note.checkpoint().head;
+                if is_same && own.is_empty() {
                     return Ok(Some(note));
                 }
                 let tree = Frontier::from_parts(row.size, row.peaks.clone());
@@ -146,7 +164,7 @@ impl Checkpoints {
                 Walk::from(self.log_id, tree, note.checkpoint().head)
             }
         };
-        let walked = walk.through(self.store.as_ref(), &head).await;
+        let walked = walk.through(self.store.as_ref(), &head, &own).await;
         walked.map_err(|error| match error {
             VerifyError::Store(error) => CheckpointError::Store(error),
             damage @ VerifyError::Broken(_) => CheckpointError::Damaged(damage),
@@ -167,7 +185,10 @@ impl Checkpoints {
         };
         // Another process may have made one of the same records meanwhile; that one stands then.
         self.store.insert_checkpoint(&row).await?;
-        self.last().await
+        let last = self.last().await?;
+        let size = last.as_ref().map_or(0, |note| note.checkpoint().size);
+        self.tail.covered(size.min(row.size));
+        Ok(last)
     }
 
     fn note(&self, row: &CheckpointRow) -> Result<Note, CheckpointError> {

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::facts::{ArgumentFacts, CallerFacts, End, ToolFacts};
+use super::job::{Job, Pending};
 use super::record::{DecisionFacts, Record, TokenUse};
-use super::writer::{Job, Pending};
 use super::{Audit, AuditError, CALL};
 use crate::capability::{CapabilitySet, Tier};
 use crate::ids::{ToolName, User};
@@ -217,11 +217,7 @@ impl Entry {
     }
 
     fn pending(&self, record: Record) -> Pending {
-        Pending {
-            record,
-            user: self.user.clone(),
-            evidence: None,
-        }
+        Pending::new(record, self.user.clone(), None)
     }
 }
 

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::job::Pending;
 use super::record::{Phase, Record};
-use super::writer::Pending;
 use crate::clock::Timestamp;
 use crate::ids::{ClientId, Digest, Tenant, ToolName, User};
 
@@ -232,10 +232,6 @@ impl Event {
     pub(super) fn into_pending(mut self, event_id: Uuid, at: Timestamp) -> Pending {
         self.record.event_id = event_id;
         self.record.at = at;
-        Pending {
-            record: self.record,
-            user: self.user,
-            evidence: self.evidence,
-        }
+        Pending::new(self.record, self.user, self.evidence)
     }
 }

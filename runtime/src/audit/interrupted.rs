@@ -9,8 +9,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::chain::PAGE;
+use super::job::{Job, Pending};
 use super::record::{Phase, Record};
-use super::writer::{Job, Pending};
 use super::{Audit, AuditError};
 use crate::limits::AUDIT_CLOSED_NOTED_EVERY;
 use crate::store::{Change, Store, StoreError};
@@ -75,11 +75,8 @@ impl Audit {
             let tool = intent.tool.as_ref().map(|facts| &facts.name);
             tracing::warn!(event = %intent.event_id, tool = tool.map(tracing::field::display), "the server ended in the middle of a call; whether it had an effect is not known");
         }
-        let records = intents.into_iter().map(|intent| Pending {
-            record: intent.interrupted(now),
-            user: None,
-            evidence: None,
-        });
+        let records = intents.into_iter();
+        let records = records.map(|intent| Pending::new(intent.interrupted(now), None, None));
         let change = Change::Closed { before: next };
         self.durable(Job::change(change, records.collect())).await?;
         Ok(count)
@@ -286,11 +283,7 @@ mod tests {
         outcome.abort();
         intent.phase = Phase::Intent;
         for record in [outcome, intent] {
-            let pending = Pending {
-                record,
-                user: None,
-                evidence: None,
-            };
+            let pending = Pending::new(record, None, None);
             first.durable(Job::keep(pending)).await.unwrap();
         }
         assert_eq!(audit(&store).await.close_interrupted().await.unwrap(), 0);

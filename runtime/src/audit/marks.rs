@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use uuid::Uuid;
 
-use super::chain::{Broken, Damage, PAGE, Reads, Walk, broken};
+use super::chain::{Broken, Damage, PAGE, Reads, broken};
 use super::note::{LogKey, Note};
+use super::walk::Walk;
 use crate::store::StoreError;
 use crate::store::tree::CheckpointRow;
 

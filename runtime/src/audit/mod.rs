@@ -18,6 +18,7 @@ pub(crate) mod fuzz;
 mod gather;
 mod indexed;
 mod interrupted;
+mod job;
 mod marks;
 mod note;
 mod pages;
@@ -27,7 +28,9 @@ mod retention;
 mod sampled;
 mod show;
 mod sieve;
+mod tail;
 mod tree;
+mod walk;
 mod witness;
 mod words;
 mod writer;
@@ -65,7 +68,9 @@ pub use retention::{EraseError, PruneError, erase, prune};
 pub use show::{Filter, Line, ShowError, Stored, show};
 pub use witness::{Due, Witness};
 
-use writer::{Job, Pending, Writer};
+use job::{Job, Pending};
+use tail::Tail;
+use writer::Writer;
 
 /// What the name of the key of a user's pseudonym begins with.
 const SUBJECT_KEY: &str = "audit.subject.";
@@ -108,6 +113,7 @@ struct Shared {
     clock: SharedClock,
     arguments: hmac::Key,
     health: Arc<Health>,
+    tail: Arc<Tail>,
     sampler: sampled::Sampler,
     /// Tells the writer that somebody waits for the disk.
     urgent: Arc<Notify>,
@@ -154,13 +160,14 @@ impl Audit {
             backlog: AtomicUsize::new(0),
         });
         let urgent = Arc::new(Notify::new());
+        let tail = Arc::new(Tail::default());
         let writer = Writer::new(
             Arc::clone(&store),
             Arc::clone(&clock),
-            queued,
-            left,
+            (queued, left),
             Arc::clone(&health),
             Arc::clone(&urgent),
+            Arc::clone(&tail),
         );
         tokio::spawn(writer.run());
         let shared = Arc::new(Shared {
@@ -170,6 +177,7 @@ impl Audit {
             clock,
             arguments: hmac::Key::new(hmac::HMAC_SHA256, arguments.as_slice()),
             health,
+            tail,
             sampler: sampled::Sampler::default(),
             urgent,
             meters: Arc::default(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::writer::Job;
+use super::job::Job;
 use super::{Audit, Event, EventKind, Shared};
 use crate::clock::Timestamp;
 use crate::limits::AUDIT_SAMPLED_MAX;

@@ -4,6 +4,7 @@ mod evidence;
 mod outages;
 mod searches;
 mod subjects;
+mod tail;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::Audit;
 use super::checkpoint::{CheckpointError, Checkpoints};
 use super::copy::{CopyError, Place};
 use super::note::Note;
@@ -73,16 +74,14 @@ const MAKING: &str = "checkpoints";
 impl Witness {
     /// For this log, to these places by name.
     pub async fn open(
-        store: SharedStore,
-        clock: SharedClock,
+        audit: &Audit,
         due: Due,
         places: Vec<(String, Place)>,
     ) -> Result<Self, CheckpointError> {
-        let checkpoints = Checkpoints::open(Arc::clone(&store), Arc::clone(&clock)).await?;
         let shared = Shared {
-            checkpoints,
-            store,
-            clock,
+            checkpoints: Checkpoints::of(audit).await?,
+            store: Arc::clone(&audit.shared.store),
+            clock: Arc::clone(&audit.shared.clock),
             due,
             places,
             troubles: Mutex::default(),

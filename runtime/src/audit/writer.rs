@@ -8,19 +8,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::event::{Event, EventKind};
 use super::gather::Gather;
 use super::interrupted::Open;
-use super::record::{Phase, Record};
+use super::job::{Job, Pending, chained};
+use super::record::Phase;
+use super::tail::Tail;
 use super::{Health, evidence, key_of, pseudonym_under};
 use crate::clock::{SharedClock, Timestamp};
 use crate::ids::{Digest, Tenant, User};
 use crate::limits::{AUDIT_BATCH_MAX, AUDIT_QUEUE_MAX};
 use crate::problem::caused;
-use crate::store::{Applied, Chained, Change, Draft, SharedStore, StoreError, row_id};
+use crate::store::{Applied, Change, Draft, SharedStore, StoreError, row_id};
 
 /// How long records that nobody waits for are gathered before they are committed together.
 const GATHER: Duration = Duration::from_millis(5);
@@ -35,87 +37,6 @@ pub(super) const BACKLOG_MAX: usize = 2 * AUDIT_QUEUE_MAX;
 const SUBJECTS_MAX: usize = 16_384;
 /// For how long it is: a key that was destroyed by another process is used no longer than that.
 pub(super) const SUBJECT_KEPT: Duration = Duration::from_secs(10);
-
-/// A record whose user has no pseudonym yet.
-#[derive(Debug, Clone)]
-pub(super) struct Pending {
-    pub(super) record: Record,
-    pub(super) user: Option<User>,
-    pub(super) evidence: Option<Value>,
-}
-
-/// What whoever waits is told.
-pub(super) type Told = oneshot::Sender<Result<Applied, Arc<StoreError>>>;
-
-/// Something to write.
-pub(super) struct Job {
-    change: Option<Change>,
-    records: Vec<Pending>,
-    /// Whether it is written later when it cannot be written now. An intent is not: its call is refused.
-    keep: bool,
-    pub(super) done: Option<Told>,
-}
-
-impl Job {
-    /// A record that is not lost while the store refuses.
-    pub(super) fn keep(record: Pending) -> Self {
-        Self {
-            keep: true,
-            ..Self::refusable(record)
-        }
-    }
-
-    /// A record without which something is not done.
-    pub(super) fn refusable(record: Pending) -> Self {
-        Self {
-            change: None,
-            records: vec![record],
-            keep: false,
-            done: None,
-        }
-    }
-
-    /// A change with its records.
-    pub(super) fn change(change: Change, records: Vec<Pending>) -> Self {
-        Self {
-            change: Some(change),
-            records,
-            keep: false,
-            done: None,
-        }
-    }
-
-    /// Whether it is what a server writes before it makes calls.
-    fn is_first(&self) -> bool {
-        matches!(self.change, Some(Change::Closed { .. }))
-    }
-
-    /// Nothing, in its turn.
-    pub(super) fn nothing() -> Self {
-        Self {
-            change: None,
-            records: Vec::new(),
-            keep: false,
-            done: None,
-        }
-    }
-
-    /// Leaves it out, with its change, and tells whoever waits: without a whole record nothing is done.
-    fn refuse(&mut self, error: StoreError) {
-        tracing::error!(error = %caused(&error), "what needs its record is refused, for the key of its user cannot be read");
-        self.change = None;
-        self.records.clear();
-        if let Some(done) = self.done.take() {
-            let _ = done.send(Err(Arc::new(error)));
-        }
-    }
-
-    /// The same, with somebody who waits for it.
-    pub(super) fn told(mut self, done: Told) -> Self {
-        self.done = Some(done);
-        self
-    }
-}
 
 /// How many wait for the disk.
 fn awaited(batch: &[Job]) -> usize {
@@ -144,6 +65,7 @@ pub(super) struct Writer {
     dropped: mpsc::UnboundedReceiver<Job>,
     health: Arc<Health>,
     urgent: Arc<Notify>,
+    tail: Arc<Tail>,
     subjects: HashMap<Tenant, HashMap<User, Subject>>,
     backlog: VecDeque<Pending>,
     /// The calls whose intent is in the backlog.
@@ -162,10 +84,10 @@ impl Writer {
     pub(super) fn new(
         store: SharedStore,
         clock: SharedClock,
-        queue: mpsc::Receiver<Job>,
-        dropped: mpsc::UnboundedReceiver<Job>,
+        (queue, dropped): (mpsc::Receiver<Job>, mpsc::UnboundedReceiver<Job>),
         health: Arc<Health>,
         urgent: Arc<Notify>,
+        tail: Arc<Tail>,
     ) -> Self {
         Self {
             store,
@@ -174,6 +96,7 @@ impl Writer {
             dropped,
             health,
             urgent,
+            tail,
             subjects: HashMap::new(),
             backlog: VecDeque::new(),
             begun: HashSet::new(),
@@ -309,6 +232,11 @@ impl Writer {
         }));
         let applied = self.store.append(&mut drafts).await?;
         drop(drafts);
+        let made = batch.iter().zip(&applied);
+        let made = made.filter(|(_, applied)| matches!(applied, Applied::Done));
+        let written = made.flat_map(|(job, _)| &job.records);
+        self.tail
+            .wrote(written.filter_map(|pending| pending.placed));
         if begins {
             self.open.get_or_insert_default();
         }
@@ -357,6 +285,8 @@ impl Writer {
             records: chained(&mut some),
         };
         self.store.append(&mut [draft]).await?;
+        self.tail
+            .wrote(some.iter().filter_map(|pending| pending.placed));
         if let Some(open) = &mut self.open {
             open.wrote(some.iter().map(|pending| &pending.record));
         }
@@ -478,12 +408,4 @@ impl Writer {
         users.insert(user.clone(), one);
         Ok((pseudonym, None))
     }
-}
-
-/// The records of these, to be chained.
-fn chained(records: &mut [Pending]) -> Vec<&mut dyn Chained> {
-    records
-        .iter_mut()
-        .map(|pending| &mut pending.record as &mut dyn Chained)
-        .collect()
 }

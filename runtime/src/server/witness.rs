@@ -21,20 +21,18 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 pub(super) async fn witness(
     config: &Config,
     resolver: &Arc<dyn Resolve>,
-    store: &SharedStore,
-    clock: &SharedClock,
+    audit: &Audit,
 ) -> Result<Witness, StartError> {
-    let audit = &config.audit;
     let due = Due {
-        records: audit.records,
-        every: audit.every,
+        records: config.audit.records,
+        every: config.audit.every,
     };
-    let places = audit.copies.iter().map(|copy| {
+    let places = config.audit.copies.iter().map(|copy| {
         let place = place(config, copy, resolver)?;
         Ok((copy.to_string(), place))
     });
     let places = places.collect::<Result<Vec<_>, StartError>>()?;
-    Ok(Witness::open(Arc::clone(store), Arc::clone(clock), due, places).await?)
+    Ok(Witness::open(audit, due, places).await?)
 }
 
 fn place(

@@ -61,7 +61,7 @@ impl World {
     }
 
     /// What whoever owns the file can do: a new chain from this record on, with a new head.
-    async fn rewrite_from(&self, seq: u64) {
+    pub(super) async fn rewrite_from(&self, seq: u64) {
         self.do_damage("UPDATE audit_head SET id = id").await;
         let mut previous = Digest::from([0; 32]);
         for row in self.store.audit_from(1, 1_000).await.unwrap() {

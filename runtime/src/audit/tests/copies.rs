@@ -17,9 +17,7 @@ impl World {
             records: 1,
             every: Duration::from_secs(60),
         };
-        let clock = Arc::new(self.clock.clone());
-        let witness = Witness::open(self.store.clone(), clock, due, places).await;
-        witness.unwrap()
+        Witness::open(&self.audit, due, places).await.unwrap()
     }
 }
 

@@ -14,6 +14,12 @@ const ROWS: [usize; 4] = [1, 4, 16, ROWS_MAX];
 /// Records of one statement at most.
 const ROWS_MAX: usize = 64;
 
+/// The log has no head.
+const NO_HEAD: StoreError = StoreError::Corrupt {
+    table: "audit_head",
+    column: "id",
+};
+
 /// What stands for the record before the first: 32 zero bytes.
 pub(super) fn empty_log() -> Digest {
     #[expect(clippy::expect_used, reason = "64 zeros are 64 hexadecimal digits")]
@@ -27,8 +33,34 @@ pub(super) async fn append(
     end: &End,
     drafts: &mut [Draft<'_>],
 ) -> Result<Vec<Applied>, StoreError> {
+    // As a rule nobody else has written, and the head needs no reading: each statement is a message to the thread of the database.
+    let known = match drafts.iter().any(|draft| !draft.records.is_empty()) {
+        true => end.head(),
+        false => None,
+    };
+    if let Some(known) = known
+        && let Some(applied) = append_behind(rest, end, drafts, Some(known)).await?
+    {
+        return Ok(applied);
+    }
+    let applied = append_behind(rest, end, drafts, None).await?;
+    // The head was read under the lock, so this is a log without one.
+    applied.ok_or(NO_HEAD)
+}
+
+/// The same behind this head, or behind the one that is read. None where the log has another head: then nothing is written.
+async fn append_behind(
+    rest: &Rest,
+    end: &End,
+    drafts: &mut [Draft<'_>],
+    known: Option<Head>,
+) -> Result<Option<Vec<Applied>>, StoreError> {
     let mut tx = rest.writer().begin_with("BEGIN IMMEDIATE").await?;
-    let mut head = locked_head(&mut tx).await?;
+    let before = match known {
+        Some(known) => known,
+        None => locked_head(&mut tx).await?,
+    };
+    let mut head = before.clone();
     let mut applied = Vec::with_capacity(drafts.len());
     let mut linked = Vec::with_capacity(drafts.len());
     let has_records = drafts.iter().any(|draft| !draft.records.is_empty());
@@ -58,13 +90,16 @@ pub(super) async fn append(
         }
         applied.push(result);
     }
-    insert(&mut tx, &linked, &head).await?;
+    if !insert(&mut tx, &before, &linked, &head).await? {
+        tx.rollback().await?;
+        return Ok(None);
+    }
     blocks::note(&mut tx, &whole).await?;
     tx.commit().await?;
     if let Some(gathering) = gathering {
         end.put(head, gathering);
     }
-    Ok(applied)
+    Ok(Some(applied))
 }
 
 /// Reads the head and holds it: a write locks its row, so that no other process chains to the same record.
@@ -76,44 +111,52 @@ async fn locked_head(connection: &mut SqliteConnection) -> Result<Head, StoreErr
         .first()
         .map(head_of)
         .transpose()?
-        .ok_or(StoreError::Corrupt {
-            table: "audit_head",
-            column: "id",
-        })
+        .ok_or(NO_HEAD)
 }
 
+/// Moves the head and inserts the records behind it. Whether it was this head; if not, nothing is changed.
 async fn insert(
     connection: &mut SqliteConnection,
+    before: &Head,
     linked: &[Linked],
     head: &Head,
-) -> Result<(), StoreError> {
-    for some in linked.chunks(ROWS_MAX) {
+) -> Result<bool, StoreError> {
+    for (nth, some) in linked.chunks(ROWS_MAX).enumerate() {
         let mut places = Vec::with_capacity(ROWS_MAX);
         for record in some {
             places.push(Some((rows::number(record.head.seq)?, record)));
         }
-        // Filled up with nothing: each statement is a message to the thread of the database, and the call waits for all of them.
+        // Filled up with nothing, so that there are few statements.
         let size = ROWS.into_iter().find(|size| *size >= places.len());
         places.resize(size.unwrap_or(ROWS_MAX), None);
-        let mut insert = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO audit (seq, hash, record) SELECT column1, column2, column3 FROM (",
-        );
+        let mut insert = QueryBuilder::<Sqlite>::new("");
+        if nth == 0 {
+            insert.push("UPDATE audit_head SET seq = ");
+            insert.push_bind(rows::number(head.seq)?);
+            insert.push(", hash = ").push_bind(head.hash.to_string());
+            insert.push(" WHERE id = 1 AND seq = ");
+            insert.push_bind(rows::number(before.seq)?);
+            insert.push(" AND hash = ");
+            insert.push_bind(before.hash.to_string()).push("; ");
+        }
+        insert
+            .push("INSERT INTO audit (seq, hash, record) SELECT column1, column2, column3 FROM (");
         insert.push_values(places, |mut row, place| {
             row.push_bind(place.map(|(seq, _)| seq))
                 .push_bind(place.map(|(_, record)| record.head.hash.to_string()))
                 .push_bind(place.map(|(_, record)| &record.text));
         });
         insert.push(") WHERE column1 IS NOT NULL");
-        insert.build().execute(&mut *connection).await?;
+        if nth == 0 {
+            // Of the statement before.
+            insert.push(" AND changes() = 1");
+        }
+        let done = insert.build().execute(&mut *connection).await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
     }
-    if !linked.is_empty() {
-        sqlx::query("UPDATE audit_head SET seq = ?, hash = ? WHERE id = 1")
-            .bind(rows::number(head.seq)?)
-            .bind(head.hash.to_string())
-            .execute(connection)
-            .await?;
-    }
-    Ok(())
+    Ok(true)
 }
 
 pub(super) async fn head(readers: &SqlitePool) -> Result<Head, StoreError> {

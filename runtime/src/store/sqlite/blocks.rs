@@ -27,6 +27,11 @@ const NOTED_AT_ONCE: usize = 256;
 pub(super) struct End(Arc<Mutex<Option<Unfinished>>>);
 
 impl End {
+    /// The head of the log as this process left it.
+    pub(super) fn head(&self) -> Option<Head> {
+        self.kept().as_ref().map(|known| known.head.clone())
+    }
+
     /// What is noted of the block at the end; read anew where the log is not as this process left it.
     pub(super) async fn take(
         &self,

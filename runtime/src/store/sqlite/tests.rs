@@ -427,6 +427,37 @@ async fn two_processes_share_one_log_without_a_gap() {
     assert_eq!(stores[1].head().await.unwrap().seq, 80);
 }
 
+#[tokio::test]
+async fn what_is_appended_behind_a_head_that_moved_is_appended_behind_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.db");
+    let one = SqliteStore::open(&path).await.unwrap();
+    let other = SqliteStore::open(&path).await.unwrap();
+    let mut expected = 0;
+    for count in [1, 64, 130] {
+        append(&one, [None]).await;
+        append(&other, (0..count).map(|_| None)).await;
+        let noted = change(&one, Change::Closed { before: 1 }).await;
+        assert!(matches!(noted, Applied::Done), "{noted:?}");
+        expected += u64::from(count) + 2;
+        assert_eq!(one.head().await.unwrap().seq, expected);
+    }
+    // The same number, another record: the head that this process left is not there any more.
+    let text = "UPDATE audit_head SET hash = ?";
+    let altered = Digest::of(b"altered").to_string();
+    let altered = sqlx::query(text).bind(altered).execute(one.writer());
+    altered.await.unwrap();
+    append(&one, [None, None]).await;
+    let rows = one.audit_from(1, 1000).await.unwrap();
+    assert!(
+        rows.iter()
+            .zip(1..=expected + 2)
+            .all(|(row, seq)| row.seq == seq)
+    );
+    assert_eq!(rows.len() as u64, expected + 2);
+    assert_eq!(one.head().await.unwrap().hash, rows.last().unwrap().hash);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_reads_the_state() {
