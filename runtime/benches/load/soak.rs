@@ -31,6 +31,8 @@ const TRIES: usize = 5;
 /// Callers of `echo` of each tenant, and the pause before each of their calls: the processors are to have time for the attacks.
 const GOOD: usize = 2;
 const PAUSE: Duration = Duration::from_millis(10);
+/// Calls of a good one over one connection: as every client, it comes anew before a server has had enough of it.
+const CALLS_MAX: u64 = bailiwick::limits::CONNECTION_REQUESTS_MAX / 10;
 /// Callers of attacks of each tenant.
 const HOSTILE: usize = 1;
 /// When a caller leaves who leaves, after the call was sent.
@@ -274,8 +276,13 @@ impl Side {
 /// Calls `echo` and checks the answer, or is told that the server is busy.
 async fn good(ready: Ready, until: Instant, counts: Arc<Counts>) -> anyhow::Result<()> {
     let mut connection = Connection::open(&ready).await?;
+    let mut calls = 0;
     while Instant::now() < until {
         tokio::time::sleep(PAUSE).await;
+        calls += 1;
+        if calls % CALLS_MAX == 0 {
+            connection = Connection::open(&ready).await?;
+        }
         let began = Instant::now();
         let text = format!("it is {began:?}");
         let offered = connection.offer("echo", json!({ "text": text }));

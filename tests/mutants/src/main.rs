@@ -1,0 +1,58 @@
+//! Mutation testing by mutant schemata (Untch, Offutt and Harrold, 1993): every mutant is planted in one copy of the source behind a
+//! question at run time, so that there is one build for all of them. Which tests reach which mutant is noted first; then each
+//! mutant is switched on in turn for those tests alone, the fastest first, until one fails.
+
+mod plant;
+mod report;
+mod source;
+mod trial;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about = "Changes the code in small ways, one at a time, and names the changes that no test notices")]
+struct Arguments {
+    /// The project
+    #[arg(long, default_value = ".")]
+    project: PathBuf,
+    /// Where copies, builds and results go
+    #[arg(long, default_value = "target/mutants")]
+    work: PathBuf,
+    /// Files and folders below runtime/src whose code is changed
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Tests that run at once
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Only every Nth mutant, for a sample
+    #[arg(long, default_value_t = 1)]
+    every: usize,
+    /// Seconds that a mutant may take beyond five times what its tests take without it
+    #[arg(long, default_value_t = 20)]
+    patience: u64,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let project = arguments.project.canonicalize()?;
+    std::fs::create_dir_all(&arguments.work)?;
+    let work = arguments.work.canonicalize()?;
+    let built = source::build(&project, &work, &arguments.paths)?;
+    eprintln!("{} mutants in {} functions", built.mutants.len(), built.functions());
+    let runner = trial::Runner::new(
+        &built,
+        &project,
+        &work,
+        arguments.jobs,
+        Duration::from_secs(arguments.patience),
+    );
+    let reached = runner.reached()?;
+    let outcomes = runner.each(&reached, arguments.every)?;
+    let text = report::text(&built.mutants, &outcomes);
+    std::fs::write(work.join("report.md"), &text)?;
+    print!("{text}");
+    Ok(())
+}

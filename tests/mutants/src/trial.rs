@@ -1,0 +1,202 @@
+//! Runs tests: all of them once by themselves, to note what each reaches, and then those that reach a mutant with it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use crate::plant::Mutant;
+use crate::source::Built;
+
+/// How long a test may take by itself before it is left out.
+const ALONE_MAX: Duration = Duration::from_secs(120);
+/// Tests that are run together first, and how many more each further time.
+const FIRST: usize = 4;
+const GROWS: usize = 6;
+/// How often it is looked whether tests have ended.
+const LOOK: Duration = Duration::from_millis(5);
+/// After how many tests or mutants it is told how far it is.
+const TELL_EVERY: usize = 100;
+
+/// What became of a mutant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A test fails with it.
+    Caught,
+    /// Tests do not end with it.
+    TimedOut,
+    /// All that reach it pass.
+    Missed,
+    /// Nothing reaches it, so that it makes a difference.
+    Unreached,
+}
+
+/// Which tests reach a mutant, the fastest first.
+pub type Reached = BTreeMap<u32, Vec<(Duration, String)>>;
+
+pub struct Runner<'a> {
+    built: &'a Built,
+    project: &'a Path,
+    work: &'a Path,
+    jobs: usize,
+    patience: Duration,
+}
+
+impl<'a> Runner<'a> {
+    pub fn new(
+        built: &'a Built,
+        project: &'a Path,
+        work: &'a Path,
+        jobs: usize,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            built,
+            project,
+            work,
+            jobs,
+            patience,
+        }
+    }
+
+    /// Runs each test by itself, without a mutant.
+    pub fn reached(&self) -> anyhow::Result<Reached> {
+        let listed = self.command().args(["--list", "--format", "terse"]).output()?;
+        let listed = String::from_utf8(listed.stdout)?;
+        let names: Vec<&str> = listed
+            .lines()
+            .filter_map(|line| line.strip_suffix(": test"))
+            .collect();
+        ensure!(!names.is_empty(), "there is no test");
+        let folder = self.work.join("reached");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        let reached = Mutex::new(Reached::new());
+        self.side_by_side("tests run alone", names.len(), |at| {
+            let name = names[at];
+            let told = folder.join(at.to_string());
+            let mut command = self.command();
+            command.args(["--exact", name]).env("MUTANTS_REACHED", &told);
+            let began = Instant::now();
+            if run(command, ALONE_MAX)? != Some(true) {
+                eprintln!("left out, for it fails by itself: {name}");
+                return Ok(());
+            }
+            let took = began.elapsed();
+            let numbers = fs::read_to_string(&told).unwrap_or_default();
+            let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
+            for number in numbers.lines() {
+                let number = number.parse().context("a number was not written whole")?;
+                let tests: &mut Vec<_> = reached.entry(number).or_default();
+                tests.push((took, name.to_owned()));
+            }
+            Ok(())
+        })?;
+        let mut reached = reached.into_inner().unwrap_or_else(PoisonError::into_inner);
+        reached.values_mut().for_each(|tests| tests.sort());
+        Ok(reached)
+    }
+
+    /// Switches on each mutant in turn, or every so many.
+    pub fn each(&self, reached: &Reached, every: usize) -> anyhow::Result<BTreeMap<u32, Outcome>> {
+        let chosen: Vec<&Mutant> = self.built.mutants.iter().step_by(every.max(1)).collect();
+        let outcomes = Mutex::new(BTreeMap::new());
+        self.side_by_side("mutants", chosen.len(), |at| {
+            let number = chosen[at].number;
+            let outcome = match reached.get(&number) {
+                None => Outcome::Unreached,
+                Some(tests) => self.one(number, tests)?,
+            };
+            let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+            outcomes.insert(number, outcome);
+            Ok(())
+        })?;
+        Ok(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn one(&self, number: u32, tests: &[(Duration, String)]) -> anyhow::Result<Outcome> {
+        let (mut from, mut count) = (0, FIRST);
+        while let Some(some) = tests.get(from..).filter(|rest| !rest.is_empty()) {
+            let some = &some[..count.min(some.len())];
+            let expected: Duration = some.iter().map(|(took, _)| *took).sum();
+            let mut command = self.command();
+            command.arg("--exact").args(some.iter().map(|(_, name)| name));
+            command.env("MUTANT", number.to_string());
+            match run(command, self.patience + expected * 5)? {
+                Some(true) => {}
+                Some(false) => return Ok(Outcome::Caught),
+                None => return Ok(Outcome::TimedOut),
+            }
+            from += some.len();
+            count *= GROWS;
+        }
+        Ok(Outcome::Missed)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.built.program);
+        command
+            .current_dir(&self.built.runtime)
+            .args(["--test-threads", "1"])
+            .env("CARGO_MANIFEST_DIR", &self.built.runtime)
+            .env("CARGO_TARGET_DIR", target(self.project))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// Does so many things, some at once, and tells how far it is.
+    fn side_by_side(
+        &self,
+        what: &str,
+        count: usize,
+        each: impl Fn(usize) -> anyhow::Result<()> + Sync,
+    ) -> anyhow::Result<()> {
+        let next = AtomicUsize::new(0);
+        let work = || -> anyhow::Result<()> {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= count {
+                    return Ok(());
+                }
+                if at.is_multiple_of(TELL_EVERY) {
+                    eprintln!("{what}: {at} of {count}");
+                }
+                each(at)?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            for worker in workers {
+                worker.join().ok().context("a worker panicked")??;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn target(project: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(project.join("target"), PathBuf::from)
+}
+
+/// Whether the tests passed; none where they did not end in time.
+fn run(mut command: Command, most: Duration) -> anyhow::Result<Option<bool>> {
+    let mut child: Child = command.stdout(Stdio::null()).spawn()?;
+    let until = Instant::now() + most;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status.success()));
+        }
+        if Instant::now() >= until {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
