@@ -31,7 +31,7 @@ const TRIES: usize = 5;
 /// Callers of `echo` of each tenant, and the pause before each of their calls: the processors are to have time for the attacks.
 const GOOD: usize = 2;
 const PAUSE: Duration = Duration::from_millis(10);
-/// Calls of a good one over one connection: as every client, it comes anew before a server has had enough of it.
+/// Calls over one connection: as every client, a caller comes anew before a server has had enough of it.
 const CALLS_MAX: u64 = bailiwick::limits::CONNECTION_REQUESTS_MAX / 10;
 /// Callers of attacks of each tenant.
 const HOSTILE: usize = 1;
@@ -276,13 +276,12 @@ impl Side {
 /// Calls `echo` and checks the answer, or is told that the server is busy.
 async fn good(ready: Ready, until: Instant, counts: Arc<Counts>) -> anyhow::Result<()> {
     let mut connection = Connection::open(&ready).await?;
-    let mut calls = 0;
-    while Instant::now() < until {
-        tokio::time::sleep(PAUSE).await;
-        calls += 1;
-        if calls % CALLS_MAX == 0 {
-            connection = Connection::open(&ready).await?;
+    for nth in 0_u64.. {
+        if Instant::now() >= until {
+            break;
         }
+        tokio::time::sleep(PAUSE).await;
+        anew(&mut connection, &ready, nth).await?;
         let began = Instant::now();
         let text = format!("it is {began:?}");
         let offered = connection.offer("echo", json!({ "text": text }));
@@ -298,6 +297,14 @@ async fn good(ready: Ready, until: Instant, counts: Arc<Counts>) -> anyhow::Resu
         if let Ok(mut micros) = counts.micros.lock() {
             micros.push(began.elapsed().as_secs_f64() * 1e6);
         }
+    }
+    Ok(())
+}
+
+/// Comes anew, now and then.
+async fn anew(connection: &mut Connection, ready: &Ready, nth: u64) -> anyhow::Result<()> {
+    if nth % CALLS_MAX == CALLS_MAX - 1 {
+        *connection = Connection::open(ready).await?;
     }
     Ok(())
 }
@@ -321,10 +328,11 @@ async fn hostile(
     first: usize,
 ) -> anyhow::Result<()> {
     let mut connection = Connection::open(&ready).await?;
-    for attack in ATTACKS.iter().cycle().skip(first * 5) {
+    for (nth, attack) in (0_u64..).zip(ATTACKS.iter().cycle().skip(first * 5)) {
         if Instant::now() >= until {
             break;
         }
+        anew(&mut connection, &ready, nth).await?;
         let Attack { name, .. } = attack;
         let offered = connection.offer(name, json!({}));
         let answer = tokio::time::timeout(PATIENCE, offered).await;

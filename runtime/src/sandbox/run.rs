@@ -39,7 +39,7 @@ use crate::limits::{
 };
 use crate::problem::caused;
 use crate::revocation::Standing;
-use crate::turns::Whose;
+use crate::turns::{Turns, Whose};
 
 /// Longest `describe`: an interpreter takes 34 ms to start.
 const DESCRIBE_WALL_MAX: Duration = Duration::from_secs(5);
@@ -112,6 +112,7 @@ enum Guest<'a> {
         executors: &'a Arc<Executors>,
         mirror: Arc<Mirror>,
         code: &'a Native,
+        turns: &'a Turns,
     },
 }
 
@@ -134,6 +135,7 @@ impl Guest<'_> {
                 executors,
                 mirror,
                 code,
+                turns,
             } => {
                 // The guest's memory is there; here is what passes.
                 let memory = store.data().limits.memory_bytes_max();
@@ -147,6 +149,8 @@ impl Guest<'_> {
                     tool: target.tool,
                     arguments,
                     memory,
+                    turns,
+                    whose: Whose::User(&holder.tenant, &holder.user),
                 };
                 run.call(store).await
             }
@@ -166,6 +170,7 @@ impl Sandbox {
                 executors,
                 mirror: self.mirrored(target, apart, granted)?,
                 code: &apart.code,
+                turns: &self.turns,
             },
             // A server whose guests run elsewhere runs none itself.
             (Some(_), None) => return Err(LinkError::NoMirror),

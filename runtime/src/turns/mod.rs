@@ -6,6 +6,9 @@
 //! processors than who makes one. A call that waits for something else has no turn. Never ends a call: its deadline goes on
 //! while it waits for a turn.
 
+mod apart;
+#[cfg(test)]
+mod apart_tests;
 mod order;
 #[cfg(test)]
 mod order_tests;
@@ -21,6 +24,7 @@ use std::time::Duration;
 
 use crate::ids::{Digest, Tenant, User};
 use crate::throttle::SharedLimits;
+pub use apart::{Apart, Reins};
 use order::{Id, Order, Party};
 use pace::Pace;
 
@@ -68,6 +72,11 @@ impl Turns {
         let mut guest = pin!(guest);
         let mut pace = Pace::new(self, whose);
         std::future::poll_fn(move |context| pace.poll(guest.as_mut(), context)).await
+    }
+
+    /// The pace of a process that computes for a call.
+    pub fn apart<'a>(&'a self, whose: Whose<'a>) -> Apart<'a> {
+        Apart::new(self, whose)
     }
 
     fn order(&self) -> MutexGuard<'_, Order<Waker>> {

@@ -13,7 +13,9 @@ use std::time::Duration;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(about = "Changes the code in small ways, one at a time, and names the changes that no test notices")]
+#[command(
+    about = "Changes the code in small ways, one at a time, and names the changes that no test notices"
+)]
 struct Arguments {
     /// The project
     #[arg(long, default_value = ".")]
@@ -41,7 +43,11 @@ fn main() -> anyhow::Result<()> {
     std::fs::create_dir_all(&arguments.work)?;
     let work = arguments.work.canonicalize()?;
     let built = source::build(&project, &work, &arguments.paths)?;
-    eprintln!("{} mutants in {} functions", built.mutants.len(), built.functions());
+    eprintln!(
+        "{} mutants in {} functions",
+        built.mutants.len(),
+        built.functions()
+    );
     let runner = trial::Runner::new(
         &built,
         &project,

@@ -19,8 +19,6 @@ pub struct Mutant {
     /// Below the sources of the runtime.
     pub file: String,
     pub line: usize,
-    /// The last line of what is changed.
-    pub end: usize,
     /// The function that it is in.
     pub function: String,
     pub change: String,
@@ -28,8 +26,20 @@ pub struct Mutant {
 
 /// Methods whose closure says yes or no.
 const ASKING: [&str; 14] = [
-    "all", "any", "filter", "find", "is_none_or", "is_ok_and", "is_some_and", "next_if", "partition", "pop_front_if", "position",
-    "retain", "skip_while", "take_while",
+    "all",
+    "any",
+    "filter",
+    "find",
+    "is_none_or",
+    "is_ok_and",
+    "is_some_and",
+    "next_if",
+    "partition",
+    "pop_front_if",
+    "position",
+    "retain",
+    "skip_while",
+    "take_while",
 ];
 /// The longest text that a mutant quotes, in characters.
 const QUOTED_MAX: usize = 70;
@@ -93,7 +103,6 @@ impl Planter<'_> {
             number,
             file: self.file.to_owned(),
             line,
-            end,
             function: self.function.join("::"),
             change,
         });
@@ -140,7 +149,9 @@ impl Planter<'_> {
                 self.truth(&binary.left);
                 return self.truth(&binary.right);
             }
-            Expr::Unary(not) if matches!(not.op, syn::UnOp::Not(_)) => return self.truth(&not.expr),
+            Expr::Unary(not) if matches!(not.op, syn::UnOp::Not(_)) => {
+                return self.truth(&not.expr);
+            }
             Expr::Let(inner) => return self.visit_expr(&inner.expr),
             Expr::Lit(_) | Expr::Block(_) => return self.visit_expr(expr),
             Expr::Binary(binary) if is_comparison(&binary.op) => {
@@ -184,7 +195,8 @@ impl Planter<'_> {
                 let left = &self.text[binary.left.span().byte_range()];
                 let right = &self.text[binary.right.span().byte_range()];
                 // Asked where it matters alone.
-                let after = format!(") {joined}(({left}) == ({right}) && crate::mutants::on({number}))");
+                let after =
+                    format!(") {joined}(({left}) == ({right}) && crate::mutants::on({number}))");
                 self.around(expr.span().byte_range(), "(".to_owned(), &after);
             }
         }
@@ -220,7 +232,12 @@ impl Planter<'_> {
         self.function.pop();
     }
 
-    fn function(&mut self, attributes: &[syn::Attribute], signature: &syn::Signature, block: &syn::Block) {
+    fn function(
+        &mut self,
+        attributes: &[syn::Attribute],
+        signature: &syn::Signature,
+        block: &syn::Block,
+    ) {
         // What a constant is computed with asks nothing at run time.
         if is_test(attributes) || signature.constness.is_some() {
             return;
@@ -258,7 +275,10 @@ impl<'ast> Visit<'ast> for Planter<'_> {
             return;
         }
         // What is printed is no decision.
-        let is_shown = item.trait_.as_ref().and_then(|(_, path, _)| path.segments.last());
+        let is_shown = item
+            .trait_
+            .as_ref()
+            .and_then(|(_, path, _)| path.segments.last());
         if is_shown.is_some_and(|last| last.ident == "Display" || last.ident == "Debug") {
             return;
         }
@@ -322,7 +342,10 @@ impl<'ast> Visit<'ast> for Planter<'_> {
 
     fn visit_stmt(&mut self, statement: &'ast Stmt) {
         if let Stmt::Expr(expr, Some(_)) = statement
-            && matches!(expr, Expr::Call(_) | Expr::MethodCall(_) | Expr::Try(_) | Expr::Await(_))
+            && matches!(
+                expr,
+                Expr::Call(_) | Expr::MethodCall(_) | Expr::Try(_) | Expr::Await(_)
+            )
         {
             let range = statement.span().byte_range();
             let quoted = self.quoted(range.clone());
@@ -392,7 +415,12 @@ fn defaults(kind: &Type) -> Vec<String> {
         "String" => fixed(&["String::new()"]),
         "u16" | "u32" | "u64" | "usize" | "i64" | "u8" => fixed(&["0", "1"]),
         "Result" => inner()
-            .map(|kind| defaults(kind).iter().map(|value| format!("Ok({value})")).collect())
+            .map(|kind| {
+                defaults(kind)
+                    .iter()
+                    .map(|value| format!("Ok({value})"))
+                    .collect()
+            })
             .unwrap_or_default(),
         _ => Vec::new(),
     }

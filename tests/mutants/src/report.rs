@@ -31,7 +31,9 @@ pub fn text(mutants: &[Mutant], outcomes: &BTreeMap<u32, Outcome>) -> String {
         }
     }
     let all = modules.remove("all");
-    let mut text = String::from("| module | mutants | caught | timed out | missed | unreached | left |\n|---|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| module | mutants | caught | timed out | missed | unreached | left |\n|---|---|---|---|---|---|---|\n",
+    );
     let rows = modules.into_iter().chain(all.map(|all| ("all", all)));
     for (module, [caught, timed_out, missed, unreached]) in rows {
         let count = caught + timed_out + missed + unreached;

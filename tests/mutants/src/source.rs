@@ -57,7 +57,10 @@ pub fn build(project: &Path, work: &Path, paths: &[PathBuf]) -> anyhow::Result<B
                 .with_context(|| format!("{file} cannot be read"))?;
             write(&sources.join(file), &planted)?;
         }
-        write(&sources.join("mutants.count"), &(mutants.len() + 1).to_string())?;
+        write(
+            &sources.join("mutants.count"),
+            &(mutants.len() + 1).to_string(),
+        )?;
         let wrong = cargo(project, &tree, &["check", "--lib"])?.wrong;
         if wrong.is_empty() {
             let lines: usize = without.values().map(Vec::len).sum();
@@ -72,7 +75,10 @@ pub fn build(project: &Path, work: &Path, paths: &[PathBuf]) -> anyhow::Result<B
         }
         for (file, line) in wrong {
             let lines = without.entry(file).or_default();
-            ensure!(!lines.contains(&line), "line {line} does not compile without a change");
+            ensure!(
+                !lines.contains(&line),
+                "line {line} does not compile without a change"
+            );
             lines.push(line);
         }
     }
@@ -83,7 +89,13 @@ pub fn build(project: &Path, work: &Path, paths: &[PathBuf]) -> anyhow::Result<B
 fn copy(project: &Path, tree: &Path) -> anyhow::Result<()> {
     let listed = Command::new("git")
         .current_dir(project)
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
         .output()?;
     ensure!(listed.status.success(), "git does not list the project");
     let _ = fs::remove_dir_all(tree.join("runtime/src"));
@@ -118,7 +130,9 @@ fn gather(root: &Path, path: &Path, files: &mut BTreeSet<String>) -> anyhow::Res
         }
         return Ok(());
     }
-    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = whole
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     if name.ends_with(".rs") && !APART.contains(&name.as_str()) {
         files.insert(path.to_string_lossy().into_owned());

@@ -66,7 +66,10 @@ impl<'a> Runner<'a> {
 
     /// Runs each test by itself, without a mutant.
     pub fn reached(&self) -> anyhow::Result<Reached> {
-        let listed = self.command().args(["--list", "--format", "terse"]).output()?;
+        let listed = self
+            .command()
+            .args(["--list", "--format", "terse"])
+            .output()?;
         let listed = String::from_utf8(listed.stdout)?;
         let names: Vec<&str> = listed
             .lines()
@@ -81,7 +84,9 @@ impl<'a> Runner<'a> {
             let name = names[at];
             let told = folder.join(at.to_string());
             let mut command = self.command();
-            command.args(["--exact", name]).env("MUTANTS_REACHED", &told);
+            command
+                .args(["--exact", name])
+                .env("MUTANTS_REACHED", &told);
             let began = Instant::now();
             if run(command, ALONE_MAX)? != Some(true) {
                 eprintln!("left out, for it fails by itself: {name}");
@@ -116,7 +121,9 @@ impl<'a> Runner<'a> {
             outcomes.insert(number, outcome);
             Ok(())
         })?;
-        Ok(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner))
+        Ok(outcomes
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner))
     }
 
     fn one(&self, number: u32, tests: &[(Duration, String)]) -> anyhow::Result<Outcome> {
@@ -125,7 +132,9 @@ impl<'a> Runner<'a> {
             let some = &some[..count.min(some.len())];
             let expected: Duration = some.iter().map(|(took, _)| *took).sum();
             let mut command = self.command();
-            command.arg("--exact").args(some.iter().map(|(_, name)| name));
+            command
+                .arg("--exact")
+                .args(some.iter().map(|(_, name)| name));
             command.env("MUTANT", number.to_string());
             match run(command, self.patience + expected * 5)? {
                 Some(true) => {}

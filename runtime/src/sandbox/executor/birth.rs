@@ -22,6 +22,9 @@ pub(super) const ORDER_BYTES: usize = 9;
 pub(super) const MAKE: u8 = b'm';
 /// To end it.
 pub(super) const END: u8 = b'e';
+/// To halt it, and to let it go on.
+pub(super) const HALT: u8 = b'h';
+pub(super) const GO: u8 = b'g';
 
 /// What a newborn process is for: the engine, its end of the socket, and in which namespaces it is.
 pub(super) type Life = fn(&Engine, UnixStream, Namespaces) -> !;
@@ -65,18 +68,22 @@ pub(super) fn attend(control: &OwnedFd, life: Life) -> io::Result<()> {
                 // Whoever asked sees the socket closed.
                 Err(error) => eprintln!("bailiwick: an executor was not made: {error}"),
             },
-            (true, END, _) => end(living.remove(&number)),
+            (true, END, _) => signal(living.remove(&number).as_ref(), Signal::KILL),
+            (true, HALT, _) => signal(living.get(&number), Signal::STOP),
+            (true, GO, _) => signal(living.get(&number), Signal::CONT),
             _ => eprintln!("bailiwick: an order for an executor cannot be carried out"),
         }
     };
-    living.into_values().for_each(|child| end(Some(child)));
+    let left = living.values();
+    left.for_each(|child| signal(Some(child), Signal::KILL));
     ended
 }
 
-/// Ends a process for good. One that is gone already is as good.
-fn end(child: Option<OwnedFd>) {
+/// Ends, halts or wakes a process, which can do nothing about it: also the first one of its namespace cannot, where another one
+/// sends these. One that is gone already has ended.
+fn signal(child: Option<&OwnedFd>, signal: Signal) {
     if let Some(child) = child {
-        let _ = rustix::process::pidfd_send_signal(child, Signal::KILL);
+        let _ = rustix::process::pidfd_send_signal(child, signal);
     }
 }
 

@@ -21,6 +21,7 @@ use crate::ids::{Digest, Tenant};
 use crate::limits::{
     EXECUTOR_MESSAGE_BYTES_MAX, HOSTCALL_BYTES_MAX, MIRROR_MEMORY_BYTES_MAX, REPLY_BLOCKS_MAX,
 };
+use crate::turns::{Turns, Whose};
 
 /// How a call ended that an executor did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +135,8 @@ pub(in super::super) struct Run<'a> {
     pub(in super::super) arguments: &'a str,
     /// What its memories may have in all, in bytes.
     pub(in super::super) memory: u64,
+    pub(in super::super) turns: &'a Turns,
+    pub(in super::super) whose: Whose<'a>,
 }
 
 impl Run<'_> {
@@ -150,8 +153,11 @@ impl Run<'_> {
             .part(self.arguments.as_bytes());
         lease.executor.send(call).await.map_err(Halted::Lost)?;
         let mut instance = None;
+        let reins = lease.executor.reins();
+        let mut pace = self.turns.apart(self.whose);
         loop {
-            let message = lease.executor.receive().await.map_err(Halted::Lost)?;
+            let message = pace.until(&reins, lease.executor.receive()).await;
+            let message = message.map_err(Halted::Lost)?;
             let (kind, mut rest) = open(&message).map_err(Halted::Lied)?;
             match kind {
                 Kind::Import | Kind::Drop => {

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
 use tokio::net::UnixStream;
 
-use super::birth::{END, MAKE, ORDER_BYTES};
+use super::birth::{END, GO, HALT, MAKE, ORDER_BYTES};
 use super::wire::send_with;
 
 /// The process that makes executors, which lives as long as this.
@@ -93,7 +93,21 @@ impl Maker {
 
     /// Waits for room only where it may. Where the maker is gone, so are all that it made.
     pub(super) fn end(&self, number: u64, flags: SendFlags) -> rustix::io::Result<()> {
-        let order = self.order(END, number);
+        self.tell(END, number, flags)
+    }
+
+    /// Fails at once where so many orders wait.
+    pub(super) fn halt(&self, number: u64) -> rustix::io::Result<()> {
+        self.tell(HALT, number, SendFlags::DONTWAIT)
+    }
+
+    /// Fails at once where so many orders wait. One that is not halted goes on as before.
+    pub(super) fn release(&self, number: u64) -> rustix::io::Result<()> {
+        self.tell(GO, number, SendFlags::DONTWAIT)
+    }
+
+    fn tell(&self, what: u8, number: u64, flags: SendFlags) -> rustix::io::Result<()> {
+        let order = self.order(what, number);
         rustix::net::send(&self.control, &order, flags | SendFlags::NOSIGNAL).map(drop)
     }
 }

@@ -19,9 +19,12 @@ use crate::limits::{
     EXECUTOR_AGE_MAX, EXECUTOR_CALLS_MAX, EXECUTOR_IDLE_MAX, EXECUTOR_START_MAX, EXECUTORS_MAX,
     EXECUTORS_WARM,
 };
+use crate::turns::Reins;
 
 /// How often those that idle are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often it is tried to let one go on whose maker has no room for the order.
+const RELEASE_EVERY: Duration = Duration::from_millis(1);
 
 /// Why there is no executor for a call.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +159,14 @@ impl Executor {
         self.number
     }
 
+    /// What halts it and lets it go on.
+    pub(super) fn reins(&self) -> impl Reins + use<> {
+        Held {
+            maker: Arc::clone(&self.maker),
+            number: self.number,
+        }
+    }
+
     pub(super) async fn send(&mut self, message: Message) -> io::Result<()> {
         self.stream.write_all(&message.finish()?).await
     }
@@ -201,6 +212,28 @@ impl Executor {
         match read == length {
             true => Ok(message),
             false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// An executor by its number.
+struct Held {
+    maker: Arc<Maker>,
+    number: u64,
+}
+
+impl Reins for Held {
+    fn halt(&self) {
+        // Where so many orders wait, it computes on beside the others for one turn more.
+        if let Err(error) = self.maker.halt(self.number) {
+            tracing::debug!(%error, "an executor was not halted");
+        }
+    }
+
+    async fn release(&self) {
+        // Where the maker is gone, so is the executor, and its socket says so.
+        while let Err(Errno::AGAIN) = self.maker.release(self.number) {
+            tokio::time::sleep(RELEASE_EVERY).await;
         }
     }
 }

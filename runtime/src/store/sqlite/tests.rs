@@ -434,12 +434,12 @@ async fn what_is_appended_behind_a_head_that_moved_is_appended_behind_the_new_on
     let one = SqliteStore::open(&path).await.unwrap();
     let other = SqliteStore::open(&path).await.unwrap();
     let mut expected = 0;
-    for count in [1, 64, 130] {
+    for count in [1_u64, 64, 130] {
         append(&one, [None]).await;
         append(&other, (0..count).map(|_| None)).await;
         let noted = change(&one, Change::Closed { before: 1 }).await;
         assert!(matches!(noted, Applied::Done), "{noted:?}");
-        expected += u64::from(count) + 2;
+        expected += count + 2;
         assert_eq!(one.head().await.unwrap().seq, expected);
     }
     // The same number, another record: the head that this process left is not there any more.

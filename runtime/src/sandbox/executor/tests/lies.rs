@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::super::birth::{END, MAKE, ORDER_BYTES};
+use super::super::birth::{END, GO, HALT, MAKE, ORDER_BYTES};
 use super::super::maker::Maker;
 use super::super::pool::Executors;
 use super::super::wire::{Channel, How, Kind, Message, open, receive_with};
@@ -37,6 +37,8 @@ pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) struct Fate {
     pub(super) lied: Receiver<u64>,
     pub(super) ended: Receiver<u64>,
+    /// Who was halted (`true`) and let go (`false`).
+    pub(super) reined: Receiver<(bool, u64)>,
 }
 
 /// How those begin that are made from now on.
@@ -64,6 +66,7 @@ pub(super) fn liars_that(manner: Arc<Manner>, lie: Lie) -> (Maker, Fate) {
     .unwrap();
     let (lies, lied) = channel();
     let (ends, ended) = channel();
+    let (reins, reined) = channel();
     std::thread::spawn(move || {
         loop {
             let mut order = [0; ORDER_BYTES];
@@ -85,11 +88,19 @@ pub(super) fn liars_that(manner: Arc<Manner>, lie: Lie) -> (Maker, Fate) {
                 (END, None) => {
                     let _ = ends.send(number);
                 }
+                (HALT | GO, None) => {
+                    let _ = reins.send((what == HALT, number));
+                }
                 _ => panic!("an order of another kind"),
             }
         }
     });
-    (Maker::of(control), Fate { lied, ended })
+    let fate = Fate {
+        lied,
+        ended,
+        reined,
+    };
+    (Maker::of(control), fate)
 }
 
 fn live(socket: UnixStream, manner: &Manner, lie: Lie, lied: impl Fn()) -> io::Result<()> {

@@ -3,6 +3,7 @@
 mod drill;
 mod lies;
 mod lives;
+mod reins;
 mod shapes;
 
 use std::ffi::OsString;
@@ -25,7 +26,7 @@ use crate::engine::testing::engine;
 use crate::ids::Digest;
 use crate::revocation::Standing;
 use crate::sandbox::testing::{granted, guest_bytes, holder, sandbox};
-use crate::sandbox::{Outcome, RunContext, Target};
+use crate::sandbox::{Outcome, RunContext, Sandbox, Target};
 
 /// A guest that logs, and that has handles of two kinds to let go of.
 const IMPORTS: &str = r#"
@@ -88,6 +89,11 @@ impl Guest {
     }
 
     async fn call(&self, executors: Arc<Executors>, context: RunContext) -> Outcome {
+        let sandbox = sandbox().with_executors(Some(executors));
+        self.call_in(&sandbox, context).await
+    }
+
+    async fn call_in(&self, sandbox: &Sandbox, context: RunContext) -> Outcome {
         let target = Target {
             component: &self.component,
             apart: Some(&self.apart),
@@ -99,7 +105,6 @@ impl Guest {
         };
         let granted = granted(&[]);
         let standing = Standing::free(granted.iter());
-        let sandbox = sandbox().with_executors(Some(executors));
         let holder = holder();
         sandbox
             .run_with(&target, &granted, &standing, &holder, "{}", context)

@@ -1,0 +1,93 @@
+//! A call that computes in a process of its own, which is halted while it has no turn.
+//!
+//! Nothing is asked of that process: whoever took it over waits for its turn as all others do.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::{Seat, Turns, Whose};
+use crate::limits::{EXECUTOR_TURN, FIRST_SLICE};
+
+/// What holds a process.
+pub trait Reins {
+    /// It stops where it is.
+    fn halt(&self);
+    /// It goes on.
+    fn release(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// How a process computes for a call.
+pub struct Apart<'a> {
+    turns: &'a Turns,
+    whose: Whose<'a>,
+    /// For how long it has computed.
+    used: Duration,
+    /// Once it takes turns.
+    seat: Option<Seat>,
+}
+
+impl<'a> Apart<'a> {
+    pub(super) fn new(turns: &'a Turns, whose: Whose<'a>) -> Self {
+        Self {
+            turns,
+            whose,
+            used: Duration::ZERO,
+            seat: None,
+        }
+    }
+
+    /// What comes of the process, which computes until then.
+    pub async fn until<F: Future>(&mut self, reins: &impl Reins, comes: F) -> F::Output {
+        let mut comes = pin!(comes);
+        self.turn(reins, None).await;
+        loop {
+            let slice = match &self.seat {
+                Some(_) => EXECUTOR_TURN,
+                None => FIRST_SLICE.saturating_sub(self.used),
+            };
+            let began = Instant::now();
+            let came = tokio::time::timeout(slice, comes.as_mut()).await;
+            let took = began.elapsed();
+            self.used = self.used.saturating_add(took);
+            if let Ok(came) = came {
+                if let Some(seat) = &self.seat {
+                    seat.end(took, None);
+                }
+                return came;
+            }
+            let turn = match &self.seat {
+                Some(_) => Some(took),
+                None => {
+                    self.seat = Some(self.turns.join(self.whose, self.used));
+                    None
+                }
+            };
+            self.turn(reins, turn).await;
+        }
+    }
+
+    /// Waits for the next turn, where the process takes turns. The one before is over, which took so long.
+    async fn turn(&self, reins: &impl Reins, mut took: Option<Duration>) {
+        let Some(seat) = &self.seat else {
+            return;
+        };
+        let mut is_halted = false;
+        std::future::poll_fn(|context| {
+            if let Some(took) = took.take() {
+                seat.end(took, Some(context.waker()));
+            }
+            if seat.want(context.waker()) {
+                return Poll::Ready(());
+            }
+            if !std::mem::replace(&mut is_halted, true) {
+                reins.halt();
+            }
+            Poll::Pending
+        })
+        .await;
+        if is_halted {
+            reins.release().await;
+        }
+    }
+}
