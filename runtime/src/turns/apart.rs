@@ -11,6 +11,8 @@ use crate::limits::{EXECUTOR_TURN, FIRST_SLICE};
 
 /// What holds a process.
 pub trait Reins {
+    /// For how long it has computed since it began; none where that is not known, and then all time counts.
+    fn computed(&self) -> Option<Duration>;
     /// It stops where it is.
     fn halt(&self);
     /// It goes on.
@@ -21,8 +23,10 @@ pub trait Reins {
 pub struct Apart<'a> {
     turns: &'a Turns,
     whose: Whose<'a>,
-    /// For how long it has computed.
+    /// For how long it has computed for this call.
     used: Duration,
+    /// What it had computed when it was looked at last.
+    seen: Option<Duration>,
     /// Once it takes turns.
     seat: Option<Seat>,
 }
@@ -33,6 +37,7 @@ impl<'a> Apart<'a> {
             turns,
             whose,
             used: Duration::ZERO,
+            seen: None,
             seat: None,
         }
     }
@@ -40,6 +45,9 @@ impl<'a> Apart<'a> {
     /// What comes of the process, which computes until then.
     pub async fn until<F: Future>(&mut self, reins: &impl Reins, comes: F) -> F::Output {
         let mut comes = pin!(comes);
+        if self.seen.is_none() {
+            self.seen = reins.computed();
+        }
         self.turn(reins, None).await;
         loop {
             let slice = match &self.seat {
@@ -48,7 +56,7 @@ impl<'a> Apart<'a> {
             };
             let began = Instant::now();
             let came = tokio::time::timeout(slice, comes.as_mut()).await;
-            let took = began.elapsed();
+            let took = self.took(reins, began);
             self.used = self.used.saturating_add(took);
             if let Ok(came) = came {
                 if let Some(seat) = &self.seat {
@@ -58,12 +66,24 @@ impl<'a> Apart<'a> {
             }
             let turn = match &self.seat {
                 Some(_) => Some(took),
+                // It was not its turn among all that the system runs.
+                None if self.used < FIRST_SLICE => continue,
                 None => {
                     self.seat = Some(self.turns.join(self.whose, self.used));
                     None
                 }
             };
             self.turn(reins, turn).await;
+        }
+    }
+
+    /// What it has computed since it was looked at last, and since then at most.
+    fn took(&mut self, reins: &impl Reins, began: Instant) -> Duration {
+        let waited = began.elapsed();
+        let before = std::mem::replace(&mut self.seen, reins.computed());
+        match before.zip(self.seen) {
+            Some((before, now)) => now.saturating_sub(before).min(waited),
+            None => waited,
         }
     }
 

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 use wasmtime::Engine;
 
-use super::wire::receive_with;
+use super::wire::{Channel, Kind, Message, receive_with};
 use crate::engine::WasmEngine;
 
 /// Length of an order: what to do, and with which executor.
@@ -106,7 +106,12 @@ fn born(engine: &Engine, socket: UnixStream, life: Life) -> io::Result<OwnedFd> 
     };
     for (flags, namespaces) in [(ALL, own), (0, Namespaces::Shared)] {
         match clone(flags) {
-            Ok(Some(child)) => return Ok(child),
+            Ok(Some((number, child))) => {
+                let born = Message::new(Kind::Born).u32(number);
+                // Where nobody asks for it any more, it is ended by whoever asked.
+                let _ = Channel(socket).send(born);
+                return Ok(child);
+            }
             Ok(None) => life(engine, socket, namespaces),
             // What the kernel does not let us have at all. Anything else may be there the next time.
             Err(Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::NOSPC) if flags != 0 => {}
@@ -116,8 +121,8 @@ fn born(engine: &Engine, socket: UnixStream, life: Life) -> io::Result<OwnedFd> 
     Err(io::Error::other("no process"))
 }
 
-/// `clone(2)` as `fork` does it: none in the child, a descriptor of it in the parent.
-fn clone(flags: libc::c_int) -> Result<Option<OwnedFd>, Errno> {
+/// `clone(2)` as `fork` does it: none in the child, its number and a descriptor of it in the parent.
+fn clone(flags: libc::c_int) -> Result<Option<(u32, OwnedFd)>, Errno> {
     let mut child: RawFd = -1;
     let flags = flags | libc::CLONE_PIDFD | libc::SIGCHLD;
     // SAFETY: without CLONE_VM and with no stack given, the child has a copy of all memory and goes on where it is, as after
@@ -136,11 +141,12 @@ fn clone(flags: libc::c_int) -> Result<Option<OwnedFd>, Errno> {
     };
     match made {
         0 => Ok(None),
-        1.. => {
+        number @ 1.. => {
             // SAFETY: the kernel just made this descriptor for us, and nobody else has it.
             #[allow(unsafe_code, reason = "the kernel gives a number")]
             let child = unsafe { OwnedFd::from_raw_fd(child) };
-            Ok(Some(child))
+            let number = u32::try_from(number).map_err(|_| Errno::OVERFLOW)?;
+            Ok(Some((number, child)))
         }
         _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
     }

@@ -13,6 +13,7 @@ mod confine;
 pub(super) mod fuzz;
 mod maker;
 mod pool;
+mod reins;
 mod shape;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::maker::Maker;
+use super::reins::Held;
 use super::wire::{HEAD, Kind, Message, length, open, send_with};
 use crate::catalog::Native;
 use crate::ids::{Digest, Tenant};
@@ -19,12 +20,9 @@ use crate::limits::{
     EXECUTOR_AGE_MAX, EXECUTOR_CALLS_MAX, EXECUTOR_IDLE_MAX, EXECUTOR_START_MAX, EXECUTORS_MAX,
     EXECUTORS_WARM,
 };
-use crate::turns::Reins;
 
 /// How often those that idle are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// How often it is tried to let one go on whose maker has no room for the order.
-const RELEASE_EVERY: Duration = Duration::from_millis(1);
 
 /// Why there is no executor for a call.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +44,8 @@ pub enum ExecutorError {
 /// One executor. It ends with this.
 pub(super) struct Executor {
     number: u64,
+    /// The number of its process.
+    pid: u32,
     stream: UnixStream,
     maker: Arc<Maker>,
     absent: Vec<String>,
@@ -94,6 +94,7 @@ impl Executor {
         })?;
         let mut executor = Self {
             number,
+            pid: 0,
             stream,
             maker,
             absent: Vec::new(),
@@ -101,14 +102,25 @@ impl Executor {
             since: Instant::now(),
             calls: 0,
         };
-        let first = executor.begun().await?;
         let odd = |error: super::shape::WireError| ExecutorError::Odd(error.to_string());
-        let (Kind::Ready, mut rest) = open(&first).map_err(odd)? else {
-            return Err(ExecutorError::Odd("it is not ready".to_owned()));
-        };
-        for _ in 0..rest.u32().map_err(odd)? {
-            let one = rest.text().map_err(odd)?;
-            executor.absent.push(one.to_owned());
+        // One word of who made it and one of its own, of which either may be faster.
+        let (mut born, mut ready) = (false, false);
+        while !(born && ready) {
+            let said = executor.begun().await?;
+            match open(&said).map_err(odd)? {
+                (Kind::Born, mut rest) if !born => {
+                    executor.pid = rest.u32().map_err(odd)?;
+                    born = true;
+                }
+                (Kind::Ready, mut rest) if !ready => {
+                    for _ in 0..rest.u32().map_err(odd)? {
+                        let one = rest.text().map_err(odd)?;
+                        executor.absent.push(one.to_owned());
+                    }
+                    ready = true;
+                }
+                _ => return Err(ExecutorError::Odd("it is not ready".to_owned())),
+            }
         }
         Ok(executor)
     }
@@ -160,10 +172,11 @@ impl Executor {
     }
 
     /// What halts it and lets it go on.
-    pub(super) fn reins(&self) -> impl Reins + use<> {
+    pub(super) fn reins(&self) -> Held {
         Held {
             maker: Arc::clone(&self.maker),
             number: self.number,
+            pid: self.pid,
         }
     }
 
@@ -212,28 +225,6 @@ impl Executor {
         match read == length {
             true => Ok(message),
             false => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-}
-
-/// An executor by its number.
-struct Held {
-    maker: Arc<Maker>,
-    number: u64,
-}
-
-impl Reins for Held {
-    fn halt(&self) {
-        // Where so many orders wait, it computes on beside the others for one turn more.
-        if let Err(error) = self.maker.halt(self.number) {
-            tracing::debug!(%error, "an executor was not halted");
-        }
-    }
-
-    async fn release(&self) {
-        // Where the maker is gone, so is the executor, and its socket says so.
-        while let Err(Errno::AGAIN) = self.maker.release(self.number) {
-            tokio::time::sleep(RELEASE_EVERY).await;
         }
     }
 }

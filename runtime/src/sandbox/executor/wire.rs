@@ -28,6 +28,8 @@ pub(super) enum Kind {
     Return = 3,
     /// A host function ended the call.
     Refuse = 4,
+    /// From who made an executor, before it has code: the number of its process.
+    Born = 15,
     /// From an executor: it let go of everything; which layers are absent.
     Ready = 16,
     /// It has its code.
@@ -51,6 +53,7 @@ impl Kind {
             Self::Call,
             Self::Return,
             Self::Refuse,
+            Self::Born,
             Self::Ready,
             Self::Loaded,
             Self::Unloadable,

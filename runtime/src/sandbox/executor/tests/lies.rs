@@ -105,6 +105,8 @@ pub(super) fn liars_that(manner: Arc<Manner>, lie: Lie) -> (Maker, Fate) {
 
 fn live(socket: UnixStream, manner: &Manner, lie: Lie, lied: impl Fn()) -> io::Result<()> {
     let mut channel = Channel(socket);
+    // Of no process: nobody knows what a thread computes.
+    channel.send(Message::new(Kind::Born).u32(0))?;
     let keeps = manner.keep.load(Ordering::Acquire);
     while manner.wait.load(Ordering::Acquire) {
         std::thread::sleep(Duration::from_millis(1));

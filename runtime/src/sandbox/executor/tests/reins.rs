@@ -80,7 +80,12 @@ async fn the_kernel_halts_an_executor_and_lets_it_go_on() {
         assert!(seen.is_ok(), "{count} should be halted: {:?}", states(of));
     };
     let reins = lease.executor.reins();
+    // It let go of what it does not need, and read its code; it does nothing since.
+    let computed = reins.computed().unwrap();
+    assert!(computed > Duration::ZERO);
     until(0).await;
+    let since = reins.computed().unwrap() - computed;
+    assert!(since < FIRST_SLICE, "{since:?}");
     reins.halt();
     until(1).await;
     reins.release().await;
