@@ -150,6 +150,8 @@ pub struct Sandbox {
     secrets: Secrets,
     places: Semaphore,
     turns: Turns,
+    /// Those of executors. They are others than those of our own threads: a call that has one of these waits for the other.
+    turns_apart: Turns,
     linked: Cache<(Digest, Kinds), Arc<ToolPre<State>>>,
     /// Where guests run in processes of their own: those, and what stands for each guest here.
     executors: Option<Arc<Executors>>,
@@ -191,6 +193,7 @@ impl Sandbox {
             secrets: services.secrets,
             places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
             turns: Turns::new(threads()),
+            turns_apart: Turns::new(threads()),
             linked: kept(),
             executors: None,
             mirrors: kept(),
@@ -210,13 +213,17 @@ impl Sandbox {
 
     /// With the shares that the operator gives to tenants.
     pub fn with_limits(mut self, limits: SharedLimits) -> Self {
-        self.turns = self.turns.with_limits(limits);
+        self.turns = self.turns.with_limits(Arc::clone(&limits));
+        self.turns_apart = self.turns_apart.with_limits(limits);
         self
     }
 
-    /// Turns that are taken, and calls that take turns.
+    /// Turns that are taken where guests run, and calls that take turns there.
     pub fn turns(&self) -> (usize, usize) {
-        self.turns.counts()
+        match self.executors {
+            Some(_) => self.turns_apart.counts(),
+            None => self.turns.counts(),
+        }
     }
 
     /// How many places are taken, and how many there are.

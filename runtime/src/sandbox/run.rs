@@ -170,7 +170,7 @@ impl Sandbox {
                 executors,
                 mirror: self.mirrored(target, apart, granted)?,
                 code: &apart.code,
-                turns: &self.turns,
+                turns: &self.turns_apart,
             },
             // A server whose guests run elsewhere runs none itself.
             (Some(_), None) => return Err(LinkError::NoMirror),

@@ -160,8 +160,8 @@ pub const TEXT_BOMBS: [&str; 3] = [
 
 /// Hands over texts that are larger than what a host call may copy.
 pub fn string_bomb() -> Vec<u8> {
-    let control = "(memory.fill (i32.const 131072) (i32.const 0xe9) (i32.const 100000))
-        (call $log (i32.const 2) (i32.const 131072) (i32.const 100000))";
+    let control = "(memory.fill (i32.const 131072) (i32.const 0xe9) (i32.const 10000))
+        (call $log (i32.const 2) (i32.const 131072) (i32.const 10000))";
     let bodies = TEXT_BOMBS.map(|body| format!("{LARGE} {body}"));
     let control = format!("{LARGE} {control}");
     let parts = Parts {

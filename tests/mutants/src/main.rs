@@ -55,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         arguments.jobs,
         Duration::from_secs(arguments.patience),
     );
+    runner.resume()?;
     let reached = runner.reached()?;
     let outcomes = runner.each(&reached, arguments.every)?;
     let text = report::text(&built.mutants, &outcomes);

@@ -54,10 +54,7 @@ pub fn text(mutants: &[Mutant], outcomes: &BTreeMap<u32, Outcome>) -> String {
             change,
             ..
         } = mutant;
-        let what = match outcome {
-            Outcome::Unreached => "unreached",
-            Outcome::Caught | Outcome::TimedOut | Outcome::Missed => "missed",
-        };
+        let what = outcome.word();
         let _ = writeln!(text, "- {what}: `{file}:{line}` in `{function}`: {change}");
     }
     text

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const TELL_EVERY: usize = 100;
 
 /// What became of a mutant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// A test fails with it.
     Caught,
@@ -34,6 +36,23 @@ pub enum Outcome {
     Missed,
     /// Nothing reaches it, so that it makes a difference.
     Unreached,
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Caught, Self::TimedOut, Self::Missed, Self::Unreached];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Caught => "caught",
+            Self::TimedOut => "timed-out",
+            Self::Missed => "missed",
+            Self::Unreached => "unreached",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.word() == word)
+    }
 }
 
 /// Which tests reach a mutant, the fastest first.
@@ -64,6 +83,20 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Forgets what earlier runs found, unless they were of this very program.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        let mut hasher = DefaultHasher::new();
+        fs::read(&self.built.program)?.hash(&mut hasher);
+        let found = hasher.finish().to_string();
+        let program = self.work.join("program");
+        if fs::read_to_string(&program).ok() != Some(found.clone()) {
+            let _ = fs::remove_dir_all(self.work.join("reached"));
+            let _ = fs::remove_file(self.work.join("outcomes"));
+            fs::write(program, found)?;
+        }
+        Ok(())
+    }
+
     /// Runs each test by itself, without a mutant.
     pub fn reached(&self) -> anyhow::Result<Reached> {
         let listed = self
@@ -77,25 +110,38 @@ impl<'a> Runner<'a> {
             .collect();
         ensure!(!names.is_empty(), "there is no test");
         let folder = self.work.join("reached");
-        let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
         let reached = Mutex::new(Reached::new());
         self.side_by_side("tests run alone", names.len(), |at| {
             let name = names[at];
-            let told = folder.join(at.to_string());
-            let mut command = self.command();
-            command
-                .args(["--exact", name])
-                .env("MUTANTS_REACHED", &told);
-            let began = Instant::now();
-            if run(command, ALONE_MAX)? != Some(true) {
-                eprintln!("left out, for it fails by itself: {name}");
-                return Ok(());
+            // Times and numbers; nothing of a test that fails by itself.
+            let known = folder.join(at.to_string());
+            if !known.exists() {
+                let told = folder.join("now").with_extension(at.to_string());
+                let _ = fs::remove_file(&told);
+                let mut command = self.command();
+                command
+                    .args(["--exact", name])
+                    .env("MUTANTS_REACHED", &told);
+                let began = Instant::now();
+                let passed = run(command, ALONE_MAX)? == Some(true);
+                let numbers = match passed {
+                    true => fs::read_to_string(&told).unwrap_or_default(),
+                    false => String::new(),
+                };
+                if !passed {
+                    eprintln!("left out, for it fails by itself: {name}");
+                }
+                let took = began.elapsed().as_micros();
+                fs::write(&known, format!("{took}\n{numbers}"))?;
+                let _ = fs::remove_file(&told);
             }
-            let took = began.elapsed();
-            let numbers = fs::read_to_string(&told).unwrap_or_default();
+            let text = fs::read_to_string(&known)?;
+            let mut lines = text.lines();
+            let took = lines.next().and_then(|took| took.parse().ok());
+            let took = Duration::from_micros(took.context("a time was not written whole")?);
             let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
-            for number in numbers.lines() {
+            for number in lines {
                 let number = number.parse().context("a number was not written whole")?;
                 let tests: &mut Vec<_> = reached.entry(number).or_default();
                 tests.push((took, name.to_owned()));
@@ -110,20 +156,35 @@ impl<'a> Runner<'a> {
     /// Switches on each mutant in turn, or every so many.
     pub fn each(&self, reached: &Reached, every: usize) -> anyhow::Result<BTreeMap<u32, Outcome>> {
         let chosen: Vec<&Mutant> = self.built.mutants.iter().step_by(every.max(1)).collect();
-        let outcomes = Mutex::new(BTreeMap::new());
+        let path = self.work.join("outcomes");
+        let mut outcomes = BTreeMap::new();
+        for line in fs::read_to_string(&path).unwrap_or_default().lines() {
+            let known = line.split_once(' ');
+            let known = known
+                .and_then(|(number, word)| Some((number.parse::<u32>().ok()?, Outcome::of(word)?)));
+            outcomes.extend(known);
+        }
+        let file = fs::File::options().append(true).create(true).open(&path)?;
+        let known = Mutex::new((outcomes, file));
         self.side_by_side("mutants", chosen.len(), |at| {
             let number = chosen[at].number;
+            let mut known_now = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_known = known_now.0.contains_key(&number);
+            drop(known_now);
+            if is_known {
+                return Ok(());
+            }
             let outcome = match reached.get(&number) {
                 None => Outcome::Unreached,
                 Some(tests) => self.one(number, tests)?,
             };
-            let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-            outcomes.insert(number, outcome);
+            known_now = known.lock().unwrap_or_else(PoisonError::into_inner);
+            writeln!(known_now.1, "{number} {}", outcome.word())?;
+            known_now.0.insert(number, outcome);
             Ok(())
         })?;
-        Ok(outcomes
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner))
+        let (outcomes, _) = known.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(outcomes)
     }
 
     fn one(&self, number: u32, tests: &[(Duration, String)]) -> anyhow::Result<Outcome> {

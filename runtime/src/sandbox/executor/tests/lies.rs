@@ -135,7 +135,7 @@ async fn call(lie: Lie) -> Outcome {
 }
 
 /// A handle that a host function gave.
-fn stream(channel: &mut Channel) -> io::Result<u32> {
+pub(super) fn stream(channel: &mut Channel) -> io::Result<u32> {
     channel.send(Message::new(Kind::Import).u32(GET_STDOUT).part(&[]))?;
     let answer = channel.receive()?;
     let (Kind::Return, mut rest) = open(&answer).map_err(io::Error::other)? else {
@@ -163,6 +163,9 @@ async fn an_executor_that_says_nothing_of_ours_loses_its_call_and_its_life() {
         }),
         ("another beginning", |channel| {
             channel.send(Message::new(Kind::Ready).u32(0))
+        }),
+        ("the word of who made it", |channel| {
+            channel.send(Message::new(Kind::Born).u32(1))
         }),
         ("a function that there is not", |channel| {
             channel.send(Message::new(Kind::Import).u32(u32::MAX).u32(0))

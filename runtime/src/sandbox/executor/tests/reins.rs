@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::super::pool::Executors;
 use super::super::wire::{Channel, How, Kind, Message};
-use super::lies::{SOON, liars_that};
+use super::lies::{SOON, liars_that, stream};
 use super::{Guest, maker_of};
 use crate::limits::FIRST_SLICE;
+use crate::sandbox::Ending;
 use crate::sandbox::testing::{context, sandbox};
 use crate::turns::Reins;
 
@@ -45,6 +46,37 @@ async fn of_those_that_compute_for_long_all_but_some_are_halted() {
     assert!(halts > 0);
     // Those whose calls ended in time went on; these are what is kept for the next call.
     assert!(held.values().all(|halted| !halted), "{held:?}");
+}
+
+/// Computes for long, and then asks for so much that our own threads compute for long as well.
+fn asks(channel: &mut Channel) -> io::Result<()> {
+    std::thread::sleep(FIRST_SLICE * 2);
+    for _ in 0..ASKED {
+        stream(channel)?;
+    }
+    channel.send(Message::new(Kind::Broke).u64(0).u8(How::Trapped as u8))
+}
+
+/// How often: each takes some tenth of a millisecond here.
+const ASKED: usize = 800;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_has_a_turn_there_comes_to_its_turn_here() {
+    let (maker, _fate) = liars_that(Arc::default(), asks);
+    let executors = Executors::open(maker).await.unwrap();
+    let guest = Arc::new(Guest::made().await);
+    let sandbox = Arc::new(sandbox().with_executors(Some(executors)));
+    let calls = (0..4).map(|_| {
+        let (guest, sandbox) = (Arc::clone(&guest), Arc::clone(&sandbox));
+        tokio::spawn(async move { guest.call_in(&sandbox, context()).await })
+    });
+    let calls: Vec<_> = calls.collect();
+    for call in calls {
+        let outcome = call.await.unwrap();
+        let is_trapped = matches!(outcome.ending, Ending::Trapped);
+        assert!(is_trapped, "{:?}", outcome.ending);
+    }
+    assert_eq!(sandbox.turns(), (0, 0));
 }
 
 /// What the kernel says of the children of a process, by their numbers: `R`, `S`, `T`, …
@@ -98,6 +130,6 @@ async fn the_kernel_halts_an_executor_and_lets_it_go_on() {
     until(0).await;
     assert!(states(of).len() < before + 1);
     let outcome = guest.call(Arc::clone(&executors), context()).await;
-    let is_reply = matches!(outcome.ending, crate::sandbox::Ending::Replied(_));
+    let is_reply = matches!(outcome.ending, Ending::Replied(_));
     assert!(is_reply, "{:?}", outcome.ending);
 }
