@@ -38,7 +38,6 @@ impl Reins for Process<'_> {
         world.halts.borrow_mut().push(name);
     }
 
-    #[expect(clippy::manual_async_fn, reason = "what waits for nothing can be sent")]
     fn release(&self) -> impl Future<Output = ()> + Send {
         let Self(world, name) = self;
         assert!(world.halted.borrow_mut().remove(name), "was not halted");
