@@ -149,7 +149,7 @@ fn p50_p99(mut all: Vec<Duration>) -> (u128, u128) {
 }
 
 #[test]
-#[ignore = "a measurement of a minute: docs/performance.md has the command"]
+#[ignore = "a measurement of a minute, of docs/performance.md; `tests/long/run what_a_process_of_its_own_costs` runs it"]
 fn what_a_process_of_its_own_costs() {
     run(async {
         let here = Setup::new().tools(&["hello", "notes"]).await.start().await;

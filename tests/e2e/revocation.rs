@@ -124,7 +124,7 @@ fn after_the_answer_to_a_revocation_64_running_calls_send_nothing_more() {
 
 /// Takes twenty minutes: `cargo test -p bailiwick --test e2e -- --ignored a_thousand_rounds`.
 #[test]
-#[ignore = "takes twenty minutes; SECURITY.md has the command"]
+#[ignore = "takes twenty minutes; `tests/long/run a_thousand_rounds` runs it"]
 fn a_thousand_rounds_of_64_running_calls_send_nothing_after_the_answer() {
     run(async {
         let upstream = Upstream::slow(THINKS).await;

@@ -142,6 +142,9 @@ impl Checkpoints {
 
     /// One of all records that there are; the last one where there are no more, none where there are none.
     pub async fn make(&self) -> Result<Option<Note>, CheckpointError> {
+        if let Some(broken) = self.tail.found() {
+            return Err(CheckpointError::Damaged(broken.into()));
+        }
         // In this order: another process may make one of later records meanwhile, and this one may write more.
         let last = self.store.checkpoint_before(u64::MAX).await?;
         let own = self.tail.behind(last.as_ref().map_or(0, |row| row.size));
@@ -167,7 +170,7 @@ impl Checkpoints {
         let walked = walk.through(self.store.as_ref(), &head, &own).await;
         walked.map_err(|error| match error {
             VerifyError::Store(error) => CheckpointError::Store(error),
-            damage @ VerifyError::Broken(_) => CheckpointError::Damaged(damage),
+            VerifyError::Broken(broken) => CheckpointError::Damaged(self.tail.find(broken).into()),
         })?;
         let tree = walk.tree();
         let note = self.signer.sign(Checkpoint {

@@ -4,8 +4,9 @@
 //! is found, also where the new records fit each other.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::chain::Broken;
 use crate::ids::Digest;
 
 /// Records that are kept, in about 7 MiB. Where a checkpoint covers more, the oldest are read from the file.
@@ -23,7 +24,11 @@ pub(super) struct Placed {
 
 /// The records of this process since the last checkpoint, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Tail(Mutex<VecDeque<Placed>>);
+pub(super) struct Tail {
+    kept: Mutex<VecDeque<Placed>>,
+    /// Damage that was found. It stays, for what shows it may be forgotten.
+    found: OnceLock<Broken>,
+}
 
 impl Tail {
     /// Adds what was just committed.
@@ -45,8 +50,18 @@ impl Tail {
         self.kept().retain(|one| one.seq > through);
     }
 
+    /// Notes damage, and tells what was found first.
+    pub(super) fn find(&self, broken: Broken) -> Broken {
+        self.found.get_or_init(|| broken).clone()
+    }
+
+    /// The damage that was found.
+    pub(super) fn found(&self) -> Option<Broken> {
+        self.found.get().cloned()
+    }
+
     fn kept(&self) -> MutexGuard<'_, VecDeque<Placed>> {
         // A panic while it is held leaves records that are there.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

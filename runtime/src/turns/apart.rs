@@ -77,13 +77,12 @@ impl<'a> Apart<'a> {
         }
     }
 
-    /// What it has computed since it was looked at last, and since then at most.
+    /// What it has computed since it was looked at last, also while it should have waited for us.
     fn took(&mut self, reins: &impl Reins, began: Instant) -> Duration {
-        let waited = began.elapsed();
         let before = std::mem::replace(&mut self.seen, reins.computed());
         match before.zip(self.seen) {
-            Some((before, now)) => now.saturating_sub(before).min(waited),
-            None => waited,
+            Some((before, now)) => now.saturating_sub(before),
+            None => began.elapsed(),
         }
     }
 

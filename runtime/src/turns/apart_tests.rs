@@ -133,6 +133,29 @@ async fn what_a_process_waits_for_its_processor_is_not_counted() {
 }
 
 #[tokio::test]
+async fn what_it_computes_while_it_should_wait_for_us_is_counted() {
+    let turns = Turns::new(1);
+    let world = World::default();
+    let (tenant, user) = (
+        "north".parse::<Tenant>().unwrap(),
+        User {
+            issuer: "https://as.test".parse().unwrap(),
+            subject: "alice".parse().unwrap(),
+        },
+    );
+    let process = Process(&world, "north");
+    let mut pace = turns.apart(Whose::User(&tenant, &user));
+    world.computed.borrow_mut().insert("north", Duration::ZERO);
+    pace.until(&process, async {}).await;
+    assert_eq!(turns.counts(), (0, 0));
+    // As one that was taken over does, which asks for something that takes long.
+    world.computed.borrow_mut().insert("north", FIRST_SLICE * 2);
+    pace.until(&process, async {}).await;
+    pace.until(&process, tokio::time::sleep(STEP * 2)).await;
+    assert_eq!(turns.counts(), (0, 1), "it takes turns from there on");
+}
+
+#[tokio::test]
 async fn processes_that_compute_for_long_take_turns_and_all_come_to_their_end() {
     let turns = Turns::new(2);
     let world = Rc::new(World::default());

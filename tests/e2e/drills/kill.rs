@@ -475,7 +475,7 @@ fn killed_at_random_moments_the_log_says_what_happened() {
 }
 
 #[test]
-#[ignore = "half an hour; the command is in docs/audit.md"]
+#[ignore = "takes half an hour; `tests/long/run a_thousand_kills` runs it"]
 fn a_thousand_kills() {
     run(async {
         println!("{:?}", drill(1_000, seed()).await);

@@ -3,6 +3,11 @@
 //! A planted question leaves types, borrows and the order of evaluation as they are: a truth value is passed through a function,
 //! a statement stands behind an `if`, a function begins with an early `return`.
 
+mod edits;
+mod fits;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use proc_macro2::Span;
@@ -10,6 +15,9 @@ use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{BinOp, Expr, ReturnType, Stmt, Type};
+
+use edits::Edits;
+use fits::{defaults, is_comparison, is_plain, is_test};
 
 /// One change of the source.
 #[derive(Debug, Clone)]
@@ -58,20 +66,10 @@ pub fn plant(
         without,
         mutants,
         function: Vec::new(),
-        edits: Vec::new(),
+        edits: Edits::default(),
     };
     planter.visit_file(&parsed);
-    let mut edits = planter.edits;
-    edits.sort_by_key(|edit| (edit.at, edit.order));
-    let mut planted = String::with_capacity(text.len() * 2);
-    let mut from = 0;
-    for edit in edits {
-        planted.push_str(&text[from..edit.at]);
-        planted.push_str(&edit.text);
-        from = edit.at;
-    }
-    planted.push_str(&text[from..]);
-    Ok(planted)
+    Ok(planter.edits.made(text))
 }
 
 struct Planter<'a> {
@@ -81,14 +79,7 @@ struct Planter<'a> {
     mutants: &'a mut Vec<Mutant>,
     /// The names of the items around.
     function: Vec<String>,
-    edits: Vec<Edit>,
-}
-
-struct Edit {
-    at: usize,
-    /// At one place what ends comes before what begins, the inner end first and the outer beginning first.
-    order: i64,
-    text: String,
+    edits: Edits,
 }
 
 impl Planter<'_> {
@@ -116,29 +107,6 @@ impl Planter<'_> {
             Some((end, _)) => format!("`{}…`", &text[..end]),
             None => format!("`{text}`"),
         }
-    }
-
-    fn around(&mut self, range: Range<usize>, before: String, after: &str) {
-        let nth = i64::try_from(self.edits.len()).unwrap_or(i64::MAX);
-        self.edits.push(Edit {
-            at: range.start,
-            order: nth,
-            text: before,
-        });
-        self.edits.push(Edit {
-            at: range.end,
-            order: i64::MIN / 2 - nth,
-            text: after.to_owned(),
-        });
-    }
-
-    fn insert(&mut self, at: usize, text: String) {
-        let nth = i64::try_from(self.edits.len()).unwrap_or(i64::MAX);
-        self.edits.push(Edit {
-            at,
-            order: nth,
-            text,
-        });
     }
 
     /// Something that is true or false: it is either always.
@@ -171,7 +139,8 @@ impl Planter<'_> {
         let yes = self.add(expr.span(), format!("{quoted} is always true"));
         let no = self.add(expr.span(), format!("{quoted} is always false"));
         if let (Some(yes), Some(_)) = (yes, no) {
-            self.around(range, format!("crate::mutants::truth({yes}, "), ")");
+            self.edits
+                .around(range, format!("crate::mutants::truth({yes}, "), ")");
         }
     }
 
@@ -197,7 +166,8 @@ impl Planter<'_> {
                 // Asked where it matters alone.
                 let after =
                     format!(") {joined}(({left}) == ({right}) && crate::mutants::on({number}))");
-                self.around(expr.span().byte_range(), "(".to_owned(), &after);
+                self.edits
+                    .around(expr.span().byte_range(), "(".to_owned(), &after);
             }
         }
         self.visit_expr(&binary.left);
@@ -221,7 +191,7 @@ impl Planter<'_> {
             let span = block.brace_token.span.open();
             if let Some(number) = self.add(span, change) {
                 let text = format!(" if crate::mutants::on({number}) {{ return {value}; }}");
-                self.insert(span.byte_range().end, text);
+                self.edits.insert(span.byte_range().end, text);
             }
         }
     }
@@ -350,159 +320,10 @@ impl<'ast> Visit<'ast> for Planter<'_> {
             let range = statement.span().byte_range();
             let quoted = self.quoted(range.clone());
             if let Some(number) = self.add(expr.span(), format!("{quoted} is left out")) {
-                self.around(range, format!("if !crate::mutants::on({number}) {{ "), " }");
+                self.edits
+                    .around(range, format!("if !crate::mutants::on({number}) {{ "), " }");
             }
         }
         visit::visit_stmt(self, statement);
-    }
-}
-
-fn is_comparison(op: &BinOp) -> bool {
-    matches!(
-        op,
-        BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_)
-    )
-}
-
-/// Whether writing it twice does the same twice, and moves nothing.
-fn is_plain(expr: &Expr) -> bool {
-    match expr {
-        Expr::Path(_) | Expr::Lit(_) => true,
-        Expr::Field(field) => is_plain(&field.base),
-        Expr::Unary(unary) => is_plain(&unary.expr),
-        Expr::Paren(inner) => is_plain(&inner.expr),
-        Expr::Reference(reference) => is_plain(&reference.expr),
-        Expr::Binary(binary) => is_plain(&binary.left) && is_plain(&binary.right),
-        Expr::MethodCall(call) => {
-            let name = call.method.to_string();
-            ["len", "as_secs", "count_ones"].contains(&name.as_str()) && is_plain(&call.receiver)
-        }
-        _ => false,
-    }
-}
-
-fn is_test(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        let text = attribute.meta.to_token_stream().to_string();
-        text.contains("cfg") && (text.contains("test") || text.contains("fuzzing"))
-    })
-}
-
-/// Values of this type that can be returned instead.
-fn defaults(kind: &Type) -> Vec<String> {
-    let Type::Path(path) = kind else {
-        return match kind {
-            Type::Tuple(tuple) if tuple.elems.is_empty() => vec!["()".to_owned()],
-            Type::Reference(reference) if is_str(&reference.elem) => vec!["\"\"".to_owned()],
-            _ => Vec::new(),
-        };
-    };
-    let Some(last) = path.path.segments.last() else {
-        return Vec::new();
-    };
-    let inner = || match &last.arguments {
-        syn::PathArguments::AngleBracketed(given) => given.args.iter().find_map(|one| match one {
-            syn::GenericArgument::Type(kind) => Some(kind),
-            _ => None,
-        }),
-        _ => None,
-    };
-    let fixed = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
-    match last.ident.to_string().as_str() {
-        "bool" => fixed(&["true", "false"]),
-        "Option" => fixed(&["None"]),
-        "Vec" => fixed(&["Vec::new()"]),
-        "String" => fixed(&["String::new()"]),
-        "u16" | "u32" | "u64" | "usize" | "i64" | "u8" => fixed(&["0", "1"]),
-        "Result" => inner()
-            .map(|kind| {
-                defaults(kind)
-                    .iter()
-                    .map(|value| format!("Ok({value})"))
-                    .collect()
-            })
-            .unwrap_or_default(),
-        _ => Vec::new(),
-    }
-}
-
-fn is_str(kind: &Type) -> bool {
-    matches!(kind, Type::Path(path) if path.path.is_ident("str"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn planted(text: &str, without: &[usize]) -> (String, Vec<String>) {
-        let mut mutants = Vec::new();
-        let planted = plant("a.rs", text, without, &mut mutants).unwrap();
-        syn::parse_file(&planted).unwrap();
-        let told = mutants.iter().map(|one| {
-            assert_eq!(one.file, "a.rs");
-            format!(
-                "{} {} {}: {}",
-                one.number, one.line, one.function, one.change
-            )
-        });
-        (planted, told.collect())
-    }
-
-    #[test]
-    fn conditions_are_asked_about_in_their_parts_and_bodies_as_a_whole() {
-        let text = "impl A {\n    fn f(&self, n: u8) -> bool { if n < 3 && self.ok() { g()?; } n == 1 }\n}\n";
-        let (planted, told) = planted(text, &[]);
-        assert_eq!(
-            told,
-            [
-                "1 2 A::f: is always `true`",
-                "2 2 A::f: is always `false`",
-                "3 2 A::f: `n < 3` is always true",
-                "4 2 A::f: `n < 3` is always false",
-                "5 2 A::f: `n < 3` with `<=`",
-                "6 2 A::f: `self.ok()` is always true",
-                "7 2 A::f: `self.ok()` is always false",
-                "8 2 A::f: `g()?;` is left out",
-                "9 2 A::f: `n == 1` is always true",
-                "10 2 A::f: `n == 1` is always false",
-            ]
-        );
-        let expected = "impl A {\n    fn f(&self, n: u8) -> bool { if crate::mutants::on(1) { return true; } \
-            if crate::mutants::on(2) { return false; } \
-            if crate::mutants::truth(3, (n < 3) ||((n) == (3) && crate::mutants::on(5))) && crate::mutants::truth(6, self.ok()) \
-            { if !crate::mutants::on(8) { g()?; } } crate::mutants::truth(9, n == 1) }\n}\n";
-        assert_eq!(planted, expected);
-    }
-
-    #[test]
-    fn closures_that_ask_guards_and_negations_are_found() {
-        let text = "fn f() -> Result<Option<u8>, E> {\n    match x { y if !y.is_some() => a.iter().any(|z| z.p()), _ => b.map(|z| z.p()) }\n}\n";
-        let (_, told) = planted(text, &[]);
-        assert_eq!(
-            told,
-            [
-                "1 1 f: is always `Ok(None)`",
-                "2 2 f: `y.is_some()` is always true",
-                "3 2 f: `y.is_some()` is always false",
-                "4 2 f: `z.p()` is always true",
-                "5 2 f: `z.p()` is always false",
-            ]
-        );
-        // Lines that do not compile with a change are left as they are.
-        let (planted, told) = planted(text, &[1, 2]);
-        assert_eq!((planted.as_str(), told.len()), (text, 0));
-    }
-
-    #[test]
-    fn what_is_no_decision_at_run_time_is_left_alone() {
-        for text in [
-            "const A: bool = 1 < 2;\n",
-            "const fn f() -> bool { 1 < 2 }\n",
-            "#[cfg(test)]\nmod tests { fn f() -> bool { 1 < 2 } }\n",
-            "impl std::fmt::Display for A { fn fmt(&self) -> bool { 1 < 2 } }\n",
-            "fn f() {}\n",
-        ] {
-            assert_eq!(planted(text, &[]), (text.to_owned(), Vec::new()));
-        }
     }
 }

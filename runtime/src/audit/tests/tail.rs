@@ -147,6 +147,22 @@ async fn what_was_cut_off_is_found_before_it_is_signed() {
 }
 
 #[tokio::test]
+async fn damage_that_was_found_stays_when_what_shows_it_is_forgotten() {
+    let world = World::new().await;
+    world.calls(3).await;
+    world.rewrite_from(3).await;
+    let what = Damage::Replaced;
+    let found = Broken { seq: 6, what };
+    assert_eq!(world.own_damage().await, found);
+    // As where so much was written since that the oldest had to go.
+    world.audit.shared.tail.covered(u64::MAX);
+    world.calls(2).await;
+    assert_eq!(world.own_damage().await, found);
+    // The next process reads the file, which fits itself.
+    assert_eq!(world.checkpoint().await.checkpoint().size, 10);
+}
+
+#[tokio::test]
 async fn what_is_kept_has_a_bound_and_what_is_beyond_it_is_read() {
     let world = World::new().await;
     world.calls(4).await;

@@ -41,7 +41,7 @@ fn set(rules: usize, tools: usize) -> String {
 }
 
 #[test]
-#[ignore = "a measurement; docs/performance.md has the command"]
+#[ignore = "a measurement, of docs/performance.md; `tests/long/run what_a_decision_costs` runs it"]
 fn what_a_decision_costs() {
     let mut criterion = Criterion::default()
         .without_plots()

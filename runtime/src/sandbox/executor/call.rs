@@ -21,7 +21,7 @@ use crate::ids::{Digest, Tenant};
 use crate::limits::{
     EXECUTOR_MESSAGE_BYTES_MAX, HOSTCALL_BYTES_MAX, MIRROR_MEMORY_BYTES_MAX, REPLY_BLOCKS_MAX,
 };
-use crate::turns::{Turns, Whose};
+use crate::turns::{Apart, Turns, Whose};
 
 /// How a call ended that an executor did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +180,7 @@ impl Run<'_> {
                             return Err(error);
                         }
                         Err(error) => {
-                            let peak = refuse(lease).await;
+                            let peak = refuse(lease, &mut pace).await;
                             let limits = &mut store.data_mut().limits;
                             limits.told(peak.unwrap_or_default(), self.memory);
                             return Err(error);
@@ -299,9 +299,10 @@ pub(super) fn returned(message: &[u8]) -> Result<Result<Reply, ToolError>, Halte
 
 /// Tells the executor that its call is over. The guest unwinds there, and the next call may have its executor. Says what the peak of
 /// its memory was, if it says.
-async fn refuse(mut lease: Lease) -> Option<u64> {
+async fn refuse(mut lease: Lease, pace: &mut Apart<'_>) -> Option<u64> {
     lease.executor.send(Message::new(Kind::Refuse)).await.ok()?;
-    let message = lease.executor.receive().await.ok()?;
+    let reins = lease.executor.reins();
+    let message = pace.until(&reins, lease.executor.receive()).await.ok()?;
     let (Kind::Broke, rest) = open(&message).ok()? else {
         return None;
     };

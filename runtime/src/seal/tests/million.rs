@@ -13,7 +13,7 @@ const BATCH: usize = 1_000;
 const BESIDE: usize = 16;
 
 #[tokio::test]
-#[ignore = "takes minutes and a gigabyte; docs/keys.md has its command"]
+#[ignore = "takes minutes and a gigabyte; `tests/long/run seal::tests::million` runs it"]
 async fn a_million_values_are_sealed_opened_rotated_and_erased() {
     let place = Place::new().await;
     let (seals, acme) = (place.seals().await, owner("acme"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::pool::Executors;
 use super::super::wire::{Channel, How, Kind, Message};
-use super::lies::{SOON, liars_that, stream};
+use super::lies::{Fate, Lie, SOON, liars_that, stream};
 use super::{Guest, maker_of};
 use crate::limits::FIRST_SLICE;
 use crate::sandbox::Ending;
@@ -20,22 +20,30 @@ fn computes(channel: &mut Channel) -> io::Result<()> {
     channel.send(Message::new(Kind::Broke).u64(0).u8(How::Trapped as u8))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_those_that_compute_for_long_all_but_some_are_halted() {
-    let (maker, fate) = liars_that(Arc::default(), computes);
+/// So many calls at once in one sandbox, whose executors tell this lie: how they ended, and what became of the executors.
+async fn calls(count: usize, lie: Lie) -> (Vec<Ending>, Fate) {
+    let (maker, fate) = liars_that(Arc::default(), lie);
     let executors = Executors::open(maker).await.unwrap();
     let guest = Arc::new(Guest::made().await);
     let sandbox = Arc::new(sandbox().with_executors(Some(executors)));
-    // More than there are turns in the sandbox, on any machine.
-    let cores = std::thread::available_parallelism().unwrap().get();
-    let calls = (0..=cores).map(|_| {
+    let calls = (0..count).map(|_| {
         let (guest, sandbox) = (Arc::clone(&guest), Arc::clone(&sandbox));
         tokio::spawn(async move { guest.call_in(&sandbox, context()).await })
     });
     let calls: Vec<_> = calls.collect();
+    let mut endings = Vec::new();
     for call in calls {
-        call.await.unwrap();
+        endings.push(call.await.unwrap().ending);
     }
+    assert_eq!(sandbox.turns(), (0, 0));
+    (endings, fate)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_those_that_compute_for_long_all_but_some_are_halted() {
+    // More than there are turns in the sandbox, on any machine.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let (_, fate) = calls(cores + 1, computes).await;
     let mut held: BTreeMap<u64, bool> = BTreeMap::new();
     let mut halts = 0;
     while let Ok((halted, number)) = fate.reined.try_recv() {
@@ -62,21 +70,10 @@ const ASKED: usize = 800;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_has_a_turn_there_comes_to_its_turn_here() {
-    let (maker, _fate) = liars_that(Arc::default(), asks);
-    let executors = Executors::open(maker).await.unwrap();
-    let guest = Arc::new(Guest::made().await);
-    let sandbox = Arc::new(sandbox().with_executors(Some(executors)));
-    let calls = (0..4).map(|_| {
-        let (guest, sandbox) = (Arc::clone(&guest), Arc::clone(&sandbox));
-        tokio::spawn(async move { guest.call_in(&sandbox, context()).await })
-    });
-    let calls: Vec<_> = calls.collect();
-    for call in calls {
-        let outcome = call.await.unwrap();
-        let is_trapped = matches!(outcome.ending, Ending::Trapped);
-        assert!(is_trapped, "{:?}", outcome.ending);
+    let (endings, _) = calls(4, asks).await;
+    for ending in endings {
+        assert!(matches!(ending, Ending::Trapped), "{ending:?}");
     }
-    assert_eq!(sandbox.turns(), (0, 0));
 }
 
 /// What the kernel says of the children of a process, by their numbers: `R`, `S`, `T`, …

@@ -427,7 +427,7 @@ async fn no_race_between_a_folder_and_a_link_leads_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes; SECURITY.md has its command"]
+#[ignore = "takes minutes; `tests/long/run a_million_rounds` runs it"]
 async fn no_race_leads_out_in_a_million_rounds() {
     race(1_000_000).await;
 }

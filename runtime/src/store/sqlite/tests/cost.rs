@@ -54,7 +54,7 @@ async fn looks(store: &SqliteStore, users: u64, times: &mut Vec<f64>) {
 }
 
 #[tokio::test]
-#[ignore = "a measurement; docs/performance.md has the command"]
+#[ignore = "a measurement, of docs/performance.md; `tests/long/run what_a_look_up_costs` runs it"]
 async fn what_a_look_up_costs_among_a_million() {
     let dir = tempfile::tempdir().unwrap();
     crate::seal::add_version(&dir.path().join("keys")).unwrap();
