@@ -29,6 +29,8 @@ mod first;
 mod flood;
 #[path = "load/forgetful.rs"]
 mod forgetful;
+#[path = "load/halves.rs"]
+mod halves;
 #[path = "load/hidden.rs"]
 mod hidden;
 #[path = "load/log.rs"]

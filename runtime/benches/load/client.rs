@@ -234,8 +234,18 @@ pub async fn load_of(
     connections: usize,
     span: Duration,
 ) -> anyhow::Result<Measured> {
+    let all = opened(ready, what, connections).await?;
+    measured_for(all, what, span).await
+}
+
+/// Calls over these connections for so long.
+pub async fn measured_for(
+    all: Vec<Connection>,
+    what: What,
+    span: Duration,
+) -> anyhow::Result<Measured> {
     let began = Instant::now();
-    load_of_until(ready, what, connections, move || began.elapsed() >= span).await
+    measured(all, what, move || began.elapsed() >= span).await
 }
 
 /// Calls of `echo` until something has happened.
@@ -244,22 +254,30 @@ pub async fn load_until(
     connections: usize,
     over: impl Fn() -> bool + Clone + Send + 'static,
 ) -> anyhow::Result<Measured> {
-    load_of_until(ready, What::Echo, connections, over).await
+    let all = opened(ready, What::Echo, connections).await?;
+    measured(all, What::Echo, over).await
 }
 
-async fn load_of_until(
+/// So many connections, each with a call behind it that is not counted.
+pub async fn opened(
     ready: &Ready,
     what: What,
     connections: usize,
-    over: impl Fn() -> bool + Clone + Send + 'static,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Vec<Connection>> {
     let mut all = Vec::new();
     for _ in 0..connections {
         let mut connection = Connection::open(ready).await?;
-        // The first call of a connection is not counted.
         connection.once(what).await?;
         all.push(connection);
     }
+    Ok(all)
+}
+
+async fn measured(
+    all: Vec<Connection>,
+    what: What,
+    over: impl Fn() -> bool + Clone + Send + 'static,
+) -> anyhow::Result<Measured> {
     let began = Instant::now();
     let calling = all.into_iter().map(|mut connection| {
         let over = over.clone();

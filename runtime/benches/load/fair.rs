@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::client::{self, Connection, Measured};
 use super::common;
+use super::halves::Halves;
 use super::rounds::{median, ratios, told};
 use super::servers::{Ready, Server};
 
@@ -49,8 +50,11 @@ pub async fn run(scratch: &Path, rounds: usize, span: Duration) -> anyhow::Resul
     for connections in [1, 8] {
         beside_spinners(&server.ready, connections, rounds, span).await?;
     }
-    too_many(&server.ready, rounds, span).await?;
-    server.stop().await
+    server.stop().await?;
+    let (halves, server) = Halves::start(Server::whole(&dir)).await?;
+    too_many(&server, &halves, rounds, span).await?;
+    server.stop().await?;
+    halves.join()
 }
 
 #[derive(Default)]
@@ -127,17 +131,26 @@ async fn spin(ready: &Ready, count: usize) -> anyhow::Result<JoinSet<anyhow::Res
     Ok(all)
 }
 
-/// Calls that can be made, and what is made of them when five times as many are asked for.
-async fn too_many(ready: &Ready, rounds: usize, span: Duration) -> anyhow::Result<()> {
+/// Calls that can be made, and what is made of them when five times as many are asked for. The client has processors of its own: what
+/// it computes to ask for too much is not what a server can help.
+async fn too_many(
+    server: &Server,
+    halves: &Halves,
+    rounds: usize,
+    span: Duration,
+) -> anyhow::Result<()> {
+    let ready = &server.ready;
     let work = calibrated(ready).await?;
     let (mut peaks, mut goods, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
-    let mut offers = Vec::new();
+    let (mut offers, mut spent) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let mut peak = 0.0_f64;
         for connections in PEAK_AT {
             peak = peak.max(closed(ready, connections, work, span).await?);
         }
-        let came = open(ready, peak * TOO_MANY, work, span).await?;
+        let came = open(server, peak * TOO_MANY, work, span).await?;
+        let for_good = came.good * WORK.as_secs_f64();
+        spent.push((came.busy - for_good) * 1e6 / came.refused.max(1.0));
         peaks.push(peak);
         offers.push(came.sent);
         goods.push(came.good);
@@ -145,8 +158,9 @@ async fn too_many(ready: &Ready, rounds: usize, span: Duration) -> anyhow::Resul
     }
     let goodput = told(ratios(&goods, &peaks));
     println!(
-        "\ncalls that compute for {} ms; medians of {rounds} rounds",
-        WORK.as_millis()
+        "\ncalls that compute for {} ms, on a server with {} of the processors and a client with the others; medians of {rounds} rounds",
+        WORK.as_millis(),
+        halves.of_server()
     );
     println!(
         "  most calls/s, closed loop            {:>10.0}",
@@ -163,6 +177,11 @@ async fn too_many(ready: &Ready, rounds: usize, span: Duration) -> anyhow::Resul
     println!(
         "                             refused/s  {:>8.0}",
         median(&mut refusals)
+    );
+    println!(
+        "  µs of processor beside {} ms for each answer, by refusals {:>8.0}",
+        WORK.as_millis(),
+        median(&mut spent)
     );
     println!("  goodput (goal: {TOO_MANY_GOAL} at least): median {goodput}");
     Ok(())
@@ -223,29 +242,28 @@ struct Came {
     sent: f64,
     good: f64,
     refused: f64,
+    /// How many processors the server kept busy.
+    busy: f64,
 }
 
 /// Calls when so many a second are asked for. Counted from the moment on in which the places of the sandbox are taken.
-async fn open(ready: &Ready, rate: f64, work: u64, span: Duration) -> anyhow::Result<Came> {
+async fn open(server: &Server, rate: f64, work: u64, span: Duration) -> anyhow::Result<Came> {
     let idle = Arc::new(Mutex::new(Vec::<Connection>::new()));
     let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let counting = Arc::new(AtomicBool::new(false));
     let full = Arc::new(AtomicBool::new(false));
-    let ready = Arc::new(Ready {
-        address: ready.address,
-        token: ready.token.clone(),
-        others: Vec::new(),
-    });
+    let ready = Arc::new(server.ready.clone());
     let (mut opened, mut due_by_now, mut sending) = (0, 0.0, JoinSet::new());
     let mut sent = 0_u64;
     let began = Instant::now();
-    let mut since = None;
+    let (mut since, mut busy_before) = (None, 0);
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let counted = loop {
         beat.tick().await;
         if since.is_none() && full.load(Ordering::Relaxed) {
             since = Some(Instant::now());
+            busy_before = common::cpu_ns(server.pid()?)?;
             counting.store(true, Ordering::Relaxed);
         }
         match since.map(|since| since.elapsed()) {
@@ -290,6 +308,7 @@ async fn open(ready: &Ready, rate: f64, work: u64, span: Duration) -> anyhow::Re
             one??;
         }
     };
+    let busy = common::cpu_ns(server.pid()?)? - busy_before;
     counting.store(false, Ordering::Relaxed);
     sending.shutdown().await;
     let [good, refused] = &*counts;
@@ -298,5 +317,6 @@ async fn open(ready: &Ready, rate: f64, work: u64, span: Duration) -> anyhow::Re
         sent: sent as f64 / counted,
         good: per_second(good),
         refused: per_second(refused),
+        busy: busy as f64 / 1e9 / counted,
     })
 }

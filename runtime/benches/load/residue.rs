@@ -297,6 +297,7 @@ impl Slots {
 async fn control(engine: &WasmEngine) -> anyhow::Result<()> {
     let engine = engine.engine();
     for size in [SMALL, LARGE] {
+        #[expect(clippy::disallowed_methods, reason = "a component of ours")]
         let component = Component::new(engine, canary::component("canary", size)?)?;
         let mut linker = Linker::<()>::new(engine);
         linker.define_unknown_imports_as_traps(&component)?;

@@ -55,8 +55,10 @@ pub async fn round<const N: usize>(
         order.reverse();
     }
     for ((server, what), column) in order {
+        // One after the other, which takes as long as a short round with many connections.
+        let all = client::opened(&server.ready, what, connections).await?;
         let before = common::cpu_ns(server.pid()?)?;
-        let measured = client::load_of(&server.ready, what, connections, span).await?;
+        let measured = client::measured_for(all, what, span).await?;
         let after = common::cpu_ns(server.pid()?)?;
         column.add(&measured, after.saturating_sub(before));
     }
