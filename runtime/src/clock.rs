@@ -1,12 +1,19 @@
 //! Time as a value: stages are told what time it is, they never ask.
 
+mod believed;
+mod course;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::macros::format_description;
+
+pub use believed::Believed;
+pub use course::{Doubt, Leap, Mark};
 
 /// Milliseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +65,28 @@ impl Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// What has passed since some moment, by a clock that nobody sets.
+    fn steady(&self) -> Duration {
+        since_boot()
+    }
+
+    /// The time by which something is deleted for good: the time now, or the one that is believed where that is earlier.
+    fn sure(&self) -> Timestamp {
+        self.now()
+    }
+
+    /// The time whose day it is for daily budgets: the same, but for a start after a downtime, when the time now counts.
+    fn day(&self) -> Timestamp {
+        self.now()
+    }
+}
+
+/// Counts on while the machine sleeps, so that waking up is no leap.
+fn since_boot() -> Duration {
+    let since = clock_gettime(ClockId::Boottime);
+    let part = u32::try_from(since.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(since.tv_sec).unwrap_or_default(), part)
 }
 
 /// The clock of the machine.
@@ -75,26 +104,42 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until it is told otherwise.
 #[derive(Debug, Clone)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock {
+    shown: Arc<AtomicI64>,
+    /// In milliseconds.
+    passed: Arc<AtomicI64>,
+}
 
 impl ManualClock {
     /// A clock that shows `at`.
     pub fn new(at: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(at.0)))
+        Self {
+            shown: Arc::new(AtomicI64::new(at.0)),
+            passed: Arc::default(),
+        }
     }
 
-    /// Moves forward by `span`.
+    /// Lets `span` pass.
     pub fn advance(&self, span: Duration) {
-        self.0.fetch_add(
-            i64::try_from(span.as_millis()).unwrap_or(i64::MAX),
-            Ordering::SeqCst,
-        );
+        let span = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        self.passed.fetch_add(span, Ordering::SeqCst);
+        self.shown.fetch_add(span, Ordering::SeqCst);
+    }
+
+    /// Sets it; no time passes.
+    pub fn set(&self, at: Timestamp) {
+        self.shown.store(at.0, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.shown.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        let passed = self.passed.load(Ordering::SeqCst);
+        Duration::from_millis(u64::try_from(passed).unwrap_or_default())
     }
 }
 

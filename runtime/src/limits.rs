@@ -2,6 +2,7 @@
 
 mod callers;
 mod calls;
+mod clock;
 mod consents;
 mod data;
 mod evidence;
@@ -10,6 +11,7 @@ mod traffic;
 
 pub use callers::*;
 pub use calls::*;
+pub use clock::*;
 pub use consents::*;
 pub use data::*;
 pub use evidence::*;

@@ -2,6 +2,7 @@
 
 mod apart;
 mod error;
+mod forget;
 mod front;
 mod own;
 mod place;
@@ -14,7 +15,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -46,7 +46,6 @@ use crate::policy::{Rules, Vocabulary};
 use crate::problem::{Problem, caused};
 use crate::sandbox::executor::Maker;
 use crate::sandbox::{Sandbox, Services};
-use crate::seal::Seals;
 use crate::store::kv::SharedKeyValues;
 use crate::store::{SharedStore, SqliteBudgets};
 use crate::telemetry::log::LogControl;
@@ -54,14 +53,12 @@ use crate::throttle::{Calls, SharedLimits};
 use crate::web::{self, WebParts, WebState};
 
 pub use error::StartError;
+use forget::{Forgetting, Watch};
 use own::{KeysOverEgress, shared, trusted_origins};
 pub use own::{NoKeys, clients, key_provider, keys_over_egress, resolver, secrets};
 use place::Alone;
 pub use place::folder;
 pub use state::State;
-
-/// How often what has expired is forgotten.
-const PRUNE_EVERY: Duration = Duration::from_secs(300);
 
 /// What the caller of [`start`] decides, beside the configuration.
 #[derive(Default)]
@@ -98,11 +95,18 @@ pub struct Running {
     serving: Vec<JoinHandle<()>>,
     audit: Audit,
     witness: Witness,
+    forgetting: Arc<Forgetting>,
     /// Held until the log is written to its end.
     _alone: Alone,
 }
 
 impl Running {
+    /// Deletes at once what it would within the hour: what has expired, and records that are older than they are kept.
+    pub async fn forget(&self) {
+        self.forgetting.forget().await;
+        self.forgetting.prune().await;
+    }
+
     /// Ends in order: no new calls, calls in flight finish, the log is written.
     pub async fn stop(self) {
         self.shutdown.cancel();
@@ -180,6 +184,9 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     if let Some(before) = options.before_state {
         store = before(store);
     }
+    let watch = Watch::open(clock, &config.state_file, store.as_ref()).await?;
+    let believed = Arc::clone(&watch.clock);
+    let clock = Arc::clone(&believed) as SharedClock;
     let audit = state.audit_on(&store, Arc::clone(&clock)).await?;
     let limits: SharedLimits = Arc::new(ArcSwap::from_pointee(config.limits.clone()));
     if let Some(file) = options.config_file {
@@ -196,6 +203,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         started = started.fact("interrupted", interrupted);
     }
     audit.event(started).await?;
+    serving.push(tokio::spawn(watch.follow(audit.clone(), shutdown.clone())));
 
     let witness = witness::witness(&config, &resolver, &audit).await?;
     serving.extend(witness.start(&shutdown));
@@ -276,24 +284,15 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     )
     .await?;
     serving.push(tokio::spawn(follower.follow(changed, shutdown.clone())));
-    serving.push(tokio::spawn(prune(
-        Arc::clone(&store),
-        audit.clone(),
+    let forgetting = Arc::new(Forgetting {
+        store: Arc::clone(&store),
+        audit: audit.clone(),
         values,
-        seals.clone(),
-        Arc::clone(&clock),
-        shutdown.clone(),
-    )));
-
-    if let Some(keep) = config.audit.keep {
-        serving.push(tokio::spawn(witness::retain(
-            keep,
-            audit.clone(),
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            shutdown.clone(),
-        )));
-    }
+        seals: seals.clone(),
+        keep: config.audit.keep,
+        clock: Arc::clone(&clock),
+    });
+    serving.extend(forgetting.start(&shutdown));
     let known = Arc::new(clients(&config, resolver)?);
     let consents = Consents::open(Arc::clone(&store), audit.clone())
         .await?
@@ -353,6 +352,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
             certificate: tls.as_ref().is_none_or(|tls| tls.ready(clock.now())),
             executors: executors.as_ref().is_none_or(|all| all.are_made()),
             open: !shutdown.is_cancelled(),
+            clock: believed.doubt().is_none(),
             problems: problems.load_full(),
         }
     });
@@ -423,6 +423,7 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         serving,
         audit,
         witness,
+        forgetting,
         _alone: alone,
     })
 }
@@ -463,34 +464,4 @@ pub fn vocabulary(config: &Config) -> Vocabulary {
     )
     .with_rates(config.rates.keys())
     .with_data(config.data.names())
-}
-
-async fn prune(
-    store: SharedStore,
-    audit: Audit,
-    values: Option<SharedKeyValues>,
-    seals: Seals,
-    clock: SharedClock,
-    shutdown: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(PRUNE_EVERY) => {}
-            () = shutdown.cancelled() => return,
-        }
-        if let Err(error) = web::forget_over(store.as_ref(), &audit, clock.now()).await {
-            tracing::warn!(error = %caused(&error), "sessions that are over could not be forgotten");
-        }
-        if let Err(error) = store.prune(clock.now()).await {
-            tracing::warn!(error = %caused(&error), "what has expired could not be forgotten");
-        }
-        if let Some(values) = &values
-            && let Err(error) = values.prune(clock.now()).await
-        {
-            tracing::warn!(error = %caused(&error), "values that have ended could not be forgotten");
-        }
-        if let Err(error) = seals.prune(clock.now()).await {
-            tracing::warn!(error = %caused(&error), "encrypted values that have ended could not be forgotten");
-        }
-    }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::harness::{Server, Setup, run, until};
 
 /// What the kernel says of a process that has not ended, behind its name, which may hold anything: its state, its parent and so on.
-fn stat(pid: i32) -> Option<Vec<String>> {
+pub fn stat(pid: i32) -> Option<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after) = stat.rsplit_once(')')?;
     let fields: Vec<_> = after.split_whitespace().map(str::to_owned).collect();
@@ -20,7 +20,7 @@ fn stat(pid: i32) -> Option<Vec<String>> {
 }
 
 /// The processes that this one made.
-fn made_by(maker: i32) -> Vec<i32> {
+pub fn made_by(maker: i32) -> Vec<i32> {
     let pids = std::fs::read_dir("/proc").unwrap();
     let pids = pids.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     let parent = |pid: i32| stat(pid)?[1].parse().ok();

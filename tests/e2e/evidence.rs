@@ -1,9 +1,14 @@
 //! The audit log as evidence: checkpoints of a running server outside, and the commands that prove, hand on, prune and erase.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 use crate::cli::{Ran, bailiwick};
-use crate::harness::{Server, Setup, run};
+use crate::harness::{Server, Setup, program, run};
 use crate::outage::behind;
 
 const AUDIT: &str = "[audit]\ncheckpoint_records = 3\ncheckpoint_seconds = 1\n[[audit.copy]]\nfile = \"outside.txt\"\n";
@@ -115,6 +120,43 @@ fn records_are_searched_handed_on_and_freed_of_who_they_are_about() {
         assert_eq!((calls("alice"), calls("bob")), (0, 2));
         assert_eq!(lines(&["export", "--kind", "audit.erased"]).len(), 2);
         audit(&server, &["verify"]).ends(0);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn who_follows_sees_each_record_as_it_is_written_and_those_of_a_user_from_the_first() {
+    run(async {
+        let server = server().await;
+        let mut following = Command::new(program())
+            .args(["audit", "show", "--follow", "--json", "--user", "carol"])
+            .args(["--kind", "tool.call", "--dir", "."])
+            .current_dir(server.dir())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+        let mut next = async || {
+            let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line());
+            let line = line.await.expect("a record in time").unwrap().unwrap();
+            serde_json::from_str::<Value>(&line).unwrap()
+        };
+        let carol = server.caller("carol");
+        let mut last = 0;
+        // She is nobody before the first, and her next ones are told as they come.
+        for _ in 0..2 {
+            let answer = carol.call("hello", json!({"name": "Ada"})).await;
+            assert!(answer.is_reply(), "{answer:?}");
+            for phase in ["intent", "outcome"] {
+                let record = next().await;
+                assert_eq!(record["phase"], phase, "{record}");
+                let seq = record["seq"].as_u64().unwrap();
+                assert!(seq > last, "{seq} after {last}");
+                last = seq;
+            }
+        }
+        following.kill().await.unwrap();
         server.stop().await;
     });
 }

@@ -1,4 +1,12 @@
 //! Callers that go away, at each moment of a call in turn: nothing of it is left but its records.
+//!
+//! Here in this process, poll by poll; below, over HTTP, while the call waits for something that does not come.
+
+mod effects;
+mod guests;
+mod keys;
+mod leaving;
+mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;

@@ -47,6 +47,7 @@ async fn keep(server: &Server, space: &Space, keys: &[&str]) {
         bytes_max: u64::MAX,
         keys_max: u64::MAX,
         now: SystemClock.now(),
+        sure: SystemClock.now(),
         expires_at: None,
     };
     let values = values(server).await;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use bailiwick::clock::{Clock, ManualClock, SystemClock};
+use bailiwick::consent::Choice;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -310,6 +311,54 @@ fn what_finds_no_place_is_refused_early_and_health_and_administrators_get_in() {
         })
         .await;
         assert!(count(&server, "limit.hit").await >= 1);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_call_without_a_place_in_the_sandbox_uses_up_nothing_and_is_refused_before_its_consent() {
+    run(async {
+        let setup = Setup::new().tools(&["memory"]).await.calls(1);
+        let setup = setup.guests(&["spin"]).await;
+        let server = setup
+            .limits(&limit("writes", "user-tool", "calls = 2\nseconds = 3600"))
+            .start()
+            .await;
+        let (alice, bob) = (server.caller("alice"), server.caller("bob"));
+        let remember = async || {
+            let milk = json!({"name": "milk", "text": "two litres"});
+            alice.call("memory_remember", milk).await
+        };
+        let link = remember().await.link().unwrap();
+        server.decide(&link, "alice", Choice::Once).await;
+        let spinning = tokio::spawn(async move { bob.call("spin", json!({})).await });
+        until("the place is taken", async || {
+            let begun = server.intents("spin").await;
+            (!begun.is_empty()).then_some(())
+        })
+        .await;
+        // More often than the limit allows.
+        for _ in 0..3 {
+            let refused = remember().await;
+            assert_eq!(refused.status, 503, "{refused:?}");
+            assert_eq!(refused.header("retry-after"), Some("1"));
+        }
+        let ends = server.outcomes("memory_remember").await;
+        let full = ends.iter().filter(|end| {
+            let result = end.result.as_ref().unwrap();
+            result.status == "overloaded"
+        });
+        assert_eq!(full.count(), 3, "{ends:?}");
+        assert!(server.intents("memory_remember").await.is_empty());
+        spinning.abort();
+        let answer = until("the place is free", async || {
+            let answer = remember().await;
+            (answer.status != 503).then_some(answer)
+        })
+        .await;
+        assert!(answer.is_reply(), "{answer:?}");
+        let next = remember().await;
+        assert!(next.link().is_some(), "{next:?}");
         server.stop().await;
     });
 }

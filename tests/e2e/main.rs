@@ -31,6 +31,7 @@ mod clients;
 mod complete;
 mod crossing;
 mod data;
+mod degraded;
 mod delivered;
 mod drills;
 mod duties;

@@ -44,6 +44,7 @@ impl AdminParts {
         json!({
             "ready": reasons.is_empty(),
             "reasons": reasons,
+            "warnings": standing.warnings(),
             "version": env!("CARGO_PKG_VERSION"),
             "rules": {
                 "digest": rules.digest(),

@@ -46,6 +46,8 @@ pub struct Standing {
     pub executors: bool,
     /// The server does not end.
     pub open: bool,
+    /// The clock is believed. Calls are taken also while it is not.
+    pub clock: bool,
     /// What is wrong with the folder while they are not.
     pub problems: Arc<Vec<Problem>>,
 }
@@ -72,6 +74,12 @@ impl Standing {
         reasons
             .filter_map(|(well, reason)| (!well).then_some(reason))
             .collect()
+    }
+
+    /// What is not well while calls are taken all the same.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let doubted = "the clock is further ahead than is believed; nothing is deleted for good that had not ended before";
+        (!self.clock).then_some(doubted).into_iter().collect()
     }
 }
 

@@ -93,6 +93,10 @@ pub enum EventKind {
     SessionEnded,
     /// The index of the log was made anew.
     AuditReindexed,
+    /// The clock got further ahead than is believed; what is deleted for good goes by the time before.
+    ClockDoubted,
+    /// The clock is believed again.
+    ClockBelieved,
 }
 
 impl EventKind {
@@ -140,6 +144,8 @@ impl EventKind {
             Self::SessionBegan => "session.began",
             Self::SessionEnded => "session.ended",
             Self::AuditReindexed => "audit.reindexed",
+            Self::ClockDoubted => "clock.doubted",
+            Self::ClockBelieved => "clock.believed",
         }
     }
 }

@@ -133,12 +133,23 @@ fn ocsf(stored: &Stored) -> Value {
             "tenant_uid": record.tenant.as_ref().map(ToString::to_string),
             "event_code": record.kind,
         },
-        "unmapped": whole(stored),
     });
     if let Some(more) = event.as_object_mut() {
         describe(record, uid, more);
+        leave_out_nulls(more);
+        more.insert("unmapped".into(), whole(stored));
     }
     event
+}
+
+/// What is not known is absent: the schema has types, and null is of none of them.
+fn leave_out_nulls(object: &mut Map<String, Value>) {
+    object.retain(|_, value| !value.is_null());
+    for value in object.values_mut() {
+        if let Value::Object(inner) = value {
+            leave_out_nulls(inner);
+        }
+    }
 }
 
 fn describe(record: &Record, uid: u64, event: &mut Map<String, Value>) {

@@ -64,7 +64,7 @@ pub use prove::{
     PROOF_BYTES_MAX, Proof, ProofError, ProveError, Shown, check, consistency, inclusion,
 };
 pub use record::{DecisionFacts, Phase, Record, ResultFacts, TokenUse, TrialFacts};
-pub use retention::{EraseError, PruneError, erase, prune};
+pub use retention::{EraseError, PruneError, erase, newest, prune};
 pub use show::{Filter, Line, ShowError, Stored, show};
 pub use witness::{Due, Witness};
 

@@ -40,6 +40,25 @@ pub enum EraseError {
     Audit(#[from] AuditError),
 }
 
+/// When the newest record was written; long ago where it does not say. None of an empty log.
+pub async fn newest(store: &dyn Store) -> Result<Option<Timestamp>, StoreError> {
+    let head = store.head().await?;
+    if head.seq == 0 {
+        return Ok(None);
+    }
+    let rows = match store.audit_from(head.seq, 1).await {
+        Err(StoreError::Corrupt { .. }) => Vec::new(),
+        rows => rows?,
+    };
+    let at = rows
+        .first()
+        .map(|row| serde_json::from_str::<At>(&row.text));
+    Ok(Some(match at {
+        Some(Ok(at)) => at.at,
+        Some(Err(_)) | None => Timestamp(0),
+    }))
+}
+
 /// Prunes the records from the oldest on that were written before this time and are covered by a checkpoint, up to the first
 /// that is not. Each step is one transaction with the record that tells of it. How many are gone.
 pub async fn prune(audit: &Audit, store: &dyn Store, before: Timestamp) -> Result<u64, PruneError> {

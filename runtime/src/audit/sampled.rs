@@ -1,4 +1,5 @@
-//! Records of what anybody can cause without a token or a session: so many a minute, the rest as a count.
+//! Records of what anybody can cause without a token or a session, and of calls that are made too often: so many a minute, the rest as a
+//! count.
 //!
 //! They never wait, never grow the log without bound, and are never kept for a store that refuses: the room there is for
 //! the records of calls. What stands in no record is counted, and one record of the same kind tells the count later. A
@@ -13,7 +14,8 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::job::Job;
 use super::{Audit, Event, EventKind, Shared};
 use crate::clock::Timestamp;
-use crate::limits::AUDIT_SAMPLED_MAX;
+use crate::ids::TenantUser;
+use crate::limits::{AUDIT_SAMPLED_MAX, AUDIT_SAMPLED_OF_USER_MAX, AUDIT_SAMPLED_USERS_MAX};
 use crate::store::{Applied, StoreError, row_id};
 
 /// The span for which [`AUDIT_SAMPLED_MAX`] holds.
@@ -21,13 +23,42 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// How often counts are told that nothing new brings to light.
 const TELL: Duration = Duration::from_secs(60);
 
-/// What was recorded lately, by kind.
+/// What was recorded lately, by kind, and where it is known by whom.
 #[derive(Default)]
 pub(super) struct Sampler {
-    windows: Mutex<HashMap<EventKind, Window>>,
+    windows: Mutex<HashMap<Whose, Window>>,
 }
 
-/// What one kind recorded in its minute.
+/// What has a minute of its own.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Whose {
+    kind: EventKind,
+    user: Option<TenantUser>,
+}
+
+impl Whose {
+    fn anybody(kind: EventKind) -> Self {
+        Self { kind, user: None }
+    }
+
+    /// How many records it may have in its minute.
+    fn most(&self) -> usize {
+        match self.user {
+            Some(_) => AUDIT_SAMPLED_OF_USER_MAX,
+            None => AUDIT_SAMPLED_MAX,
+        }
+    }
+
+    fn event(&self) -> Event {
+        let event = Event::new(self.kind);
+        match &self.user {
+            Some(who) => event.user(&who.tenant, &who.user),
+            None => event,
+        }
+    }
+}
+
+/// What one of them recorded in its minute.
 struct Window {
     began: Timestamp,
     /// Records since it began.
@@ -61,23 +92,38 @@ impl Audit {
 
     fn sample(&self, kind: EventKind, describe: impl FnOnce(Event) -> Event) {
         let now = self.shared.clock.now();
+        let whose = Whose::anybody(kind);
         let mut windows = self.shared.sampler.windows();
-        let window = windows.entry(kind).or_insert_with(|| Window::new(now));
+        let window = windows.entry(whose.clone());
+        let window = window.or_insert_with(|| Window::new(now));
         window.move_to(now);
-        window.tell_count(self, kind);
-        if !(window.has_room() && window.send(self, describe(Event::new(kind)), 1)) {
+        window.tell_count(self, &whose);
+        if !(window.has_room(&whose) && window.send(self, describe(whose.event()), 1)) {
             window.untold = window.untold.saturating_add(1);
         }
     }
 
-    /// Whether something of this kind may have a full record of its own, which its entry then writes; what may not is counted.
-    pub fn admits(&self, kind: EventKind) -> bool {
+    /// Whether something of this kind that this user caused may have a full record of its own, which its entry then writes; what may
+    /// not is counted. Each user has a minute of their own, so that one who floods makes nobody else a number; where there are too many of
+    /// them, the others share one.
+    pub fn admits(&self, kind: EventKind, user: TenantUser) -> bool {
         let now = self.shared.clock.now();
         let mut windows = self.shared.sampler.windows();
-        let window = windows.entry(kind).or_insert_with(|| Window::new(now));
+        let mut whose = Whose {
+            kind,
+            user: Some(user),
+        };
+        if !windows.contains_key(&whose) && windows.len() >= AUDIT_SAMPLED_USERS_MAX {
+            windows.retain(|_, window| !window.is_over(now));
+            if windows.len() >= AUDIT_SAMPLED_USERS_MAX {
+                whose.user = None;
+            }
+        }
+        let window = windows.entry(whose.clone());
+        let window = window.or_insert_with(|| Window::new(now));
         window.move_to(now);
-        window.tell_count(self, kind);
-        let admitted = window.has_room();
+        window.tell_count(self, &whose);
+        let admitted = window.has_room(&whose);
         match admitted {
             true => window.sent = window.sent.saturating_add(1),
             false => window.untold = window.untold.saturating_add(1),
@@ -88,17 +134,17 @@ impl Audit {
     /// Records the counts for which there is room now.
     fn tell_counts(&self) {
         let now = self.shared.clock.now();
-        for (kind, window) in self.shared.sampler.windows().iter_mut() {
+        for (whose, window) in self.shared.sampler.windows().iter_mut() {
             window.move_to(now);
-            window.tell_count(self, *kind);
+            window.tell_count(self, whose);
         }
     }
 
     /// Records every count, room or not: nothing may come after it.
     pub(super) fn tell_last_counts(&self) {
-        for (kind, window) in self.shared.sampler.windows().iter_mut() {
+        for (whose, window) in self.shared.sampler.windows().iter_mut() {
             window.answered();
-            window.tell(self, *kind);
+            window.tell(self, whose);
         }
     }
 }
@@ -115,7 +161,7 @@ pub(super) async fn tell_counts(shared: Weak<Shared>) {
 }
 
 impl Sampler {
-    fn windows(&self) -> MutexGuard<'_, HashMap<EventKind, Window>> {
+    fn windows(&self) -> MutexGuard<'_, HashMap<Whose, Window>> {
         // A panic while it is held leaves at worst a count that is too small.
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,9 +177,20 @@ impl Window {
         }
     }
 
-    /// Begins again when its minute is over, or when the clock was set back.
+    /// Whether its minute is over, or the clock was set back.
+    fn is_past(&self, now: Timestamp) -> bool {
+        now < self.began || now.since(self.began) >= WINDOW
+    }
+
+    /// Whether nothing is left of it that is not told.
+    fn is_over(&mut self, now: Timestamp) -> bool {
+        self.answered();
+        self.is_past(now) && self.untold == 0 && self.under_way.is_empty()
+    }
+
+    /// Begins again when its minute is over.
     fn move_to(&mut self, now: Timestamp) {
-        if now < self.began || now.since(self.began) >= WINDOW {
+        if self.is_past(now) {
             self.began = now;
             self.sent = 0;
         }
@@ -155,19 +212,19 @@ impl Window {
     }
 
     /// Whether one more may be sent; what a slow store did not answer counts however long ago it was sent.
-    fn has_room(&self) -> bool {
-        self.sent.max(self.under_way.len()) < AUDIT_SAMPLED_MAX
+    fn has_room(&self, whose: &Whose) -> bool {
+        self.sent.max(self.under_way.len()) < whose.most()
     }
 
-    fn tell_count(&mut self, audit: &Audit, kind: EventKind) {
-        if self.has_room() {
-            self.tell(audit, kind);
+    fn tell_count(&mut self, audit: &Audit, whose: &Whose) {
+        if self.has_room(whose) {
+            self.tell(audit, whose);
         }
     }
 
-    fn tell(&mut self, audit: &Audit, kind: EventKind) {
+    fn tell(&mut self, audit: &Audit, whose: &Whose) {
         let count = self.untold;
-        let event = Event::new(kind).fact("reason", "many").fact("count", count);
+        let event = whose.event().fact("reason", "many").fact("count", count);
         if count > 0 && self.send(audit, event, count) {
             self.untold = 0;
         }
@@ -192,203 +249,5 @@ impl Window {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Filter, show};
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::limits::AUDIT_QUEUE_MAX;
-    use crate::store::SqliteStore;
-    use crate::store::testing::store;
-
-    const KIND: EventKind = EventKind::AuthFailed;
-
-    struct World {
-        store: Arc<SqliteStore>,
-        clock: ManualClock,
-        audit: Audit,
-    }
-
-    impl World {
-        async fn start() -> Self {
-            let store = store().await;
-            let clock = ManualClock::new(Timestamp::from_secs(1_800_000_000));
-            let audit = Audit::start(store.clone(), Arc::new(clock.clone()))
-                .await
-                .unwrap();
-            Self {
-                store,
-                clock,
-                audit,
-            }
-        }
-
-        /// Waits for the writer, without asking for the counts.
-        async fn written(&self) {
-            let _ = self.audit.durable(Job::nothing()).await;
-        }
-
-        async fn fail(&self) {
-            sqlx::query(
-                "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END",
-            )
-            .execute(self.store.writer())
-            .await
-            .unwrap();
-        }
-
-        async fn heal(&self) {
-            sqlx::query("DROP TRIGGER full")
-                .execute(self.store.writer())
-                .await
-                .unwrap();
-            tokio::time::timeout(Duration::from_secs(10), async {
-                while !self.audit.healthy() {
-                    self.written().await;
-                }
-            })
-            .await
-            .unwrap();
-        }
-
-        /// For every record of the kind, how many times it happened.
-        async fn counts(&self, kind: EventKind) -> Vec<u64> {
-            let mut counts = Vec::new();
-            show(self.store.as_ref(), 1, &Filter::default(), |stored| {
-                let record = &stored.record;
-                if record.kind == kind.as_str() {
-                    let count = record.facts.get("count");
-                    assert_eq!(count.is_some(), record.facts["reason"] == "many");
-                    counts.push(count.map_or(1, |count| count.as_u64().unwrap()));
-                }
-            })
-            .await
-            .unwrap();
-            counts
-        }
-    }
-
-    #[tokio::test]
-    async fn ten_thousand_bad_tokens_leave_few_records_that_count_them_all() {
-        let world = World::start().await;
-        for _ in 0..9_999 {
-            world.audit.sampled(KIND, "shape");
-        }
-        world.written().await;
-        assert_eq!(world.counts(KIND).await, [1; AUDIT_SAMPLED_MAX]);
-        world.clock.advance(WINDOW);
-        world.audit.sampled(KIND, "signature");
-        world.written().await;
-        let counts = world.counts(KIND).await;
-        assert_eq!(counts.len(), AUDIT_SAMPLED_MAX + 2);
-        assert_eq!(counts.iter().sum::<u64>(), 10_000);
-    }
-
-    #[tokio::test]
-    async fn one_kind_takes_no_room_from_another() {
-        let world = World::start().await;
-        for _ in 0..1_000 {
-            world.audit.sampled(KIND, "shape");
-        }
-        world.audit.sampled(EventKind::SignInFailed, "state");
-        world.written().await;
-        assert_eq!(world.counts(EventKind::SignInFailed).await, [1]);
-    }
-
-    #[tokio::test]
-    async fn full_records_are_so_many_a_minute_and_the_rest_is_counted() {
-        let world = World::start().await;
-        let admitted = (0..1_000).filter(|_| world.audit.admits(KIND)).count();
-        assert_eq!(admitted, AUDIT_SAMPLED_MAX);
-        world.audit.flush().await.unwrap();
-        let told: u64 = world.counts(KIND).await.iter().sum();
-        assert_eq!(told, 1_000 - u64::try_from(AUDIT_SAMPLED_MAX).unwrap());
-        world.clock.advance(WINDOW);
-        assert!(world.audit.admits(KIND));
-    }
-
-    #[tokio::test]
-    async fn a_count_is_told_when_its_minute_is_over_and_nothing_more_happens() {
-        let world = World::start().await;
-        for _ in 0..100 {
-            world.audit.sampled(KIND, "shape");
-        }
-        world.audit.tell_counts();
-        world.written().await;
-        assert_eq!(world.counts(KIND).await.len(), AUDIT_SAMPLED_MAX);
-        world.clock.advance(WINDOW);
-        world.audit.tell_counts();
-        world.audit.tell_counts();
-        world.written().await;
-        let counts = world.counts(KIND).await;
-        assert_eq!(counts.len(), AUDIT_SAMPLED_MAX + 1);
-        assert_eq!(counts.iter().sum::<u64>(), 100);
-    }
-
-    #[tokio::test]
-    async fn a_flush_tells_every_count() {
-        let world = World::start().await;
-        for _ in 0..100 {
-            world.audit.sampled(KIND, "shape");
-        }
-        world.audit.flush().await.unwrap();
-        assert_eq!(world.counts(KIND).await.iter().sum::<u64>(), 100);
-    }
-
-    #[tokio::test]
-    async fn a_store_that_refuses_loses_no_count() {
-        let world = World::start().await;
-        world.fail().await;
-        // The first are under way before anybody knows that the store refuses.
-        for _ in 0..100 {
-            world.audit.sampled(KIND, "shape");
-        }
-        world.written().await;
-        assert!(!world.audit.healthy());
-        world.audit.sampled(KIND, "shape");
-        world.heal().await;
-        world.audit.flush().await.unwrap();
-        assert_eq!(world.counts(KIND).await, [101]);
-    }
-
-    #[tokio::test]
-    async fn no_outcome_is_displaced_while_the_store_refuses() {
-        let world = World::start().await;
-        let mut running = Vec::new();
-        for _ in 0..AUDIT_QUEUE_MAX {
-            let mut entry = world.audit.open("tools/call");
-            entry.intent_soon().await.unwrap();
-            running.push(entry);
-        }
-        world.written().await;
-        world.fail().await;
-        for _ in 0..10 {
-            for _ in 0..1_000 {
-                world.audit.sampled(KIND, "shape");
-            }
-            world.clock.advance(WINDOW);
-            world.written().await;
-        }
-        for entry in running {
-            entry.close_soon(super::super::End::Answered).await.unwrap();
-        }
-        world.written().await;
-        let kept = &world.audit.shared.health.backlog;
-        assert_eq!(
-            kept.load(std::sync::atomic::Ordering::Acquire),
-            AUDIT_QUEUE_MAX
-        );
-        world.heal().await;
-        world.audit.flush().await.unwrap();
-        let mut outcomes = 0;
-        show(world.store.as_ref(), 1, &Filter::default(), |stored| {
-            outcomes += usize::from(stored.record.phase == super::super::Phase::Outcome);
-            if let Some(lost) = stored.record.facts.get("lost") {
-                assert_eq!(lost, 0);
-            }
-        })
-        .await
-        .unwrap();
-        assert_eq!(outcomes, AUDIT_QUEUE_MAX);
-        assert_eq!(world.counts(KIND).await, [10_000]);
-    }
-}
+#[path = "sampled_tests.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use super::nested::CalleeAsks;
 use crate::audit::{End, Stage};
 use crate::dialogue::{Answered, Asked};
 use crate::mcp::Answer;
-use crate::sandbox::{Ending, Outcome};
+use crate::sandbox::{Ending, Outcome, Usage};
 
 /// How the line ended: what the caller is told, and what is recorded.
 pub(super) struct Ended {
@@ -48,6 +48,20 @@ impl Ended {
             answer,
             end: End::Failed {
                 reason: reason.into(),
+            },
+            durable: false,
+            acted: false,
+            asks: None,
+        })
+    }
+
+    /// No place in the sandbox is free.
+    pub fn overloaded() -> Box<Self> {
+        Box::new(Self {
+            answer: Answer::Busy,
+            end: End::Ran {
+                ending: Ending::Overloaded.name().to_owned(),
+                used: used(Usage::default()),
             },
             durable: false,
             acted: false,

@@ -100,13 +100,14 @@ impl Stages {
         }
         entry.traced(node.root_id(), call.traceparent.as_deref());
         let known_from = call.request.began + UNKNOWN_TOOL_WAIT;
+        let who = caller.who();
         let ended = match self.line(call, caller, &mut entry, &node).await {
             Ok(ended) => ended,
             Err(early) => *early,
         };
         // Whoever calls on without a pause fills no log: so many are recorded one by one, and the rest is counted.
         if matches!(ended.answer, Answer::Throttled(_))
-            && !self.audit.admits(EventKind::CallThrottled)
+            && !self.audit.admits(EventKind::CallThrottled, who)
         {
             entry.counted();
             return ended;
@@ -171,15 +172,20 @@ impl Stages {
             goes_on,
         };
         // Before the consent, of which a call that is refused for its haste shall use up nothing.
-        let looked = self.limits.look(whose, Instant::now(), self.clock.now());
+        let looked = self.limits.look(whose, Instant::now(), self.clock.day());
         let looked = while_wanted(&call, looked).await?;
         looked.map_err(|error| limited(error, entry.id()))?;
+        // Nor one for which there is no place, as far as that can be told before it takes one.
+        if self.sandbox.is_full() {
+            return Err(Ended::overloaded());
+        }
         let guard = Guard::of(&self.safeguard, &self.seals, &tool, &permit);
         let answered = answered(carried.as_ref(), &call);
         // Before the consent: what no decision could allow is not asked about. And before a state is used up, so that its user can
         // answer otherwise.
         let found = guard.foresee(&given, answered, &node.foresee(&permit)?, entry)?;
-        let (offer, dialogue) = self.resume(carried, &call, &caller, entry).await?;
+        let resumed = self.resume(carried, &call, &caller, entry);
+        let (offer, dialogue) = while_wanted(&call, resumed).await??;
         let offer = if node.acted() { Offer::Never } else { offer };
         entry.stage("consent");
         let used = dialogue.as_ref().map_or(&[][..], |so_far| &so_far.used);
@@ -222,13 +228,14 @@ impl Stages {
         if call.cancel.is_cancelled() {
             return Err(gone());
         }
-        let taken = self.limits.take(whose, Instant::now(), self.clock.now());
-        let taken = taken.await.map_err(|error| limited(error, entry.id()))?;
-        let told = self.told(&caller, &grants, entry).await?;
+        let taken = self.limits.take(whose, Instant::now(), self.clock.day());
+        let taken = while_wanted(&call, taken).await?;
+        let taken = taken.map_err(|error| limited(error, entry.id()))?;
+        let told = while_wanted(&call, self.told(&caller, &grants, entry)).await??;
         entry.stage("intent");
-        let durable = self.intent(&grants, entry).await?;
+        let durable = while_wanted(&call, self.intent(&grants, entry)).await??;
         if let Some(sealed) = sealed {
-            let kept = sealed.keep(self.clock.now()).await;
+            let kept = while_wanted(&call, sealed.keep(self.clock.now())).await?;
             kept.map_err(|error| unsealed(&error, entry.id()))?;
         }
         entry.stage("sandbox");
@@ -245,7 +252,10 @@ impl Stages {
         let asks = asks.filter(|_| matches!(outcome.ending, Ending::CalleeAsks(_)));
         let now = self.clock.now();
         entry.stage("data-out");
-        outcome.ending = guard.hand_out(outcome.ending, &shown, now, entry).await;
+        let handed = guard.hand_out(outcome.ending, &shown, now, entry);
+        // What the guest did is done; what it answered is for nobody any more.
+        let handed = while_wanted(&call, handed).await;
+        outcome.ending = handed.unwrap_or(Ending::Cancelled);
         let (acted, took) = (outcome.usage.acted, Took::of(&outcome.usage));
         let facts = state_facts(&caller, &tool, arguments);
         let mut ended = Ended::of(outcome, durable, entry.id(), |asked| match asked {
@@ -259,7 +269,9 @@ impl Stages {
         });
         ended.acted = acted;
         ended.asks = asks;
-        if let Err(error) = taken.ended(took.wall, took.reply_bytes).await {
+        // It is counted at once. Where nobody waits for that to be written down, the next call that draws on the budget does.
+        let written = while_wanted(&call, taken.ended(took.wall, took.reply_bytes));
+        if let Ok(Err(error)) = written.await {
             // The next call that draws on the budget is refused, since that cannot be written either.
             tracing::error!(error = %caused(&error), event = %entry.id(), "what a call took could not be written down");
         }
@@ -335,8 +347,8 @@ impl Stages {
     }
 }
 
-/// What a stage before the intent comes to, as long as somebody waits for the call. Clients, issuers and providers of keys may be
-/// asked in it, which takes seconds.
+/// What a stage comes to, as long as somebody waits for the call. Clients and providers of keys may be asked in it, and locks of
+/// others be waited for, which takes seconds.
 async fn while_wanted<T>(call: &Call, stage: impl Future<Output = T>) -> Result<T, Box<Ended>> {
     tokio::select! {
         biased;

@@ -274,8 +274,18 @@ impl Stages {
                 }
                 came = &mut inner => came,
             };
-            let now = self.clock.now();
-            tell(answer, here.guard.hand_on(answered, here.data, now).await);
+            let just_acted = matches!(answered, Answered::Made { acted: true, .. });
+            let handed = here.guard.hand_on(answered, here.data, self.clock.now());
+            // A provider of keys may be asked for it. Meanwhile the run goes on, and with it its time and its caller.
+            let handed = tokio::select! {
+                biased;
+                mut outcome = &mut run => {
+                    outcome.usage.acted |= just_acted;
+                    return (outcome, None);
+                }
+                handed = handed => handed,
+            };
+            tell(answer, handed);
             if asks.is_some() {
                 // Nothing more is made: whoever asks now is told so, and does not wait for nobody.
                 drop(requests);

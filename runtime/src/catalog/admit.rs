@@ -75,6 +75,12 @@ pub enum AdmissionError {
     /// What was compiled does not load.
     #[error("its native code does not load; remove the cache folder and try again")]
     Load(#[source] wasmtime::Error),
+    /// The machine has no room to map it.
+    #[error(
+        "its native code cannot be mapped: the server has no address space or no mappings left; look at `ulimit -v` and at the sysctl \
+         `vm.max_map_count`, of which each package takes three, or serve fewer packages"
+    )]
+    NoRoom(#[source] wasmtime::Error),
     /// It is more than a slot of the pool has room for.
     #[error(
         "no call has room for it: {0:#}; build it with fewer or smaller memories, tables and instances"
@@ -115,7 +121,14 @@ pub enum AdmissionError {
 impl AdmissionError {
     /// Why code does not load that our own compiler made just now: the machine did not map it, or it is more than a call has.
     pub(crate) fn load(error: wasmtime::Error) -> Self {
-        match error.is::<std::io::Error>() || error.is::<Errno>() {
+        let errno = error.downcast_ref::<Errno>();
+        let io = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        if errno == Some(&Errno::NOMEM) || io == Some(std::io::ErrorKind::OutOfMemory) {
+            return Self::NoRoom(error);
+        }
+        match errno.is_some() || io.is_some() {
             true => Self::Load(error),
             false => Self::Bounds(error),
         }
@@ -124,9 +137,14 @@ impl AdmissionError {
     /// Whether the same bytes may be admitted another time: the fault lies with our machine, not with the package.
     pub fn may_pass_later(&self) -> bool {
         match self {
-            Self::Read(_) | Self::Cache(_) | Self::Load(_) | Self::Stopped => true,
+            Self::Read(_) | Self::Cache(_) | Self::Load(_) | Self::NoRoom(_) | Self::Stopped => {
+                true
+            }
             Self::Compile(error) => {
-                matches!(error, CompileError::Start { .. } | CompileError::Files(_))
+                matches!(
+                    error,
+                    CompileError::Start { .. } | CompileError::Files(_) | CompileError::Unready(_)
+                )
             }
             Self::Size { .. }
             | Self::NotAFile(_)
@@ -160,11 +178,19 @@ pub struct Examined {
 
 /// Judges the bytes of a package. Pure: nothing is compiled, kept or run.
 pub fn examine(bytes: &[u8]) -> Result<Examined, AdmissionError> {
+    judge(bytes, digest(bytes)?)
+}
+
+/// SHA-256 of a package that is no larger than one may be.
+fn digest(bytes: &[u8]) -> Result<Digest, AdmissionError> {
     let found = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if found > PACKAGE_BYTES_MAX {
         return Err(AdmissionError::Size { found });
     }
-    let digest = Digest::of(bytes);
+    Ok(Digest::of(bytes))
+}
+
+fn judge(bytes: &[u8], digest: Digest) -> Result<Examined, AdmissionError> {
     let contents = package::read(bytes)?;
     let manifest = contents.manifest()?;
     check::check(&manifest)?;
@@ -258,22 +284,32 @@ impl Admitter {
 
     /// Judges, compiles and loads a package.
     pub async fn admit(&self, bytes: Vec<u8>) -> Result<Arc<Package>, AdmissionError> {
+        let digest = digest(&bytes)?;
         let bytes = Arc::new(bytes);
         let foreign = Arc::clone(&bytes);
-        let examined = tokio::task::spawn_blocking(move || examine(&foreign))
-            .await
-            .map_err(|_| AdmissionError::Stopped)??;
-        let digest = examined.digest;
-        let (native, component) = self.native(digest, &bytes, Part::Guest).await?;
-        let apart = match self.compiler.mirrors() {
-            true => {
-                let (_, mirror) = self.native(digest, &bytes, Part::Mirror).await?;
+        let judging = tokio::task::spawn_blocking(move || judge(&foreign, digest));
+        // Beside that, what an earlier admission of the same bytes left. It goes with a package that is refused by now.
+        let part = |part| {
+            let key = Key {
+                component: digest,
+                configuration: self.engine.configuration_digest(),
+                part,
+            };
+            (key, self.cached(key))
+        };
+        let guest = part(Part::Guest);
+        let mirror = self.compiler.mirrors().then(|| part(Part::Mirror));
+        let examined = judging.await.map_err(|_| AdmissionError::Stopped)??;
+        let (native, component) = self.native(guest, &bytes).await?;
+        let apart = match mirror {
+            Some(mirror) => {
+                let (_, mirror) = self.native(mirror, &bytes).await?;
                 Some(Apart {
                     mirror,
                     code: native,
                 })
             }
-            false => None,
+            None => None,
         };
         Ok(Arc::new(Package::new(
             examined.manifest,
@@ -287,19 +323,14 @@ impl Admitter {
     /// Code of a package, compiled where the cache has none.
     async fn native(
         &self,
-        component: Digest,
+        (key, cached): (Key, Option<(Native, Component)>),
         bytes: &[u8],
-        part: Part,
     ) -> Result<(Native, Component), AdmissionError> {
-        let key = Key {
-            component,
-            configuration: self.engine.configuration_digest(),
-            part,
-        };
-        if let Some(cached) = self.cached(key) {
+        if let Some(cached) = cached {
             return Ok(cached);
         }
-        let code = self.compiler.compile(bytes, part, self.cache.dir()).await?;
+        let (part, dir) = (key.part, self.cache.dir());
+        let code = self.compiler.compile(bytes, part, dir).await?;
         let native = self.cache.keep(key, &code)?;
         let component = native.load(self.engine.engine());
         Ok((native, component.map_err(AdmissionError::load)?))

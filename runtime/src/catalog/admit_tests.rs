@@ -257,7 +257,13 @@ fn what_no_call_has_room_for_is_the_fault_of_the_package_and_what_is_not_mapped_
     let mapped = wasmtime::Error::from(std::io::Error::from(std::io::ErrorKind::OutOfMemory));
     assert!(AdmissionError::load(mapped.context("to map")).may_pass_later());
     let mapped = wasmtime::Error::from(rustix::io::Errno::NOMEM);
-    assert!(AdmissionError::load(mapped.context("to map")).may_pass_later());
+    let error = AdmissionError::load(mapped.context("to map"));
+    assert!(error.may_pass_later());
+    assert!(error.to_string().contains("vm.max_map_count"), "{error}");
+    let read = wasmtime::Error::from(rustix::io::Errno::IO);
+    let error = AdmissionError::load(read.context("to map"));
+    assert!(error.may_pass_later());
+    assert!(error.to_string().contains("cache folder"), "{error}");
     let large = wasmtime::Error::msg("a memory does not fit");
     let error = AdmissionError::load(large);
     assert!(!error.may_pass_later());

@@ -31,6 +31,10 @@ pub const SUBCOMMAND: &str = "compile-component";
 /// Threads of one compilation: more share no more work, and each costs address space.
 const THREADS: &str = "4";
 
+/// What the child ends with where the component is not to blame: its files failed, or it could not begin.
+const FILES_FAILED: i32 = 3;
+const NOT_READY: i32 = 4;
+
 /// What is made of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -98,6 +102,11 @@ pub enum CompileError {
         "the compiler cannot handle it, as it cannot handle a component of several that pass text to each other; build it as one"
     )]
     Unhandled,
+    /// The child could not begin, whatever it was to compile.
+    #[error(
+        "the compiler could not begin: {0}; look at the limits of the server's processes and at its log"
+    )]
+    Unready(String),
     /// The compiler crashed on it.
     #[error("the compiler crashed on it (signal {0}); make it simpler")]
     Crashed(i32),
@@ -213,6 +222,11 @@ fn judge(status: ExitStatus, complaint: &str) -> Result<(), CompileError> {
         _ if complaint.contains("memory allocation of") => Err(CompileError::OutOfMemory),
         (_, Some(9)) => Err(CompileError::OutOfMemory),
         (_, Some(signal)) => Err(CompileError::Crashed(signal)),
+        (Some(FILES_FAILED), _) => {
+            let said = std::io::Error::other(text(complaint.trim()));
+            Err(CompileError::Files(said))
+        }
+        (Some(NOT_READY), _) => Err(CompileError::Unready(text(complaint.trim()))),
         // What a Rust program that panicked ends with. Where in the compiler that was is no use to an author.
         (Some(101), _) => {
             tracing::warn!(complaint = text(complaint.trim()), "the compiler panicked");
@@ -258,9 +272,21 @@ pub enum ChildError {
     Mirror(#[from] MirrorError),
 }
 
+impl ChildError {
+    /// What the child ends with for it. A package is never blamed for a machine: it would not be tried again.
+    pub fn status(&self) -> u8 {
+        let status = match self {
+            Self::Invalid(_) | Self::Mirror(_) => 1,
+            Self::Files(_) => FILES_FAILED,
+            Self::Limits(_) | Self::NoFolder | Self::Engine(_) => NOT_READY,
+        };
+        u8::try_from(status).unwrap_or(1)
+    }
+}
+
 /// What the child does: limits its own process for good, then compiles `input` to a new file `output`.
 ///
-/// Only for a process that does nothing else. The caller prints an error to standard error and exits with 1.
+/// Only for a process that does nothing else. The caller prints an error to standard error and exits with its [`ChildError::status`].
 pub fn compile_component(input: &Path, output: &Path, part: Part) -> Result<(), ChildError> {
     limit_self().map_err(ChildError::Limits)?;
     let folder = output.parent().ok_or(ChildError::NoFolder)?;
@@ -274,6 +300,10 @@ pub fn compile_component(input: &Path, output: &Path, part: Part) -> Result<(), 
         component = mirror::of(&component)?;
     }
     let engine = WasmEngine::for_compiler()?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the process that compiles"
+    )]
     let code = engine
         .precompile_component(&component)
         .map_err(|error| ChildError::Invalid(format!("{error:#}").replace('\n', " ")))?;
@@ -325,138 +355,5 @@ pub(crate) mod testing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// No test by itself: what a compiler from [`testing::compiler`] runs.
-    #[test]
-    fn child() {
-        let arguments: Vec<_> = std::env::args_os().collect();
-        let at = arguments.iter().position(|argument| argument == SUBCOMMAND);
-        let Some([input, output, part]) = at.and_then(|at| arguments.get(at + 1..at + 4)) else {
-            return;
-        };
-        if let Err(error) = compile_component(
-            input.as_ref(),
-            output.as_ref(),
-            part.to_str().unwrap().parse().unwrap(),
-        ) {
-            eprintln!("{error}");
-            std::process::exit(1);
-        }
-        // It panics, and the test that asked for code gets none.
-        assert_eq!(Resource::CORE.get().unwrap(), (0, 0));
-        assert!(Resource::AS.get().unwrap().1 <= COMPILE_MEMORY_BYTES_MAX);
-        assert!(Resource::CPU.get().unwrap().1 <= COMPILE_CPU_SECS_MAX);
-        assert!(Resource::FSIZE.get().unwrap().1 <= COMPILE_OUTPUT_BYTES_MAX);
-        assert!(std::fs::read("/proc/self/status").is_err());
-        assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err());
-    }
-
-    fn program(program: &str, arguments: &[&str], wall: Duration) -> Compiler {
-        Compiler {
-            program: program.into(),
-            arguments: arguments.iter().map(Into::into).collect(),
-            wall,
-            mirrors: false,
-        }
-    }
-
-    async fn run(compiler: &Compiler, text: &str) -> Result<Vec<u8>, CompileError> {
-        let scratch = tempfile::tempdir().unwrap();
-        let outcome = compiler
-            .compile(&wat::parse_str(text).unwrap(), Part::Guest, scratch.path())
-            .await;
-        assert_eq!(
-            std::fs::read_dir(scratch.path()).unwrap().count(),
-            0,
-            "something is left"
-        );
-        outcome
-    }
-
-    #[tokio::test]
-    async fn a_component_becomes_native_code() {
-        let code = run(&testing::compiler(), "(component)").await.unwrap();
-        assert!(code.starts_with(b"\x7fELF"));
-    }
-
-    #[tokio::test]
-    async fn what_is_invalid_is_refused_with_the_place() {
-        let invalid = r#"(component (core module (func (result i32) i64.const 0)))"#;
-        let Err(CompileError::Invalid(what)) = run(&testing::compiler(), invalid).await else {
-            panic!("accepted");
-        };
-        assert!(
-            what.contains("offset") || what.contains("type mismatch"),
-            "{what}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_compiler_that_hangs_or_floods_is_stopped() {
-        let wall = Duration::from_millis(300);
-        for flood in [
-            program("/bin/sh", &["-c", "while :; do :; done"], wall),
-            program("/bin/sh", &["-c", "yes >&2"], wall),
-        ] {
-            let error = run(&flood, "(component)").await.unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    CompileError::OutOfTime(_)
-                        | CompileError::Invalid(_)
-                        | CompileError::Crashed(13)
-                ),
-                "{error:?}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn every_end_of_the_child_has_a_name() {
-        let wall = Duration::from_secs(20);
-        let end = async |script: &str| {
-            run(&program("/bin/sh", &["-c", script], wall), "(component)")
-                .await
-                .unwrap_err()
-        };
-        assert!(matches!(
-            end("kill -XCPU $$").await,
-            CompileError::OutOfProcessor
-        ));
-        assert!(matches!(end("kill -XFSZ $$").await, CompileError::TooLarge));
-        assert!(matches!(
-            end("kill -KILL $$").await,
-            CompileError::OutOfMemory
-        ));
-        assert!(matches!(
-            end("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$").await,
-            CompileError::OutOfMemory
-        ));
-        assert!(matches!(
-            end("kill -SEGV $$").await,
-            CompileError::Crashed(11)
-        ));
-        assert!(
-            matches!(end("echo why >&2; exit 1").await, CompileError::Invalid(what) if what == "why")
-        );
-        assert!(matches!(
-            end("echo panicked in some place >&2; exit 101").await,
-            CompileError::Unhandled
-        ));
-        assert!(matches!(end("exit 0").await, CompileError::Files(_)));
-        assert!(matches!(
-            run(&program("/nowhere", &[], wall), "(component)").await,
-            Err(CompileError::Start { .. })
-        ));
-    }
-
-    #[tokio::test]
-    async fn the_child_inherits_no_environment() {
-        let script = r#"test -z "$HOME$CARGO_TARGET_DIR$PWD_FILE" && cp "$0" "$1""#;
-        let compiler = program("/bin/sh", &["-c", script], Duration::from_secs(20));
-        let code = run(&compiler, "(component)").await.unwrap();
-        assert_eq!(code, wat::parse_str("(component)").unwrap());
-    }
-}
+#[path = "compile_tests.rs"]
+mod tests;

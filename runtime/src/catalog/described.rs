@@ -23,6 +23,10 @@ pub(crate) fn described(manifest: Manifest) -> Result<Vec<Tool>, String> {
         Schemas::compile(tool).map_err(|(which, error)| format!("the {which}: {error}"))
     });
     let schemas = schemas.collect::<Result<Vec<_>, _>>()?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "eight bytes of ours, and no guest"
+    )]
     let component = Component::new(&ENGINE, EMPTY).map_err(|error| error.to_string())?;
     let digest = manifest::canonical_digest(&manifest);
     let package = Package::new(manifest, digest, schemas, component, None);

@@ -476,7 +476,7 @@ fn compile(input: &std::path::Path, output: &std::path::Path, part: Part) -> Exi
             {
                 eprintln!("  because: {cause}");
             }
-            ExitCode::FAILURE
+            ExitCode::from(error.status())
         }
     }
 }

@@ -76,8 +76,14 @@ pub struct ConnectionBounds {
     pub header_wait: Duration,
     /// Time for the body of a request.
     pub body_wait: Duration,
-    /// Time in which something of a waiting answer is taken.
+    /// Time in which a step of a waiting answer is taken.
     pub answer_wait: Duration,
+    /// Bytes of answers that wait to be taken, in all.
+    pub answers_bytes: usize,
+    /// Bytes of answers that wait to be taken by one address.
+    pub answers_bytes_per_address: usize,
+    /// Bytes of answers that wait to be taken on one connection.
+    pub answers_bytes_per_connection: usize,
     /// Time without a request.
     pub idle: Duration,
     /// Requests of one connection.
@@ -99,6 +105,9 @@ impl Default for ConnectionBounds {
             header_wait: limits::HEADER_WAIT_MAX,
             body_wait: limits::BODY_WAIT_MAX,
             answer_wait: limits::ANSWER_WAIT_MAX,
+            answers_bytes: limits::ANSWERS_BYTES_MAX,
+            answers_bytes_per_address: limits::ANSWERS_BYTES_PER_ADDRESS_MAX,
+            answers_bytes_per_connection: limits::ANSWERS_BYTES_PER_CONNECTION_MAX,
             idle: limits::IDLE_MAX,
             requests: limits::CONNECTION_REQUESTS_MAX,
             streams: limits::STREAMS_MAX,
@@ -274,6 +283,7 @@ fn bounds(check: &mut Checker<'_>, raw: &RawConnections) -> ConnectionBounds {
         ),
         streams: lower(check, raw.streams_max.as_ref(), "streams_max", most.streams),
         drain: wait(check, raw.drain_ms.as_ref(), "drain_ms", most.drain),
+        ..most
     }
 }
 

@@ -4,7 +4,12 @@
 
 mod imports;
 mod mapped;
+mod mappings;
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what does not compile is tried here"
+)]
 mod proposals;
 mod settings;
 
@@ -30,9 +35,20 @@ use crate::limits::EPOCH_TICK;
 pub enum EngineError {
     /// The engine refused its configuration, mostly for lack of address space.
     #[error(
-        "the engine did not start; its pool reserves 4 GiB of address space for each call in flight, so look at `ulimit -v`"
+        "the engine did not start; its pool reserves 4 GiB of address space for each call in flight and for 100 more, so raise \
+         `ulimit -v`, or lower `server.calls_in_flight_max`"
     )]
     Start(#[source] wasmtime::Error),
+    /// The kernel lets a process have too few mappings.
+    #[error(
+        "the engine did not start; {calls} calls in flight may take {needed} mappings and a process may have {allowed} here; raise the sysctl \
+         `vm.max_map_count`, or lower `server.calls_in_flight_max`"
+    )]
+    Mappings {
+        calls: u32,
+        needed: u64,
+        allowed: u64,
+    },
     /// The thread that ticks did not start.
     #[error("the engine's clock thread did not start")]
     Clock(#[source] std::io::Error),
@@ -47,6 +63,7 @@ pub struct WasmEngine {
 impl WasmEngine {
     /// The engine that serves, with a pool of this size.
     pub fn new(pool: Pool) -> Result<Self, EngineError> {
+        mappings::suffice(pool)?;
         let engine = Engine::new(&settings::serving(pool)).map_err(EngineError::Start)?;
         tick(engine.weak()).map_err(EngineError::Clock)?;
         Ok(Self { engine, pool })
@@ -157,6 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a component of a test")]
     fn what_the_compiler_makes_loads_where_it_is_served() {
         let compiler = WasmEngine::for_compiler().unwrap();
         let serving = testing::engine();

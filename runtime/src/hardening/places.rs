@@ -9,13 +9,14 @@ use crate::config::{
     VaultToken,
 };
 
-/// What a running server reads beside its configuration: how names are resolved, and its own process.
-const SYSTEM: [&str; 6] = [
+/// What a running server reads beside its configuration: how names are resolved, its own process, and how many mappings it may have.
+const SYSTEM: [&str; 7] = [
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
     "/etc/ld.so.cache",
     "/proc/self",
+    "/proc/sys/vm/max_map_count",
     "/sys/fs/cgroup",
 ];
 /// Libraries of the program that compiles packages, which is this one.

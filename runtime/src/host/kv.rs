@@ -221,7 +221,7 @@ impl Session {
     pub async fn delete(&mut self, bucket: &Bucket, keys: &[&str]) -> Result<(), KvError> {
         let step = self.begin(bucket, Access::Write, keys, 0)?;
         let part = &bucket.0;
-        let act = part.values.delete(&part.space, keys, self.clock.now());
+        let act = part.values.delete(&part.space, keys, self.clock.sure());
         self.act(&step, act).await
     }
 
@@ -418,6 +418,7 @@ impl Session {
             bytes_max: part.bound.bytes_max,
             keys_max: part.bound.keys_max,
             now,
+            sure: self.clock.sure(),
             expires_at: part.bound.ttl.map(|ttl| now.plus(ttl)),
         }
     }

@@ -15,4 +15,5 @@ pub mod meter;
 pub mod progress;
 pub mod reveal;
 pub mod secret;
+pub mod task;
 pub mod tools;

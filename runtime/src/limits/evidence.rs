@@ -9,6 +9,10 @@ pub const AUDIT_QUEUE_MAX: usize = 1_024;
 pub const AUDIT_WAIT_MAX: Duration = Duration::from_secs(8);
 /// Records of one kind a minute about what anybody can cause, such as a bad token; beyond it they are counted.
 pub const AUDIT_SAMPLED_MAX: usize = 60;
+/// The same of one user, about calls that are made too often: enough to see what for, and nobody else's become a number.
+pub const AUDIT_SAMPLED_OF_USER_MAX: usize = 10;
+/// Users who are told apart for that at once. Beyond them they share one count, so that it takes no more than some hundred KiB.
+pub const AUDIT_SAMPLED_USERS_MAX: usize = 1_024;
 /// Records that one commit holds at most. A commit waits for the disk, so this over its time bounds the calls per second.
 pub const AUDIT_BATCH_MAX: usize = 512;
 /// Records after which there is a checkpoint, when the configuration says nothing.

@@ -56,8 +56,10 @@ pub const OTLP_TIMEOUT: Duration = Duration::from_secs(3);
 /// What is read of the answer of a collector, in bytes: it says how many spans it refused.
 pub const OTLP_ANSWER_BYTES_MAX: usize = 16 * 1024;
 
-/// Connections at once, of every listener. With buffers of 64 KiB each way they take 256 MiB at most. A process that may open
-/// fewer than twice as many descriptors has half of those.
+/// Connections at once, of every listener. Each may hold what came and nobody has read yet, which is
+/// [`CONNECTION_BUFFER_BYTES`] over HTTP/1.1 and [`CONNECTION_WINDOW_BYTES`] over HTTP/2, and what TLS keeps of either way, some
+/// 64 KiB each. Answers are bounded apart, by [`ANSWERS_BYTES_MAX`]. A process that may open fewer than twice as many descriptors
+/// has half of those.
 pub const CONNECTIONS_MAX: usize = 2_048;
 /// Connections at once from one address, or one IPv6 network of 64 bits: half of all, so that nobody alone shuts out the others.
 /// Declared proxies are not counted.
@@ -68,7 +70,8 @@ pub const DESCRIPTORS_WISHED: u64 = 8_192;
 pub const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// Most header fields of one request: browsers behind three proxies send thirty.
 pub const HEADERS_MAX: usize = 100;
-/// Buffer of one HTTP/1.1 connection each way, in bytes; it holds the largest head.
+/// What of one HTTP/1.1 connection is read ahead, in bytes; it holds the largest head. While as much of an answer waits to be
+/// written, no further piece of it is asked for, over HTTP/2 as well; one piece may be larger.
 pub const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 /// How long a TLS handshake may take: four round trips over a slow line.
 pub const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -76,8 +79,19 @@ pub const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const HEADER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest time in which a body must arrive whole: a megabyte over a slow line.
 pub const BODY_WAIT_MAX: Duration = Duration::from_secs(15);
-/// How long a client may take nothing of an answer that waits for it.
+/// How long a client may take to take [`ANSWER_STEP_BYTES`] of an answer that waits for it.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// What of each answer that waits is to be taken in that time, in bytes, or all of it if that is less: one frame of HTTP/2. The
+/// largest reply is taken in 8 minutes, and a line of 500 kbit/s carries a hundred of them beside each other.
+pub const ANSWER_STEP_BYTES: usize = 16 * 1024;
+/// What of answers may wait in memory for the clients of one listener, in bytes. Beyond it no call and no page is begun; what was
+/// begun is answered. That is 512 of the largest replies, as many as a fast line takes in a second.
+pub const ANSWERS_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// The same for one address, or one IPv6 network of 64 bits: a quarter, as of the places. This machine and declared proxies are
+/// not counted, but the clients that those tell of.
+pub const ANSWERS_BYTES_PER_ADDRESS_MAX: usize = ANSWERS_BYTES_MAX / 4;
+/// The same for one connection: sixteen of the largest replies. Those of declared proxies are not counted.
+pub const ANSWERS_BYTES_PER_CONNECTION_MAX: usize = 4 * 1024 * 1024;
 /// How long a connection may be without a request. Clients keep theirs for 60 to 90 seconds.
 pub const IDLE_MAX: Duration = Duration::from_secs(90);
 /// Requests of one connection; then its client opens another one, and what has piled up goes.

@@ -4,12 +4,16 @@
 //! nothing of what is asked.
 
 mod address;
+mod answer;
 mod certificate;
 mod forwarded;
+mod host;
 mod places;
 mod service;
 mod tls;
+mod untaken;
 mod watch;
+mod watched;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -36,10 +40,14 @@ use crate::limits::{
 use forwarded::Trusted;
 use places::{Full, Place, Places};
 use service::Asked;
-use watch::{Over, Watch, Watched};
+use untaken::Untaken;
+use watch::{Over, Watch};
+use watched::Watched;
 
 pub use address::ClientAddress;
 pub use certificate::{CertificateError, Pair, Standing};
+pub use host::{HostError, host};
+pub use service::Behind;
 pub use tls::{Tls, TlsError};
 
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
@@ -59,6 +67,7 @@ pub struct Inlet {
     trusted: Arc<Trusted>,
     bounds: ConnectionBounds,
     places: Arc<Places>,
+    untaken: Arc<Untaken>,
 }
 
 impl Inlet {
@@ -72,6 +81,7 @@ impl Inlet {
             trusted: Arc::new(trusted),
             bounds,
             places: Places::new(most, bounds.per_address.min(most)),
+            untaken: Untaken::new(bounds.answers_bytes, bounds.answers_bytes_per_address),
         }
     }
 
@@ -206,7 +216,6 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "`TCP_NODELAY` could not be set on a connection");
         }
-        let began = Instant::now();
         let asked = Asked {
             router,
             peer: self.peer,
@@ -214,7 +223,7 @@ impl Connection {
             certificate: None,
             trusted: Arc::clone(&self.inlet.trusted),
             bounds: self.inlet.bounds,
-            watch: Watch::new(began),
+            watch: self.watch(),
         };
         let opened = async {
             match &self.inlet.tls {
@@ -231,6 +240,12 @@ impl Connection {
         drop(place);
     }
 
+    /// Watches the connection from now on.
+    fn watch(&self) -> Arc<Watch> {
+        let shared = self.inlet.trusted.is_proxy(self.peer.ip());
+        Watch::new(Instant::now(), shared, Arc::clone(&self.inlet.untaken))
+    }
+
     async fn secure(&self, tls: &Tls, stream: TcpStream, mut asked: Asked) -> Ended {
         let handshake = tokio::select! {
             handshake = timeout(asked.bounds.handshake_wait, tls.accept(stream)) => handshake,
@@ -240,7 +255,7 @@ impl Connection {
         let (_, session) = stream.get_ref();
         let shown = session.peer_certificates().and_then(<[_]>::first);
         asked.certificate = shown.map(|certificate| PeerCertificate::of_der(certificate));
-        asked.watch = Watch::new(Instant::now());
+        asked.watch = self.watch();
         match session.alpn_protocol() == Some(H2) {
             true => self.http2(stream, Vec::new(), asked).await,
             false => self.http1(stream, Vec::new(), asked).await,

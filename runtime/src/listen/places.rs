@@ -92,7 +92,7 @@ impl Drop for Place {
 }
 
 /// Who has one address of an IPv6 network of 64 bits has all of them (RFC 7421 §2).
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

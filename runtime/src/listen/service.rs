@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,17 +11,27 @@ use std::time::Instant;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 use tower::ServiceExt;
 
+use super::answer::Answer;
 use super::forwarded::Trusted;
-use super::watch::{InFlight, Watch};
+use super::host::{HostError, host};
+use super::watch::Watch;
 use crate::config::ConnectionBounds;
 use crate::identity::PeerCertificate;
 use crate::limits::HSTS_MAX_AGE;
+
+/// Among the extensions of a request whose client has not taken so much of earlier answers that nothing more shall be made for
+/// it. Who serves the request knows whether that is meant for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Behind;
 
 /// What all requests of one connection have in common.
 #[derive(Clone)]
@@ -43,7 +53,10 @@ impl Asked {
         let secure;
         let framed = parts.headers.contains_key(TRANSFER_ENCODING);
         let modern = parts.version >= Version::HTTP_2;
-        let mut response = match unreadable(&parts.uri, &parts.headers, &self.bounds) {
+        let refused = unreadable(&parts.uri, &parts.headers, &self.bounds);
+        let refused = refused.or_else(|| elsewhere(&parts));
+        let is_last = framed || refused.is_some();
+        let mut response = match refused {
             Some((status, text)) => {
                 secure = self.tls;
                 (status, text).into_response()
@@ -51,6 +64,15 @@ impl Asked {
             None => {
                 let origin = self.trusted.origin(self.peer.ip(), &mut parts.headers);
                 secure = self.tls || origin.https;
+                // A proxy may have said another host, which stands in the header: nothing behind us finds two of them.
+                if parts.uri.authority().is_some() && parts.headers.contains_key(HOST) {
+                    parts.uri = path_alone(&parts.uri);
+                }
+                let address = origin.address.ip();
+                flight.counts_for(self.is_somebody(address).then_some(address));
+                if flight.is_behind(&self.bounds) {
+                    parts.extensions.insert(Behind);
+                }
                 parts.extensions.insert(origin.address);
                 if let Some(certificate) = &self.certificate {
                     parts.extensions.insert(*certificate);
@@ -65,13 +87,17 @@ impl Asked {
         if secure && let Ok(value) = HeaderValue::try_from(hsts()) {
             headers.insert(STRICT_TRANSPORT_SECURITY, value);
         }
-        // Who frames a body by chunks may have framed it otherwise for a proxy (RFC 9112 §6.1): what comes behind it is no
-        // request of anybody.
-        if framed && !modern {
+        // Who frames a body by chunks may have framed it otherwise for a proxy (RFC 9112 §6.1), and what is refused here may have
+        // been another request for one: what comes behind it is no request of anybody.
+        if is_last && !modern {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        flight.waits(Instant::now());
-        Ok(response.map(|body| Answer { body, flight }))
+        Ok(response.map(|body| Answer::new(body, flight)))
+    }
+
+    /// Whether an address is that of one client. Behind this machine, and behind a proxy that does not say, there may be many.
+    fn is_somebody(&self, address: IpAddr) -> bool {
+        !address.is_loopback() && !self.trusted.is_proxy(address)
     }
 }
 
@@ -96,6 +122,29 @@ fn unreadable(
         StatusCode::BAD_REQUEST,
         "the request says twice how long its body is\n",
     ))
+}
+
+/// What is not for us, or does not say plainly for which host it is, before a proxy is asked for another one.
+fn elsewhere(parts: &Parts) -> Option<(StatusCode, &'static str)> {
+    if parts.method == Method::CONNECT {
+        let text = "this server makes no tunnels\n";
+        return Some((StatusCode::NOT_IMPLEMENTED, text));
+    }
+    let text = match host(&parts.headers, &parts.uri) {
+        Err(HostError::Two) => "the request names two hosts\n",
+        Err(HostError::Unreadable) => "the host of the request cannot be read\n",
+        // RFC 9112 §3.2: with this version came the duty to name one.
+        Ok(None) if parts.version == Version::HTTP_11 => "the request names no host\n",
+        Ok(_) => return None,
+    };
+    Some((StatusCode::BAD_REQUEST, text))
+}
+
+/// The target as it would be written to the host itself. One whose path is empty is that of the root (RFC 9112 §3.2.1).
+fn path_alone(uri: &Uri) -> Uri {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let root = if path.starts_with('?') { "/" } else { "" };
+    Uri::try_from([root, path].concat()).unwrap_or_default()
 }
 
 fn hsts() -> String {
@@ -151,40 +200,22 @@ impl Body for Timely {
     }
 }
 
-/// An answer, and that it is not at its end yet.
-pub(super) struct Answer {
-    body: axum::body::Body,
-    flight: InFlight,
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        match &frame {
-            Poll::Ready(_) => self.flight.waits(Instant::now()),
-            Poll::Pending => self.flight.owes(),
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_without_its_host_is_its_path() {
+        for (target, path) in [
+            ("http://a.test/b?c=d", "/b?c=d"),
+            ("http://a.test", "/"),
+            ("http://a.test?c", "/?c"),
+        ] {
+            let uri = path_alone(&target.parse().unwrap());
+            assert_eq!(uri.to_string(), path, "{target}");
+            assert_eq!(uri.authority(), None, "{target}");
+        }
+    }
 
     #[test]
     fn a_body_is_framed_once() {

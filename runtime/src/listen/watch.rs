@@ -1,14 +1,14 @@
 //! What goes on on one connection, and whether it has gone on for too long.
 
-use std::io;
-use std::pin::Pin;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
+use super::untaken::Untaken;
 use crate::config::ConnectionBounds;
+use crate::limits::ANSWER_STEP_BYTES;
 
 /// Why a connection shall end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +16,8 @@ pub(super) enum Over {
     /// The head of a request did not come in time.
     #[error("the head of a request did not come in time")]
     Head,
-    /// Nothing of an answer was taken.
-    #[error("nothing of an answer was taken in time")]
+    /// Nothing of an answer was taken, or too little.
+    #[error("too little of an answer was taken in time")]
     Answer,
     /// Nothing was asked.
     #[error("nothing was asked for a while")]
@@ -29,13 +29,19 @@ pub(super) enum Over {
 
 /// What goes on on one connection.
 #[derive(Debug)]
-pub(super) struct Watch(Mutex<State>);
+pub(super) struct Watch {
+    /// Whether requests of many clients come on it, as from a declared proxy.
+    shared: bool,
+    /// What of all connections is not taken.
+    untaken: Arc<Untaken>,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
     /// Whether the bytes of a head come one after the other; on HTTP/2 they are mixed with others.
     heads: bool,
-    /// Requests that are answered.
+    /// Requests whose answers are not at their end, or not taken whole.
     in_flight: usize,
     requests: u64,
     /// Since when a head comes.
@@ -44,25 +50,42 @@ struct State {
     idle_since: Instant,
     /// Since when bytes wait to be taken.
     stuck_since: Option<Instant>,
-    /// Answers that have something to be taken.
-    waiting: usize,
-    /// When something of an answer was taken, or began to wait.
+    /// Answers of which something waits to be taken, by the numbers of their requests.
+    waiting: BTreeMap<u64, Waiting>,
+    /// When something of any answer was taken.
     moved: Instant,
+    /// Bytes of answers that are in memory.
+    untaken: usize,
+}
+
+/// What of one answer waits to be taken.
+#[derive(Debug)]
+struct Waiting {
+    bytes: usize,
+    /// What of it is to be taken next. It does not grow with what comes behind it.
+    due: usize,
+    /// Since when.
+    since: Instant,
 }
 
 impl Watch {
     /// Of a connection that begins now. The first head is waited for from here on.
-    pub fn new(now: Instant) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
-            heads: true,
-            in_flight: 0,
-            requests: 0,
-            head_since: Some(now),
-            idle_since: now,
-            stuck_since: None,
-            waiting: 0,
-            moved: now,
-        })))
+    pub fn new(now: Instant, shared: bool, untaken: Arc<Untaken>) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            untaken,
+            state: Mutex::new(State {
+                heads: true,
+                in_flight: 0,
+                requests: 0,
+                head_since: Some(now),
+                idle_since: now,
+                stuck_since: None,
+                waiting: BTreeMap::new(),
+                moved: now,
+                untaken: 0,
+            }),
+        })
     }
 
     /// From here on frames come, and the protocol has its own ways.
@@ -85,7 +108,15 @@ impl Watch {
         let stuck = state
             .stuck_since
             .is_some_and(|since| waited(since, bounds.answer_wait));
-        if stuck || state.waiting > 0 && waited(state.moved, bounds.answer_wait) {
+        // What one answer waits for is not excused by another that is taken: whoever asks for something small now and then could
+        // leave the large ones lying for ever. A proxy hands on how slow each of its clients is, and the others shall not pay for
+        // one of them; what it holds is bounded for the client.
+        let oldest = state.waiting.values().map(|waiting| waiting.since).min();
+        let oldest = oldest.map(|since| match self.shared {
+            true => since.max(state.moved),
+            false => since,
+        });
+        if stuck || oldest.is_some_and(|since| waited(since, bounds.answer_wait)) {
             return Some(Over::Answer);
         }
         if state.in_flight == 0 && waited(state.idle_since, bounds.idle) {
@@ -113,59 +144,112 @@ impl Watch {
         state.requests = state.requests.saturating_add(1);
         state.head_since = None;
         state.idle_since = now;
-        drop(state);
         InFlight {
             watch: Arc::clone(self),
-            waits: false,
+            number: state.requests,
+            address: None,
         }
     }
 
-    fn came(&self, now: Instant) {
+    /// Bytes came.
+    pub fn came(&self, now: Instant) {
         let mut state = self.state();
         if state.heads && state.in_flight == 0 && state.head_since.is_none() {
             state.head_since = Some(now);
         }
     }
 
-    fn stuck(&self, now: Instant) {
+    /// Bytes wait to be written.
+    pub fn stuck(&self, now: Instant) {
         self.state().stuck_since.get_or_insert(now);
     }
 
-    fn taken(&self) {
+    /// Bytes were written, or nothing waits to be.
+    pub fn flows(&self) {
         self.state().stuck_since = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request that is answered, until this is dropped.
+/// A request that is answered, until this is dropped: when its answer is at its end and nothing of it is in memory.
 #[derive(Debug)]
 pub(super) struct InFlight {
     watch: Arc<Watch>,
-    /// Whether there is something of an answer that its client has not taken.
-    waits: bool,
+    number: u64,
+    /// For which address its answer counts.
+    address: Option<IpAddr>,
 }
 
 impl InFlight {
-    /// There is something for the client: an answer, or a part of it that was handed on. Over HTTP/2 nothing more is asked for
-    /// until that is taken.
-    pub fn waits(&mut self, now: Instant) {
-        let mut state = self.watch.state();
-        if !self.waits {
-            self.waits = true;
-            state.waiting += 1;
-        }
-        state.moved = now;
+    /// What of the answer is not taken counts for this address from now on.
+    pub fn counts_for(&mut self, address: Option<IpAddr>) {
+        self.address = address;
     }
 
-    /// The client waits for us.
-    pub fn owes(&mut self) {
-        if self.waits {
-            self.waits = false;
-            let mut state = self.watch.state();
-            state.waiting = state.waiting.saturating_sub(1);
+    /// Whether so much of earlier answers is not taken that nothing more shall be made.
+    pub fn is_behind(&self, bounds: &ConnectionBounds) -> bool {
+        let watch = &self.watch;
+        let mine = !watch.shared && watch.state().untaken >= bounds.answers_bytes_per_connection;
+        mine || watch.untaken.is_full(self.address)
+    }
+
+    /// So many bytes of the answer are in memory, beside those that were.
+    pub fn holds(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let mut state = self.watch.state();
+        state.untaken = state.untaken.saturating_add(bytes);
+        drop(state);
+        self.watch.untaken.add(self.address, bytes);
+    }
+
+    /// They are no longer.
+    pub fn lets_go(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let mut state = self.watch.state();
+        state.untaken = state.untaken.saturating_sub(bytes);
+        drop(state);
+        self.watch.untaken.remove(self.address, bytes);
+    }
+
+    /// So many bytes of the answer wait for the client to take them, behind those that do.
+    pub fn hands(&self, bytes: usize, now: Instant) {
+        if bytes == 0 {
+            return;
+        }
+        let mut state = self.watch.state();
+        let waiting = state.waiting.entry(self.number).or_insert(Waiting {
+            bytes: 0,
+            due: bytes.min(ANSWER_STEP_BYTES),
+            since: now,
+        });
+        waiting.bytes = waiting.bytes.saturating_add(bytes);
+    }
+
+    /// The client took so many of them. A byte now and then is not enough: the time begins anew when all is taken that was due.
+    pub fn takes(&self, bytes: usize, now: Instant) {
+        if bytes == 0 {
+            return;
+        }
+        let mut state = self.watch.state();
+        state.moved = now;
+        let Entry::Occupied(mut entry) = state.waiting.entry(self.number) else {
+            return;
+        };
+        let waiting = entry.get_mut();
+        waiting.bytes = waiting.bytes.saturating_sub(bytes);
+        waiting.due = waiting.due.saturating_sub(bytes);
+        if waiting.bytes == 0 {
+            entry.remove();
+        } else if waiting.due == 0 {
+            waiting.due = waiting.bytes.min(ANSWER_STEP_BYTES);
+            waiting.since = now;
         }
     }
 }
@@ -173,90 +257,10 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.owes();
         let mut state = self.watch.state();
+        state.waiting.remove(&self.number);
         state.in_flight = state.in_flight.saturating_sub(1);
         state.idle_since = now;
-    }
-}
-
-/// A stream that tells what goes on on it. What was read of it before comes first.
-pub(super) struct Watched<S> {
-    stream: S,
-    before: Vec<u8>,
-    watch: Arc<Watch>,
-}
-
-impl<S> Watched<S> {
-    pub fn new(stream: S, before: Vec<u8>, watch: Arc<Watch>) -> Self {
-        Self {
-            stream,
-            before,
-            watch,
-        }
-    }
-
-    fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match &result {
-            Poll::Pending => self.watch.stuck(Instant::now()),
-            Poll::Ready(_) => self.watch.taken(),
-        }
-        result
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let had = buffer.filled().len();
-        if self.before.is_empty() {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        } else {
-            let part = self.before.len().min(buffer.remaining());
-            let part: Vec<u8> = self.before.drain(..part).collect();
-            buffer.put_slice(&part);
-        }
-        if buffer.filled().len() > had {
-            self.watch.came(Instant::now());
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        self.wrote(result)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.wrote(result)
     }
 }
 
@@ -276,10 +280,14 @@ mod tests {
         }
     }
 
+    fn watch(start: Instant, shared: bool) -> Arc<Watch> {
+        Watch::new(start, shared, Untaken::new(1_000, 100))
+    }
+
     #[test]
     fn a_head_comes_in_time_from_its_first_byte_and_the_first_one_from_the_connection_on() {
         let (start, bounds) = (Instant::now(), bounds());
-        let watch = Watch::new(start);
+        let watch = watch(start, false);
         assert!(watch.is_quiet());
         assert_eq!(watch.over(&bounds, start + SECOND), None);
         assert_eq!(watch.over(&bounds, start + 2 * SECOND), Some(Over::Head));
@@ -304,7 +312,7 @@ mod tests {
     #[test]
     fn frames_are_no_heads() {
         let (start, bounds) = (Instant::now(), bounds());
-        let watch = Watch::new(start);
+        let watch = watch(start, false);
         assert!(watch.is_quiet());
         watch.frames();
         watch.came(start);
@@ -313,31 +321,106 @@ mod tests {
         assert_eq!(watch.over(&bounds, start + 10 * SECOND), Some(Over::Idle));
     }
 
+    const STEP: usize = ANSWER_STEP_BYTES;
+
     #[test]
     fn an_answer_that_nobody_takes_ends_the_connection() {
         let (start, bounds) = (Instant::now(), bounds());
-        let watch = Watch::new(start);
-        let mut one = watch.asked(start);
-        one.waits(start);
+        let watch = watch(start, false);
+        let one = watch.asked(start);
+        assert_eq!(
+            watch.over(&bounds, start + 60 * SECOND),
+            None,
+            "it is worked on"
+        );
+        one.hands(3 * STEP, start);
         assert_eq!(watch.over(&bounds, start + 2 * SECOND), None);
         assert_eq!(watch.over(&bounds, start + 3 * SECOND), Some(Over::Answer));
-        // A part was taken, then another.
-        one.waits(start + 2 * SECOND);
+        // A step was taken.
+        one.takes(STEP, start + 2 * SECOND);
         assert_eq!(watch.over(&bounds, start + 4 * SECOND), None);
         assert_eq!(watch.over(&bounds, start + 5 * SECOND), Some(Over::Answer));
-        one.owes();
+        // All of it was.
+        one.takes(2 * STEP, start + 4 * SECOND);
         assert_eq!(watch.over(&bounds, start + 60 * SECOND), None);
         watch.stuck(start);
         watch.stuck(start + 2 * SECOND);
         assert_eq!(watch.over(&bounds, start + 3 * SECOND), Some(Over::Answer));
-        watch.taken();
+        watch.flows();
         assert_eq!(watch.over(&bounds, start + 3 * SECOND), None);
+    }
+
+    #[test]
+    fn an_answer_that_is_taken_by_the_byte_ends_the_connection_whatever_comes_behind_it() {
+        let (start, bounds) = (Instant::now(), bounds());
+        let watch = watch(start, false);
+        let one = watch.asked(start);
+        one.hands(STEP, start);
+        for second in 0..3 {
+            one.takes(1, start + second * SECOND);
+        }
+        assert_eq!(watch.over(&bounds, start + 3 * SECOND), Some(Over::Answer));
+        drop(one);
+        // Little is due when little is there, and a message a second in front of a slow reader does not make it more.
+        let one = watch.asked(start);
+        for second in 0..10 {
+            one.hands(100, start + second * SECOND);
+            assert_eq!(watch.over(&bounds, start + second * SECOND), None);
+            if second > 0 {
+                one.takes(100, start + second * SECOND);
+            }
+        }
+        assert_eq!(watch.over(&bounds, start + 12 * SECOND), Some(Over::Answer));
+    }
+
+    #[test]
+    fn one_answer_that_is_taken_does_not_excuse_another_unless_it_is_of_somebody_else() {
+        let (start, bounds) = (Instant::now(), bounds());
+        for (shared, ends) in [(false, Some(Over::Answer)), (true, None)] {
+            let watch = watch(start, shared);
+            let lies = watch.asked(start);
+            lies.hands(1, start);
+            let fresh = watch.asked(start + 2 * SECOND);
+            fresh.hands(1, start + 2 * SECOND);
+            fresh.takes(1, start + 2 * SECOND);
+            drop(fresh);
+            assert_eq!(watch.over(&bounds, start + 3 * SECOND), ends);
+            // When nobody takes anything, nobody is harmed.
+            assert_eq!(watch.over(&bounds, start + 5 * SECOND), Some(Over::Answer));
+            drop(lies);
+            assert_eq!(watch.over(&bounds, start + 5 * SECOND), None);
+        }
+    }
+
+    #[test]
+    fn who_has_not_taken_what_there_is_asks_for_nothing_more() {
+        let start = Instant::now();
+        let bounds = ConnectionBounds {
+            answers_bytes_per_connection: 50,
+            ..bounds()
+        };
+        for (shared, behind) in [(false, true), (true, false)] {
+            let watch = watch(start, shared);
+            let one = watch.asked(start);
+            one.holds(49);
+            let next = watch.asked(start);
+            assert!(!next.is_behind(&bounds));
+            one.holds(1);
+            assert_eq!(next.is_behind(&bounds), behind);
+            one.lets_go(50);
+            assert!(!next.is_behind(&bounds));
+            // Those of one address, on whatever connection.
+            let mut far = watch.asked(start);
+            far.counts_for(Some("192.0.2.1".parse().unwrap()));
+            watch.untaken.add(far.address, 100);
+            assert!(far.is_behind(&bounds) && !next.is_behind(&bounds));
+        }
     }
 
     #[test]
     fn a_connection_has_its_share_of_requests() {
         let (start, bounds) = (Instant::now(), bounds());
-        let watch = Watch::new(start);
+        let watch = watch(start, false);
         for _ in 0..2 {
             drop(watch.asked(start));
         }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -33,6 +33,7 @@ use crate::config::Dpop;
 use crate::identity::{Caller, Credentials, PublicError};
 use crate::ids::Digest;
 use crate::limits::{BODY_WAIT_MAX, REQUEST_BODY_BYTES_MAX};
+use crate::listen;
 
 /// What is answered without a token, where the operator opened the door: all that a listing needs, and no call.
 const ANONYMOUS_METHODS: [&str; 5] = [
@@ -246,22 +247,14 @@ impl Edge {
 
     /// Whether the request is for one of our hosts, against DNS rebinding.
     pub fn check_host(&self, parts: &Parts) -> Result<(), EdgeRefusal> {
-        let mut hosts = parts.headers.get_all(HOST).iter();
-        let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host.to_str().ok(),
-            // HTTP/2 carries the host in `:authority`.
-            (None, _) => parts.uri.authority().map(|authority| authority.as_str()),
-            (Some(_), Some(_)) => None,
-        };
-        host.filter(|host| !host.contains('@'))
-            .and_then(|host| http::uri::Authority::try_from(host).ok())
-            .map(|authority| {
-                let host = authority.host().trim_matches(['[', ']']);
-                host.to_ascii_lowercase()
-            })
-            .filter(|host| self.hosts.contains(host))
-            .map(|_| ())
-            .ok_or(EdgeRefusal::Host)
+        let host = listen::host(&parts.headers, &parts.uri).ok().flatten();
+        host.map(|authority| {
+            let host = authority.host().trim_matches(['[', ']']);
+            host.to_ascii_lowercase()
+        })
+        .filter(|host| self.hosts.contains(host))
+        .map(|_| ())
+        .ok_or(EdgeRefusal::Host)
     }
 
     /// Whether this is an origin from which a browser may call.

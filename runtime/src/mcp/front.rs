@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::respond;
 use crate::audit::{Audit, EventKind};
-use crate::listen::ClientAddress;
+use crate::listen::{Behind, ClientAddress};
 use crate::throttle::{Addresses, Place, Places, SharedLimits, Way, counts};
 
 /// What requests are held against.
@@ -56,11 +56,17 @@ async fn pass(State(front): State<Arc<Front>>, mut request: Request, next: Next)
     let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let address = address(&request).unwrap_or(unknown);
     let counted = counts(address, &limits).then_some(address);
-    let place = front
-        .places
-        .enter(way, limits.requests_in_flight_max, counted);
+    // Who leaves answers lying is given no others, and what waits for all clients is bounded as well. Answers to probes are small,
+    // and administrators must get in.
+    let behind =
+        matches!(way, Way::Call | Way::Page) && request.extensions().get::<Behind>().is_some();
+    let enter = || {
+        let most = limits.requests_in_flight_max;
+        front.places.enter(way, most, counted)
+    };
+    let place = (!behind).then(enter).flatten();
     let Some(place) = place else {
-        tracing::debug!(?way, "a request found no place");
+        tracing::debug!(?way, behind, "a request found no place");
         front.audit.sampled(EventKind::LimitHit, "overload");
         return respond::overloaded(Uuid::now_v7());
     };
@@ -85,6 +91,8 @@ async fn pass(State(front): State<Arc<Front>>, mut request: Request, next: Next)
         _place: Arc::clone(&place),
     });
     let response = next.run(request).await;
+    // A place is for what is worked on: a stranger who leaves small refusals lying shall not hold all of them. What of an answer
+    // waits for its client is counted by `listen`, in bytes.
     drop(place);
     response
 }
@@ -183,6 +191,33 @@ mod tests {
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(judged.lock().unwrap().take());
         assert_eq!(ask("/other").await.unwrap().status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_answers_lying_gets_no_others_but_those_of_probes_and_administrators() {
+        let audit = Audit::start(store().await, Arc::new(SystemClock)).await;
+        let limits = Arc::new(ArcSwap::from_pointee(Limits::defaults(1)));
+        let front = Front::new(limits, audit.unwrap());
+        let router = Router::new().fallback(|| async {});
+        let router = guarded(router, front);
+        for (path, status) in [
+            ("/mcp", StatusCode::SERVICE_UNAVAILABLE),
+            ("/consents", StatusCode::SERVICE_UNAVAILABLE),
+            ("/admin/tools", StatusCode::OK),
+            ("/readyz", StatusCode::OK),
+        ] {
+            for behind in [true, false] {
+                let mut request = Request::get(path).body(Body::empty()).unwrap();
+                if behind {
+                    request.extensions_mut().insert(Behind);
+                }
+                let answer = router.clone().oneshot(request).await.unwrap();
+                let status = if behind { status } else { StatusCode::OK };
+                assert_eq!(answer.status(), status, "{path}");
+                let again = answer.headers().contains_key("retry-after");
+                assert_eq!(again, status != StatusCode::OK, "{path}");
+            }
+        }
     }
 
     #[test]

@@ -121,9 +121,9 @@ impl protected::Host for NoProtected {
 }
 
 /// Settings without the grant: there are none.
-pub(super) fn no_config(_state: &mut State) -> WasiConfig<'_> {
+pub(super) fn no_config(state: &mut State) -> WasiConfig<'_> {
     static NOTHING: LazyLock<WasiConfigVariables> = LazyLock::new(WasiConfigVariables::new);
-    WasiConfig::new(&NOTHING)
+    state.instead(WasiConfig::new(&NOTHING))
 }
 
 /// Links requests without the grant: they can be built, since runtimes do that at their start, and never sent.
@@ -136,7 +136,7 @@ pub(super) fn link_no_http(linker: &mut Linker<State>, import: &str) -> wasmtime
             Resource<HostOutgoingRequest>,
             Option<Resource<RequestOptions>>,
         )| {
-            store.data_mut().table.delete(request)?;
+            store.data_mut().entered().table.delete(request)?;
             let denied: Handled = Err(ErrorCode::HttpRequestDenied);
             Ok((denied,))
         },
@@ -239,7 +239,9 @@ pub(super) fn link_socket_methods(
     for (name, item) in instance.exports(&engine) {
         match item.ty {
             types::ComponentItem::ComponentFunc(_) => {
-                inner.func_new(name, |_, _, _, _| Err(NoSocket.into()))?;
+                inner.func_new(name, |mut store, _, _, _| {
+                    store.data_mut().instead(Err(NoSocket.into()))
+                })?;
             }
             types::ComponentItem::Resource(_) => {
                 let own = match name {
@@ -250,7 +252,7 @@ pub(super) fn link_socket_methods(
                     // Defined by the interface that it comes from.
                     _ => continue,
                 };
-                inner.resource(name, own, |_, _| Ok(()))?;
+                inner.resource(name, own, |mut store, _| store.data_mut().instead(Ok(())))?;
             }
             _ => {}
         }
@@ -259,6 +261,6 @@ pub(super) fn link_socket_methods(
 }
 
 /// A stream of datagrams that no guest ever has.
-struct Incoming;
+pub(super) struct Incoming;
 /// The other direction.
-struct Outgoing;
+pub(super) struct Outgoing;

@@ -12,7 +12,7 @@ use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sockets};
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi_http::p2::bindings::http;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
@@ -96,6 +96,17 @@ pub(super) fn link(
     component: &Component,
     granted: Kinds,
 ) -> Result<InstancePre<State>, LinkError> {
+    linker(engine, component, granted)?
+        .instantiate_pre(component)
+        .map_err(LinkError::Mismatch)
+}
+
+/// All that there is of what `component` imports, under these kinds. Each function comes in through [`State::entered`].
+pub(super) fn linker(
+    engine: &Engine,
+    component: &Component,
+    granted: Kinds,
+) -> Result<Linker<State>, LinkError> {
     if !Engine::same(engine, component.engine()) {
         return Err(LinkError::OtherEngine);
     }
@@ -123,9 +134,7 @@ pub(super) fn link(
         };
         done.map_err(LinkError::Mismatch)?;
     }
-    linker
-        .instantiate_pre(component)
-        .map_err(LinkError::Mismatch)
+    Ok(linker)
 }
 
 /// Links one interface; none when it is not known.
@@ -172,32 +181,40 @@ fn interface(
             _ => return None,
         },
         "bailiwick:tool" => match interface {
-            "types" => tool::types::add_to_linker::<_, HasSelf<State>>(l, |state| state),
-            "log" => tool::log::add_to_linker::<_, HasSelf<State>>(l, |state| state),
+            "types" => tool::types::add_to_linker::<_, HasSelf<State>>(l, State::entered),
+            "log" => tool::log::add_to_linker::<_, HasSelf<State>>(l, State::entered),
             "progress" if granted.has(Kind::Progress) => {
-                tool::progress::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+                tool::progress::add_to_linker::<_, HasSelf<State>>(l, State::entered)
             }
-            "progress" => tool::progress::add_to_linker::<_, NoProgress>(l, |_| NoProgress),
+            "progress" => {
+                tool::progress::add_to_linker::<_, NoProgress>(l, |state| state.instead(NoProgress))
+            }
             "ask" if granted.has(Kind::Ask) => {
-                tool::ask::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+                tool::ask::add_to_linker::<_, HasSelf<State>>(l, State::entered)
             }
-            "ask" => tool::ask::add_to_linker::<_, NoAsk>(l, |_| NoAsk),
+            "ask" => tool::ask::add_to_linker::<_, NoAsk>(l, |state| state.instead(NoAsk)),
             "secrets" if granted.has(Kind::Secret) => {
-                tool::secrets::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+                tool::secrets::add_to_linker::<_, HasSelf<State>>(l, State::entered)
             }
-            "secrets" => tool::secrets::add_to_linker::<_, NoSecrets>(l, |_| NoSecrets),
+            "secrets" => {
+                tool::secrets::add_to_linker::<_, NoSecrets>(l, |state| state.instead(NoSecrets))
+            }
             "tools" if granted.has(Kind::Call) => {
-                tool::tools::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+                tool::tools::add_to_linker::<_, HasSelf<State>>(l, State::entered)
             }
-            "tools" => tool::tools::add_to_linker::<_, NoTools>(l, |_| NoTools),
+            "tools" => tool::tools::add_to_linker::<_, NoTools>(l, |state| state.instead(NoTools)),
             "caller" if granted.has(Kind::Claims) => {
-                tool::caller::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+                tool::caller::add_to_linker::<_, HasSelf<State>>(l, State::entered)
             }
-            "caller" => tool::caller::add_to_linker::<_, NoCaller>(l, |_| NoCaller),
+            "caller" => {
+                tool::caller::add_to_linker::<_, NoCaller>(l, |state| state.instead(NoCaller))
+            }
             "protected" if granted.has(Kind::Reveal) => {
-                tool::protected::add_to_linker::<_, HasSelf<State>>(l, |state| state)
+                tool::protected::add_to_linker::<_, HasSelf<State>>(l, State::entered)
             }
-            "protected" => tool::protected::add_to_linker::<_, NoProtected>(l, |_| NoProtected),
+            "protected" => tool::protected::add_to_linker::<_, NoProtected>(l, |state| {
+                state.instead(NoProtected)
+            }),
             _ => return None,
         },
         _ => return None,
@@ -231,11 +248,9 @@ fn wasi_cli(l: &mut Linker<State>, interface: &str) -> Option<wasmtime::Result<(
 
 fn wasi_random(l: &mut Linker<State>, interface: &str) -> Option<wasmtime::Result<()>> {
     Some(match interface {
-        "random" => random::random::add_to_linker::<_, WasiRandom>(l, |s| s.wasi.random()),
-        "insecure" => random::insecure::add_to_linker::<_, WasiRandom>(l, |s| s.wasi.random()),
-        "insecure-seed" => {
-            random::insecure_seed::add_to_linker::<_, WasiRandom>(l, |s| s.wasi.random())
-        }
+        "random" => random::random::add_to_linker::<_, WasiRandom>(l, State::random),
+        "insecure" => random::insecure::add_to_linker::<_, WasiRandom>(l, State::random),
+        "insecure-seed" => random::insecure_seed::add_to_linker::<_, WasiRandom>(l, State::random),
         _ => return None,
     })
 }
@@ -247,12 +262,18 @@ fn wasi_keyvalue(
 ) -> Option<wasmtime::Result<()>> {
     type Real = HasSelf<State>;
     Some(match (interface, granted) {
-        ("store", true) => keyvalue::store::add_to_linker::<_, Real>(l, |state| state),
-        ("store", false) => keyvalue::store::add_to_linker::<_, NoKv>(l, |_| NoKv),
-        ("atomics", true) => keyvalue::atomics::add_to_linker::<_, Real>(l, |state| state),
-        ("atomics", false) => keyvalue::atomics::add_to_linker::<_, NoKv>(l, |_| NoKv),
-        ("batch", true) => keyvalue::batch::add_to_linker::<_, Real>(l, |state| state),
-        ("batch", false) => keyvalue::batch::add_to_linker::<_, NoKv>(l, |_| NoKv),
+        ("store", true) => keyvalue::store::add_to_linker::<_, Real>(l, State::entered),
+        ("store", false) => {
+            keyvalue::store::add_to_linker::<_, NoKv>(l, |state| state.instead(NoKv))
+        }
+        ("atomics", true) => keyvalue::atomics::add_to_linker::<_, Real>(l, State::entered),
+        ("atomics", false) => {
+            keyvalue::atomics::add_to_linker::<_, NoKv>(l, |state| state.instead(NoKv))
+        }
+        ("batch", true) => keyvalue::batch::add_to_linker::<_, Real>(l, State::entered),
+        ("batch", false) => {
+            keyvalue::batch::add_to_linker::<_, NoKv>(l, |state| state.instead(NoKv))
+        }
         _ => return None,
     })
 }
@@ -261,19 +282,27 @@ fn wasi_sockets(l: &mut Linker<State>, interface: &str) -> Option<wasmtime::Resu
     Some(match interface {
         "network" => {
             let options = sockets::network::LinkOptions::default();
-            sockets::network::add_to_linker::<_, NoSockets>(l, &options, |_| NoSockets)
+            sockets::network::add_to_linker::<_, NoSockets>(l, &options, |state| {
+                state.instead(NoSockets)
+            })
         }
         "instance-network" => {
-            sockets::instance_network::add_to_linker::<_, NoSockets>(l, |_| NoSockets)
+            sockets::instance_network::add_to_linker::<_, NoSockets>(l, |state| {
+                state.instead(NoSockets)
+            })
         }
-        "ip-name-lookup" => {
-            sockets::ip_name_lookup::add_to_linker::<_, NoSockets>(l, |_| NoSockets)
-        }
+        "ip-name-lookup" => sockets::ip_name_lookup::add_to_linker::<_, NoSockets>(l, |state| {
+            state.instead(NoSockets)
+        }),
         "tcp-create-socket" => {
-            sockets::tcp_create_socket::add_to_linker::<_, NoSockets>(l, |_| NoSockets)
+            sockets::tcp_create_socket::add_to_linker::<_, NoSockets>(l, |state| {
+                state.instead(NoSockets)
+            })
         }
         "udp-create-socket" => {
-            sockets::udp_create_socket::add_to_linker::<_, NoSockets>(l, |_| NoSockets)
+            sockets::udp_create_socket::add_to_linker::<_, NoSockets>(l, |state| {
+                state.instead(NoSockets)
+            })
         }
         _ => return None,
     })

@@ -7,6 +7,8 @@ mod bindings;
 mod denied;
 mod ending;
 pub mod executor;
+#[cfg(test)]
+mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod glue;
@@ -26,6 +28,7 @@ mod world;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -156,6 +159,10 @@ pub struct Sandbox {
     /// Where guests run in processes of their own: those, and what stands for each guest here.
     executors: Option<Arc<Executors>>,
     mirrors: Cache<(Digest, Kinds), Arc<Mirror>>,
+    /// Panics of host functions.
+    panics: AtomicU64,
+    #[cfg(test)]
+    faults: fault::Faults,
 }
 
 /// What is linked, for as long as it is called.
@@ -197,6 +204,9 @@ impl Sandbox {
             linked: kept(),
             executors: None,
             mirrors: kept(),
+            panics: AtomicU64::new(0),
+            #[cfg(test)]
+            faults: fault::Faults::default(),
         }
     }
 
@@ -231,6 +241,16 @@ impl Sandbox {
         let all = usize::try_from(self.engine.pool().calls_in_flight_max).unwrap_or(usize::MAX);
         let all = all.min(Semaphore::MAX_PERMITS);
         (all.saturating_sub(self.places.available_permits()), all)
+    }
+
+    /// How many host functions panicked, each of which ended one call.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Whether every place is taken at this moment.
+    pub fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
     }
 
     /// Runs the tool of `grants` with `arguments`, the text of a JSON object that its input schema accepted.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -217,10 +218,16 @@ impl Sandbox {
             deadline,
         };
         let lender = world.lender();
-        let state = match tokio::time::timeout_at(deadline.into(), world.state(&lender)).await {
-            Ok(Ok(state)) => state,
-            Ok(Err(ending)) => return ended(ending, Usage::default()),
-            Err(_) => return ended(Ending::OutOfTime, Usage::default()),
+        // Its directories are opened for it, on a disk that may not answer.
+        let state = tokio::select! {
+            biased;
+            state = world.state(&lender) => state,
+            () = context.cancel.cancelled() => Err(Ending::Cancelled),
+            () = tokio::time::sleep_until(deadline.into()) => Err(Ending::OutOfTime),
+        };
+        let state = match state {
+            Ok(state) => state,
+            Err(ending) => return ended(ending, Usage::default()),
         };
         let mut store = self.store(state, deadline);
         let whose = Whose::User(&holder.tenant, &holder.user);
@@ -230,6 +237,7 @@ impl Sandbox {
             standing,
             deadline,
             &context.cancel,
+            &self.panics,
         )
         .await;
         // The record that follows holds all that was done: what a guest had begun on the disk is done by then.
@@ -292,6 +300,7 @@ impl Sandbox {
             &nothing,
             deadline,
             &CancellationToken::new(),
+            &self.panics,
         )
         .await;
         store.data().log.finish();
@@ -331,19 +340,23 @@ impl Sandbox {
 }
 
 /// Polls a guest until it returns, its time is over, the caller is gone or what it stands on is. A panic of a host function
-/// ends here.
+/// ends here, and is counted.
 async fn supervise<T>(
     guest: impl Future<Output = wasmtime::Result<T>>,
     standing: &Standing,
     deadline: Instant,
     cancel: &CancellationToken,
+    panics: &AtomicU64,
 ) -> Result<T, Halt> {
     let mut guest = pin!(guest);
     let returned = std::future::poll_fn(|context| {
         match catch_unwind(AssertUnwindSafe(|| guest.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(returned)) => Poll::Ready(returned.map_err(Halt::Broke)),
-            Err(payload) => Poll::Ready(Err(Halt::Panicked(panic_text(&*payload)))),
+            Err(payload) => {
+                panics.fetch_add(1, Ordering::Relaxed);
+                Poll::Ready(Err(Halt::Panicked(panic_text(&*payload))))
+            }
         }
     });
     let returned = tokio::select! {

@@ -61,6 +61,8 @@ pub(super) struct State {
     /// How requests leave; none without the grant.
     hooks: Option<Box<dyn WasiHttpHooks>>,
     closed: Closed,
+    #[cfg(test)]
+    fault: super::fault::Fault,
 }
 
 impl State {
@@ -100,7 +102,29 @@ impl State {
             http,
             hooks,
             closed: Closed,
+            #[cfg(test)]
+            fault: super::fault::Fault::default(),
         }
+    }
+
+    /// With a host function that panics.
+    #[cfg(test)]
+    pub(super) fn with_fault(mut self, fault: super::fault::Fault) -> Self {
+        self.fault = fault;
+        self
+    }
+
+    /// Where every host function comes in first, whether it is one of ours or stands in for one. A test has it panic here.
+    pub(super) fn entered(&mut self) -> &mut Self {
+        #[cfg(test)]
+        self.fault.strike();
+        self
+    }
+
+    /// Likewise, for what needs nothing of the store.
+    pub(super) fn instead<T>(&mut self, stand_in: T) -> T {
+        self.entered();
+        stand_in
     }
 
     /// With the stores and settings of a call.
@@ -141,7 +165,7 @@ impl State {
 
     /// Linked where `config` is granted.
     pub(super) fn settings(&mut self) -> WasiConfig<'_> {
-        WasiConfig::new(&self.settings)
+        WasiConfig::new(&self.entered().settings)
     }
 }
 
@@ -162,6 +186,7 @@ impl State {
 
     /// What is linked for finding the granted folders.
     pub(super) fn folders(&mut self) -> FilesView<'_> {
+        self.entered();
         let table = match self.standing.is_lost() {
             true => &mut self.nothing,
             false => &mut self.table,
@@ -178,6 +203,7 @@ impl WasiView for State {
     /// Every function of WASI comes here first. A call that lost what it stands on finds none of its handles any more, open
     /// files among them, until it is dropped: at its next step, which is on another thread perhaps.
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.entered();
         WasiCtxView {
             table: match self.standing.is_lost() {
                 true => &mut self.nothing,
@@ -190,6 +216,7 @@ impl WasiView for State {
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.entered();
         WasiHttpCtxView {
             ctx: &mut self.http,
             table: &mut self.table,

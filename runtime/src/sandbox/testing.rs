@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldId};
 
 use super::{Given, Outcome, RunContext, Sandbox, Services, Target};
 use crate::capability::CapabilitySet;
@@ -64,19 +64,16 @@ const COMMON: &str = r#"
 /// A guest with these imports and fields whose `call` has this body. The body sees `$name`, `$name_len`, `$at` and
 /// `$len` (the arguments) and returns the address of a result: of `$text` or `$hex`.
 pub(crate) fn guest(fields: &str, call: &str) -> Component {
-    let bytes = guest_bytes(fields, call);
+    compiled(&guest_bytes(fields, call))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a component of a test")]
+pub(crate) fn compiled(bytes: &[u8]) -> Component {
     Component::new(engine::testing::engine().engine(), bytes).expect("a component that compiles")
 }
 
 /// The same before it is compiled.
 pub(crate) fn guest_bytes(fields: &str, call: &str) -> Vec<u8> {
-    let text = format!(
-        r#"(module {fields} {COMMON}
-            (func (export "bailiwick:tool/handler@0.1.0#call")
-                (param $name i32) (param $name_len i32) (param $at i32) (param $len i32) (result i32)
-                {call}))"#
-    );
-    let mut module = wat::parse_str(&text).expect("a module");
     let mut resolve = Resolve::default();
     let wit = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../wit");
     resolve.push_dir(wit).expect("our interfaces");
@@ -86,7 +83,19 @@ pub(crate) fn guest_bytes(fields: &str, call: &str) -> Vec<u8> {
     let world = resolve
         .select_world(&[package], Some("guest"))
         .expect("the world");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    encoded(&resolve, world, fields, call)
+}
+
+/// One of another world.
+pub(crate) fn encoded(resolve: &Resolve, world: WorldId, fields: &str, call: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module {fields} {COMMON}
+            (func (export "bailiwick:tool/handler@0.1.0#call")
+                (param $name i32) (param $name_len i32) (param $at i32) (param $len i32) (result i32)
+                {call}))"#
+    );
+    let mut module = wat::parse_str(&text).expect("a module");
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).expect("metadata");
     ComponentEncoder::default()
         .validate(true)
         .module(&module)

@@ -121,6 +121,8 @@ impl World<'_> {
     /// The data of the store, with the open directories. What data says of arguments and replies is kept outside of it.
     pub(super) async fn state(&self, lender: &Lender) -> Result<State, Ending> {
         let (sandbox, context, meter) = (self.sandbox, self.context, self.meter);
+        #[cfg(test)]
+        let fault = sandbox.faults.next();
         let has = |kind| self.granted.has(kind);
         let listener = has(Kind::Progress).then(|| context.progress.clone());
         let asking = match has(Kind::Ask) {
@@ -172,6 +174,8 @@ impl World<'_> {
             self.standing.clone(),
             writes,
         );
+        #[cfg(test)]
+        let state = state.with_fault(fault);
         let values = sandbox.settings.granted(self.target.package, self.granted);
         let (calls, teller) = self.callers(lender);
         Ok(state

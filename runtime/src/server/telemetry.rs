@@ -81,9 +81,15 @@ async fn info(State(watched): State<Arc<Watched>>) -> Response {
 }
 
 async fn readyz(State(watched): State<Arc<Watched>>) -> Response {
-    let reasons = (watched.standing)().reasons();
+    let standing = (watched.standing)();
+    let reasons = standing.reasons();
     if reasons.is_empty() {
-        return "ready\n".into_response();
+        let warnings = standing.warnings().into_iter();
+        return std::iter::once("ready")
+            .chain(warnings)
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+            .into_response();
     }
     let text = format!("not ready\n{}\n", reasons.join("\n"));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
@@ -110,10 +116,12 @@ impl Watched {
             Family::gauge("bailiwick_ready", "Whether the server can take calls", flag(standing.reasons().is_empty())),
             Family::gauge("bailiwick_issuer_keys_ready", "Whether the keys of every issuer are there", flag(standing.keys)),
             Family::gauge("bailiwick_rules_in_force", "Whether the rules in force are those of the folder", flag(standing.rules)),
+            Family::gauge("bailiwick_clock_believed", "Whether the clock is believed; while it is not, nothing is deleted for good that had not ended before", flag(standing.clock)),
             Family::gauge("bailiwick_audit_open", "Whether the store takes records; while it does not, calls with effects are refused", flag(standing.log)),
             Family::gauge("bailiwick_audit_waiting_records", "Records that wait for the store", number(self.stages.audit.waiting())),
             Family::gauge("bailiwick_pool_places", "Places in the sandbox", number(places)),
             Family::gauge("bailiwick_pool_places_taken", "Places in the sandbox that are taken", number(taken)),
+            Family::counts("bailiwick_host_panics", "Host functions that panicked, each of which ended one call", [(Vec::new(), self.stages.sandbox.panics())]),
             Family::gauge("bailiwick_executors", "Processes in which guests run, and those that wait for one", number(self.stages.sandbox.executors().map_or(0, |all| all.count()))),
             Family::gauge("bailiwick_tools", "Tools that are served", number(snapshot.tools.len())),
             Family::gauge("bailiwick_packages_refused", "Packages of the folder that are not served", number(snapshot.refused.len())),

@@ -35,6 +35,8 @@ pub struct Writing {
     pub keys_max: u64,
     /// The time.
     pub now: Timestamp,
+    /// What has ended by then is forgotten. What has ended since is not there, and fills the space.
+    pub sure: Timestamp,
     /// When what is written ends, if ever.
     pub expires_at: Option<Timestamp>,
 }
@@ -113,8 +115,8 @@ pub trait KeyValues: Send + Sync + 'static {
         writing: &Writing,
     ) -> Result<(), KvError>;
 
-    /// Removes these keys, as far as they are there.
-    async fn delete(&self, space: &Space, keys: &[&str], now: Timestamp) -> Result<(), KvError>;
+    /// Removes these keys, as far as they are there. What has ended by `sure` is forgotten.
+    async fn delete(&self, space: &Space, keys: &[&str], sure: Timestamp) -> Result<(), KvError>;
 
     /// Puts a value under a key whose value is still from the writing that was seen, or which still has none.
     async fn swap(
@@ -136,5 +138,5 @@ pub trait KeyValues: Send + Sync + 'static {
     ) -> Result<i64, KvError>;
 
     /// Forgets what has ended. How many values went.
-    async fn prune(&self, now: Timestamp) -> Result<u64, KvError>;
+    async fn prune(&self, sure: Timestamp) -> Result<u64, KvError>;
 }

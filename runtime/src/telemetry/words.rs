@@ -129,7 +129,7 @@ pub(super) const EGRESS: [&str; 12] = [
     "status",
 ];
 /// What is recorded that is no call, as [`EventKind`](crate::audit::EventKind) names it.
-pub(super) const EVENTS: [&str; 41] = [
+pub(super) const EVENTS: [&str; 43] = [
     "auth.failed",
     "admin.denied",
     "consent.asked",
@@ -171,6 +171,8 @@ pub(super) const EVENTS: [&str; 41] = [
     "sign-in.expired",
     "session.began",
     "session.ended",
+    "clock.doubted",
+    "clock.believed",
 ];
 /// Which bound a call met that was refused for its haste.
 pub(super) const THROTTLES: [&str; 4] = ["rate", "busy", "at-once", "daily"];

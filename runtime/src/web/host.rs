@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::HOST;
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -12,6 +10,7 @@ use url::Url;
 
 use super::language::Language;
 use super::page::{self, Message};
+use crate::listen;
 
 /// Names of this machine that no name server gives away, and that a proxy on it may say.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -28,17 +27,8 @@ impl Hosts {
     }
 
     fn allow(&self, headers: &HeaderMap, uri: &Uri) -> bool {
-        let mut all = headers.get_all(HOST).iter();
-        let host = match (all.next(), all.next()) {
-            (Some(host), None) => host.to_str().ok(),
-            // HTTP/2 carries the host in `:authority`.
-            (None, _) => uri.authority().map(Authority::as_str),
-            // RFC 9110 §7.2: two hosts are none.
-            (Some(_), Some(_)) => None,
-        };
-        host.filter(|host| !host.contains('@'))
-            .and_then(|host| Authority::try_from(host).ok())
-            .is_some_and(|authority| self.0.contains(&bare(authority.host())))
+        let host = listen::host(headers, uri).ok().flatten();
+        host.is_some_and(|authority| self.0.contains(&bare(authority.host())))
     }
 }
 
@@ -63,13 +53,13 @@ pub(super) async fn check(State(hosts): State<Hosts>, request: Request, next: Ne
 mod tests {
     use super::*;
 
-    fn allows(hosts: &[&str]) -> bool {
+    fn allows(target: &'static str, hosts: &[&str]) -> bool {
         let mut headers = HeaderMap::new();
         for host in hosts {
-            headers.append(HOST, host.parse().unwrap());
+            headers.append("host", host.parse().unwrap());
         }
         let ours = Hosts::of(&Url::parse("https://mcp.example").unwrap());
-        ours.allow(&headers, &Uri::from_static("/consents"))
+        ours.allow(&headers, &Uri::from_static(target))
     }
 
     #[test]
@@ -81,7 +71,7 @@ mod tests {
             "[::1]:8137",
             "localhost",
         ] {
-            assert!(allows(&[host]), "{host}");
+            assert!(allows("/consents", &[host]), "{host}");
         }
     }
 
@@ -98,9 +88,18 @@ mod tests {
             "",
             "mcp.example/path",
         ] {
-            assert!(!allows(&[host]), "{host}");
+            assert!(!allows("/consents", &[host]), "{host}");
         }
-        assert!(!allows(&[]), "no host is none of ours");
-        assert!(!allows(&["mcp.example", "mcp.example"]));
+        assert!(!allows("/consents", &[]), "no host is none of ours");
+        assert!(!allows("/consents", &["mcp.example", "mcp.example"]));
+    }
+
+    #[test]
+    fn a_target_and_a_header_that_differ_are_no_name_of_ours() {
+        let ours = "https://mcp.example/consents";
+        assert!(allows(ours, &[]) && allows(ours, &["mcp.example:443"]));
+        assert!(!allows(ours, &["evil.test"]) && !allows(ours, &["localhost"]));
+        assert!(!allows("https://evil.test/consents", &["mcp.example"]));
+        assert!(!allows("https://evil.test/consents", &[]));
     }
 }

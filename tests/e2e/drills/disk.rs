@@ -1,20 +1,16 @@
 //! A disk that is full, a limit on the size of files, and a disk that nobody may write to any more: calls with effects fail closed,
 //! the rest goes on, nothing is dropped unsaid, and the server goes on by itself when there is room again.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use rustix::process::{Resource, Signal};
 
 use super::*;
-use crate::harness::{Setup, http, records_of};
+use crate::harness::{Mounts, Setup, http, records_of};
 
 /// The limit on the size of what a process writes, by the name that the kernel has for it.
 const FILE_SIZE: (Resource, &str) = (Resource::Fsize, "Max file size");
-/// Whoever may ask as an administrator.
-const ADMINS: &str =
-    "permit (principal in Role::\"admin\", action in Action::\"admin\", resource);\n";
 /// Bytes of the small disk: room for the state, and soon none.
 const SMALL: &str = "8m";
 
@@ -34,13 +30,7 @@ async fn set_up() -> Process {
 async fn on_small(mounts: &mut Mounts, mount: &str) -> Process {
     let mut server = set_up().await;
     let dir = server.dir().display().to_string();
-    let file = server.dir().join("bailiwick.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(
-        &file,
-        text.replace("sqlite://state.db", "sqlite://small/state.db"),
-    )
-    .unwrap();
+    server.configure(|text| text.replace("sqlite://state.db", "sqlite://small/state.db"));
     let ready = format!("cd {dir} && mkdir small && {mount} && chmod 700 small");
     assert!(mounts.run(&ready), "{ready}");
     // The server that set it up writes no more; when its last connection is closed, and takes files away, is its own affair.
@@ -153,7 +143,7 @@ fn on_a_full_disk_calls_with_effects_are_refused_and_afterwards_nothing_is_missi
         relieved(&server).await;
         server.signal(Signal::TERM);
         assert_eq!(server.ended().await.code(), Some(0));
-        told(&id, &mounts.taken_out(&server)).await;
+        told(&id, &taken_out(&mut mounts, &server)).await;
         assert_whole_there(&mut mounts, &server);
     });
 }
@@ -264,75 +254,10 @@ fn assert_whole_there(mounts: &mut Mounts, server: &Process) {
     assert!(mounts.run(&verify), "the log is not whole");
 }
 
-/// A shell with a name space of mounts of its own, in which there is a small disk.
-struct Mounts {
-    shell: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Mounts {
-    /// In a name space of users of its own as well, so that it needs no privilege. None where this machine lets nobody make one;
-    /// why is printed.
-    fn of_users() -> Option<Self> {
-        let made = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--mount", "sh"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut shell = match made {
-            Ok(shell) => shell,
-            Err(error) => {
-                println!("skipped: `unshare` cannot be run: {error}");
-                return None;
-            }
-        };
-        let mut mounts = Self {
-            input: shell.stdin.take().unwrap(),
-            output: BufReader::new(shell.stdout.take().unwrap()),
-            shell,
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let mount = format!(
-            "mount -t tmpfs tmpfs {0} && umount {0}",
-            folder.path().display()
-        );
-        let can = mounts.run(&mount);
-        if !can {
-            println!("skipped: nobody may mount anything here, also in a name space of their own");
-        }
-        can.then_some(mounts)
-    }
-
-    /// Runs a command in it. Whether it went well.
-    fn run(&mut self, command: &str) -> bool {
-        let line = format!("if {{ {command}; }} >&2 </dev/null; then echo yes; else echo no; fi\n");
-        let mut said = String::new();
-        let asked = self.input.write_all(line.as_bytes());
-        asked.is_ok() && self.output.read_line(&mut said).is_ok() && said.trim() == "yes"
-    }
-
-    /// How a program is started in it, in this folder.
-    fn within(&self, dir: &Path) -> Vec<String> {
-        let (id, dir) = (self.shell.id().to_string(), dir.display().to_string());
-        let mut words = vec!["nsenter", "-t", &*id, "-m", "-U", "--preserve-credentials"];
-        words.extend(["sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh", &*dir]);
-        words.into_iter().map(str::to_owned).collect()
-    }
-
-    /// The state as a file that is seen from outside. The server has ended.
-    fn taken_out(&mut self, server: &Process) -> PathBuf {
-        let out = server.dir().join("taken-out.db");
-        let state = server.dir().join("small/state.db");
-        assert!(self.run(&format!("cp {} {}", state.display(), out.display())));
-        out
-    }
-}
-
-impl Drop for Mounts {
-    fn drop(&mut self) {
-        // What was mounted goes with the last process that sees it.
-        let _ = self.shell.kill();
-        let _ = self.shell.wait();
-    }
+/// The state as a file that is seen from outside. The server has ended.
+fn taken_out(mounts: &mut Mounts, server: &Process) -> PathBuf {
+    let out = server.dir().join("taken-out.db");
+    let state = server.dir().join("small/state.db");
+    assert!(mounts.run(&format!("cp {} {}", state.display(), out.display())));
+    out
 }

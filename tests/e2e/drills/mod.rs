@@ -1,5 +1,6 @@
 //! What a server does that is killed, starved or told to end: the real program, as a process of its own.
 
+mod cache;
 mod clock;
 mod descriptors;
 mod disk;
@@ -11,6 +12,10 @@ use serde_json::{Value, json};
 
 use crate::cli::bailiwick;
 use crate::harness::{Answer, Caller, Process, run, until};
+
+/// Whoever may ask as an administrator.
+const ADMINS: &str =
+    "permit (principal in Role::\"admin\", action in Action::\"admin\", resource);\n";
 
 /// A note of this name.
 fn note(name: &str, text: &str) -> Value {

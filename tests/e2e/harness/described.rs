@@ -35,6 +35,11 @@ impl Clock for Ahead {
     fn now(&self) -> Timestamp {
         Timestamp(SystemClock.now().0 + self.0.load(Ordering::SeqCst))
     }
+
+    fn steady(&self) -> Duration {
+        let added = u64::try_from(self.0.load(Ordering::SeqCst)).unwrap();
+        SystemClock.steady() + Duration::from_millis(added)
+    }
 }
 
 type Answers = Arc<Mutex<HashMap<String, (Duration, Vec<u8>)>>>;

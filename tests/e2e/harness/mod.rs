@@ -8,6 +8,7 @@ pub mod described;
 pub mod handmade;
 pub mod hostile;
 mod issuer;
+mod mounts;
 mod packages;
 mod process;
 mod sealed;
@@ -18,6 +19,7 @@ mod stream;
 mod upstream;
 
 use std::future::Future;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ pub use collector::Collector;
 pub use decide::{allowed, for_an_hour, ticket};
 pub use described::{Ahead, Described};
 pub use issuer::Issuer;
+pub use mounts::Mounts;
 pub use packages::{
     GUEST_WALL_MS, component_bytes, guests, hurried_toml_of, pack, pack_guest, packed, plain_toml,
     program, root, taking, toml_of, tool, with_manifest,
@@ -63,14 +66,37 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     RUNTIME.block_on(test)
 }
 
+/// Says that a test tries nothing, since this machine lacks what it takes, although it passes. It fails instead where one of two
+/// variables says that nothing may be left out.
+pub fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if let Some(name) = ["CI", "BAILIWICK_NO_SKIP"].iter().find(|name| is_set(name)) {
+        panic!("not tried here: {why}; with `{name}` in the environment nothing is left out");
+    }
+    // What a test that passes prints is kept back; what is written there by itself is not.
+    let mut terminal = std::io::stderr();
+    let _ = writeln!(terminal, "SKIPPED {test}: {why}");
+}
+
 /// Looks until there is something to see.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(WAIT_MAX, what, look).await
+}
+
+/// The same for what takes longer.
+pub async fn until_within<T>(
+    most: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let began = Instant::now();
     loop {
         if let Some(seen) = look().await {
             return seen;
         }
-        assert!(began.elapsed() < WAIT_MAX, "waited in vain: {what}");
+        assert!(began.elapsed() < most, "waited in vain: {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -62,6 +62,30 @@ impl Process {
         self.dir.path()
     }
 
+    /// Changes its configuration, for its next life.
+    pub fn configure(&self, change: impl FnOnce(&str) -> String) {
+        let file = self.dir().join("bailiwick.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, change(&text)).unwrap();
+    }
+
+    /// Has it keep native code in this folder of its own, from its next life on.
+    pub fn keeps_code_in(&self, folder: &str) {
+        self.configure(|text| {
+            let (before, rest) = text.split_once("cache_dir = \"").unwrap();
+            let (_, after) = rest.split_once('"').unwrap();
+            format!("{before}cache_dir = \"{folder}\"{after}")
+        });
+    }
+
+    /// Puts a package into the tools folder, whole or not at all.
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        let new = self.dir().join(format!("{name}.new"));
+        std::fs::write(&new, bytes).unwrap();
+        let file = self.dir().join(format!("tools.d/{name}.wasm"));
+        std::fs::rename(new, file).unwrap();
+    }
+
     /// Starts it, and waits until it takes calls.
     pub async fn start(&mut self) {
         self.spawn();
@@ -125,7 +149,8 @@ impl Process {
         self.child.as_mut().unwrap()
     }
 
-    fn pid(&self) -> Pid {
+    /// The number of its process.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(self.child.as_ref().unwrap())
     }
 

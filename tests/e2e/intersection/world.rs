@@ -21,7 +21,7 @@ use super::case::{Case, KINDS, Rule};
 use crate::harness::{Browser, Server, Setup, Upstream, handles, log, packed, taking, toml_of};
 use crate::sealed::sealing;
 
-/// How long it may take until changed rules are followed: the server looks every 30 s by itself.
+/// How long a call may take, and the server to follow: the machine may do much else besides.
 const FOLLOWED_MAX: Duration = Duration::from_secs(60);
 
 /// More keys than one round writes.
@@ -69,7 +69,8 @@ async fn key_values(server: &Server) -> SqliteKeyValues {
 impl World {
     pub async fn new(tools: Vec<Vec<Need>>) -> Self {
         let upstream = Upstream::start().await;
-        let mut setup = sealing(Setup::new().only_rules("").machines().calls(128));
+        let mut setup =
+            sealing(Setup::new().only_rules("").machines().calls(256)).call_timeout(FOLLOWED_MAX);
         let mut prefixes = "[tools.prefix]\n".to_owned();
         for (number, needs) in tools.iter().enumerate() {
             let needs: Vec<_> = (0..).zip(needs).map(|(n, need)| need.toml(n)).collect();
@@ -148,6 +149,7 @@ impl World {
                 bytes_max: u64::MAX,
                 keys_max: u64::MAX,
                 now: SystemClock.now(),
+                sure: SystemClock.now(),
                 expires_at: None,
             };
             let space = space(tenant, store);

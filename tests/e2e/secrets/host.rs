@@ -63,7 +63,8 @@ impl Drop for Host {
     }
 }
 
-fn whole(request: &[u8]) -> bool {
+/// Whether a request has all of its body.
+pub fn whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request).to_ascii_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         return false;

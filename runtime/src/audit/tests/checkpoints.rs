@@ -446,6 +446,7 @@ async fn records_are_handed_on_in_forms_that_others_read() {
         let activity = ocsf[at]["activity_id"].as_u64().unwrap();
         assert_eq!(ocsf[at]["type_uid"], class * 100 + activity);
         assert_eq!(ocsf[at]["category_uid"], class / 1000);
+        assert!(!ocsf[at].to_string().contains("null"), "{}", ocsf[at]);
     }
     let ids: std::collections::HashSet<_> =
         events.iter().map(|one| one["id"].to_string()).collect();

@@ -105,8 +105,13 @@ enum FormatArg {
 
 pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let (config, store) = read_log(&args.config, args.filter.user.is_some()).await?;
-    let Some(filter) = args.filter.filter(&config, &store).await? else {
-        return Ok(nobody());
+    let filter = loop {
+        match args.filter.filter(&config, &store).await? {
+            Some(filter) => break filter,
+            None if !args.follow => return Ok(nobody()),
+            // Their first record may be the next.
+            None => tokio::time::sleep(FOLLOW_EVERY).await,
+        }
     };
     let mut next = 1;
     loop {

@@ -12,6 +12,7 @@ use super::begun::{Beginning, Begun};
 use super::space::{Change, FileError, Place, Space, Turn};
 use crate::capability::Files;
 use crate::host::meter::Meter;
+use crate::host::task::joined;
 use crate::limits::{FILES_LISTINGS_MAX, FILES_OPEN_MAX, FILES_READERS_MAX, FILES_WRITERS_MAX};
 use crate::revocation::Live;
 use crate::sandbox::Effect;
@@ -179,7 +180,7 @@ impl Reach {
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
 ) -> Result<T, FileError> {
-    match spawn_blocking(work).await {
+    match joined(spawn_blocking(work).await) {
         Ok(done) => done,
         Err(error) => Err(FileError::Io(std::io::Error::other(error))),
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::capability::Capability;
-use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::clock::{Believed, Clock, ManualClock, Timestamp};
 use crate::config::{KvStore, Share};
 use crate::grant::Holder;
 use crate::ids::User;
@@ -87,6 +87,29 @@ fn effect(meter: &Meter, name: &str) -> Effect {
     let effects = meter.snapshot();
     let found = effects.get(name).copied();
     found.unwrap_or_else(|| panic!("{name} in {effects:?}"))
+}
+
+#[tokio::test]
+async fn what_is_written_while_the_clock_is_ahead_takes_nothing_with_it() {
+    let place = place().await;
+    let clock: SharedClock = Arc::new(Believed::resume(Arc::new(place.clock.clone()), None));
+    let alice = holder("acme", "alice", "client-1");
+    let scopes = vec![(scope("kv write brief"), Live::free())];
+    let meter = Meter::default();
+    let mut session = place.stores.session(scopes, &alice, meter, clock);
+    let bucket = session.open("brief").unwrap();
+    session.set(&bucket, "a", b"1").await.unwrap();
+    let then = place.clock.now();
+    place.clock.set(then.plus(Duration::from_secs(3600)));
+    assert_eq!(session.get(&bucket, "a").await.unwrap(), None);
+    session.set(&bucket, "b", b"2").await.unwrap();
+    session.delete(&bucket, &["b"]).await.unwrap();
+    place.clock.set(then);
+    assert_eq!(session.get(&bucket, "a").await.unwrap().unwrap(), b"1");
+    place.clock.advance(Duration::from_secs(61));
+    session.set(&bucket, "b", b"2").await.unwrap();
+    place.clock.set(then);
+    assert_eq!(session.get(&bucket, "a").await.unwrap(), None);
 }
 
 #[tokio::test]

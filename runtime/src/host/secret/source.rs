@@ -13,6 +13,7 @@ use super::vault::Vault;
 use crate::config::SecretSource;
 use crate::egress::{Egress, EgressError};
 use crate::grant::Holder;
+use crate::host::task::joined;
 use crate::limits::SECRET_FRESH_MAX;
 use crate::private_file::{self, PrivateFileError};
 use crate::protect::{SecretValue, ValueError};
@@ -189,9 +190,8 @@ impl FilePath {
             None => self.fixed().ok_or(ReadError::NoTenant)?,
         };
         let path = Arc::clone(self);
-        tokio::task::spawn_blocking(move || path.read_now(&segments, most))
-            .await
-            .unwrap_or(Err(ReadError::GivenUp))
+        let read = tokio::task::spawn_blocking(move || path.read_now(&segments, most));
+        joined(read.await).unwrap_or(Err(ReadError::GivenUp))
     }
 
     fn fixed(&self) -> Option<Vec<String>> {

@@ -331,3 +331,105 @@ async fn chunks_are_taken_once_and_lengths_again_and_again() {
         .await;
     assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
 }
+
+#[tokio::test]
+async fn a_request_of_http1_is_for_one_host() {
+    let rig = Rig::new(short()).await;
+    let ask = |target: &str, version: &str, headers: &str| {
+        format!("GET {target} {version}\r\n{headers}connection: close\r\n\r\n")
+    };
+    let (own, evil) = ("host: mcp.test\r\n", "host: evil.test\r\n");
+    let both = [own, evil].concat();
+    for (target, version, headers, status, says) in [
+        ("/who", "HTTP/1.1", own, 200, "mcp.test"),
+        ("/who", "HTTP/1.1", "", 400, "names no host"),
+        ("/who", "HTTP/1.0", "", 200, "127.0.0.1"),
+        ("/who", "HTTP/1.1", "host:\r\n", 400, "cannot be read"),
+        ("/who", "HTTP/1.1", "host: a b\r\n", 400, "cannot be read"),
+        ("/who", "HTTP/1.1", "host: a@b\r\n", 400, "cannot be read"),
+        ("/who", "HTTP/1.1", both.as_str(), 400, "names two hosts"),
+        ("http://mcp.test/who", "HTTP/1.1", own, 200, "mcp.test"),
+        ("http://MCP.test:80/who", "HTTP/1.1", own, 200, "mcp.test"),
+        ("http://evil.test/who", "HTTP/1.1", own, 400, "two hosts"),
+        ("http://mcp.test/who", "HTTP/1.1", evil, 400, "two hosts"),
+        ("http://mcp.test/who", "HTTP/1.0", evil, 400, "two hosts"),
+        ("http://mcp.test:81/who", "HTTP/1.1", own, 400, "two hosts"),
+        ("http://evil@mcp.test/who", "HTTP/1.1", own, 400, " 400 "),
+        ("mcp", "HTTP/1.1", own, 400, " 400 "),
+    ] {
+        let request = ask(target, version, headers);
+        let answer = rig.exchange(&request).await;
+        assert!(answer.contains(&format!(" {status} ")), "{request}{answer}");
+        assert!(answer.contains(says), "{request}{answer}");
+        assert_eq!(answer.matches("HTTP/1.").count(), 1, "{request}{answer}");
+    }
+    // A declared proxy says for which host its client asked, whatever the proxy itself is asked under.
+    let mut front = short();
+    front.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let rig = Rig::new(front).await;
+    let said = format!("{own}x-forwarded-host: other.test\r\n");
+    let answer = rig.exchange(ask("http://mcp.test/who", "HTTP/1.1", &said));
+    let answer = answer.await;
+    assert!(answer.contains(" other.test "), "{answer}");
+}
+
+#[tokio::test]
+async fn no_connection_becomes_another_protocol() {
+    let rig = Rig::new(short()).await;
+    for upgrade in ["h2c", "websocket"] {
+        let headers = format!(
+            "connection: upgrade, http2-settings\r\nupgrade: {upgrade}\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+        );
+        let first = ask("/who", &headers);
+        let last = ask("/who", "connection: close\r\n");
+        let answer = rig.exchange(format!("{first}{last}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{upgrade}: {answer}");
+        // What follows is read as before.
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+    }
+    let connect = "CONNECT mcp.test:80 HTTP/1.1\r\nhost: mcp.test:80\r\n\r\n";
+    let answer = rig.exchange(format!("{connect}{SECOND}")).await;
+    assert!(answer.starts_with("HTTP/1.1 501"), "{answer}");
+    assert!(answer.contains("no tunnels"), "{answer}");
+    assert!(!answer.contains("waited"), "{answer}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_word_before_the_body_gets_it_when_the_body_is_wanted() {
+    let rig = Rig::new(short()).await;
+    let post = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: mcp.test\r\nexpect: 100-continue\r\ncontent-length: 5\r\nconnection: close\r\n\r\n"
+        )
+    };
+    let mut stream = rig.connect().await;
+    let request = post("/length");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut word = [0; 25];
+    let read = timeout(SOON, stream.read_exact(&mut word)).await;
+    read.expect("the word comes before the body").unwrap();
+    assert_eq!(&word, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"12345").await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with("length 5"), "{answer}");
+    // What is refused by its head is refused without, and what was not asked for is no request.
+    for (request, status) in [
+        (post("/who"), "405"),
+        (
+            post("/length").replace("host: mcp.test", "host: a b"),
+            "400",
+        ),
+    ] {
+        let answer = rig.exchange(format!("{request}{SECOND}")).await;
+        let says = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&says), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
+    }
+    // Whoever gets it and sends nothing is not waited for.
+    let answer = rig.exchange(post("/length")).await;
+    assert!(
+        answer.contains("lost: the body did not come in time"),
+        "{answer}"
+    );
+}

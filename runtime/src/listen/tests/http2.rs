@@ -2,19 +2,19 @@
 
 use super::*;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RESET: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const GOAWAY: u8 = 7;
+pub(super) const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const CALM: u8 = 0x0b;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+pub(super) const CALM: u8 = 0x0b;
 const REFUSED_STREAM: u8 = 7;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = length[1..].to_vec();
     bytes.extend([kind, flags]);
@@ -24,7 +24,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A field that no table holds (RFC 7541 §6.2.2). Names and values are short.
-fn field(name: &str, value: &str) -> Vec<u8> {
+pub(super) fn field(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0, u8::try_from(name.len()).unwrap()];
     bytes.extend(name.as_bytes());
     // The length of a value up to 126 is one byte, of others 127 and the rest by seven bits.
@@ -45,7 +45,7 @@ fn field(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// The head of a request.
-fn head(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn head(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let fields = [
         (":method", method),
         (":scheme", "http"),
@@ -56,7 +56,7 @@ fn head(method: &str, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     all.flat_map(|(name, value)| field(name, value)).collect()
 }
 
-fn get(stream: u32, path: &str) -> Vec<u8> {
+pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
     let flags = END_STREAM | END_HEADERS;
     frame(HEADERS, flags, stream, &head("GET", path, &[]))
 }
@@ -67,14 +67,14 @@ fn hello() -> Vec<u8> {
 
 /// What came back.
 #[derive(Debug)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
+pub(super) struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
 }
 
-async fn next(stream: &mut TcpStream) -> Option<Frame> {
+pub(super) async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.ok()?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
@@ -89,7 +89,7 @@ async fn next(stream: &mut TcpStream) -> Option<Frame> {
 }
 
 /// Everything until the connection ends.
-async fn frames(stream: &mut TcpStream) -> Vec<Frame> {
+pub(super) async fn frames(stream: &mut TcpStream) -> Vec<Frame> {
     let mut all = Vec::new();
     let read = async {
         while let Some(frame) = next(stream).await {
@@ -101,7 +101,7 @@ async fn frames(stream: &mut TcpStream) -> Vec<Frame> {
 }
 
 /// The frame of this kind that comes next of a stream.
-async fn until(stream: &mut TcpStream, kind: u8, of: u32) -> Frame {
+pub(super) async fn until(stream: &mut TcpStream, kind: u8, of: u32) -> Frame {
     let look = async {
         loop {
             let frame = next(stream).await.expect("the connection is open");
@@ -114,7 +114,7 @@ async fn until(stream: &mut TcpStream, kind: u8, of: u32) -> Frame {
 }
 
 /// The status as the static table has it (RFC 7541 appendix A), or in the code of appendix B.
-fn status(frame: &Frame) -> &'static str {
+pub(super) fn status(frame: &Frame) -> &'static str {
     let starts = |bytes: &[u8]| frame.payload.windows(bytes.len()).any(|part| part == bytes);
     match frame.payload.first() {
         Some(0x88) => "200",
@@ -124,7 +124,7 @@ fn status(frame: &Frame) -> &'static str {
     }
 }
 
-async fn opened(rig: &Rig, more: &[u8]) -> TcpStream {
+pub(super) async fn opened(rig: &Rig, more: &[u8]) -> TcpStream {
     let mut stream = rig.connect().await;
     let bytes = [hello(), more.to_vec()].concat();
     stream.write_all(&bytes).await.unwrap();
@@ -280,6 +280,13 @@ async fn heads_that_are_too_large_are_refused() {
 #[tokio::test]
 async fn what_http2_does_not_have_is_no_request() {
     let rig = Rig::new(short()).await;
+    let post = |fields: &[(&str, &str)]| {
+        let flags = END_STREAM | END_HEADERS;
+        frame(HEADERS, flags, 1, &head("POST", "/length", fields))
+    };
+    // Without any of it, it is one.
+    let mut stream = opened(&rig, &post(&[("x", "b")])).await;
+    assert_eq!(status(&until(&mut stream, HEADERS, 1).await), "200");
     for (name, fields) in [
         ("chunks", vec![("transfer-encoding", "chunked")]),
         ("a connection", vec![("connection", "close")]),
@@ -290,11 +297,13 @@ async fn what_http2_does_not_have_is_no_request() {
         ),
         ("a line feed", vec![("x", "a\nb: c")]),
         ("a capital", vec![("X-A", "b")]),
-        ("a second path", vec![(":path", "/waits")]),
+        // Whichever counted, it would be answered.
+        ("a second path", vec![(":path", "/sink")]),
+        ("a second host", vec![(":authority", "mcp.test")]),
+        ("a second method", vec![(":method", "POST")]),
+        ("a tunnel to a path", vec![(":protocol", "websocket")]),
     ] {
-        let flags = END_STREAM | END_HEADERS;
-        let request = frame(HEADERS, flags, 1, &head("POST", "/length", &fields));
-        let mut stream = opened(&rig, &request).await;
+        let mut stream = opened(&rig, &post(&fields)).await;
         let all = frames(&mut stream).await;
         let good = all
             .iter()
@@ -302,6 +311,47 @@ async fn what_http2_does_not_have_is_no_request() {
         assert!(!good, "{name}: {all:?}");
         rig.neighbour().await;
     }
+}
+
+#[tokio::test]
+async fn a_request_of_http2_is_for_one_host() {
+    let rig = Rig::new(short()).await;
+    // `:authority` is `mcp.test`.
+    for (hosts, expected) in [
+        (vec!["mcp.test"], "200"),
+        (vec!["MCP.test:80"], "200"),
+        (vec!["evil.test"], "400"),
+        (vec!["mcp.test:81"], "400"),
+        (vec!["x@mcp.test"], "400"),
+        (vec![""], "400"),
+        (vec!["mcp.test", "mcp.test"], "400"),
+        (vec!["mcp.test", "evil.test"], "400"),
+    ] {
+        let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+        let flags = END_STREAM | END_HEADERS;
+        let request = frame(HEADERS, flags, 1, &head("GET", "/who", &fields));
+        let mut stream = opened(&rig, &request).await;
+        let answer = until(&mut stream, HEADERS, 1).await;
+        assert_eq!(status(&answer), expected, "{hosts:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_tunnelled_over_http2() {
+    let rig = Rig::new(short()).await;
+    let fields = [(":method", "CONNECT"), (":authority", "mcp.test:80")];
+    let fields = fields.iter().flat_map(|(name, value)| field(name, value));
+    let connect = frame(HEADERS, END_HEADERS, 1, &fields.collect::<Vec<_>>());
+    let mut stream = opened(&rig, &connect).await;
+    let answer = until(&mut stream, HEADERS, 1).await;
+    assert_eq!(status(&answer), "other", "{answer:?}");
+    let sent = frame(DATA, 0, 1, ask("/who", "").as_bytes());
+    stream.write_all(&sent).await.unwrap();
+    let left = frames(&mut stream).await;
+    let left = left.iter().flat_map(|frame| frame.payload.iter().copied());
+    let left = String::from_utf8_lossy(&left.collect::<Vec<_>>()).into_owned();
+    assert!(left.contains("no tunnels"), "{left}");
+    assert!(!left.contains("127.0.0.1"), "{left}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod http1;
 mod http2;
 mod tls;
+mod windows;
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -22,6 +23,8 @@ use crate::config::{ClientCertificates, TlsConfig};
 const TENTH: Duration = Duration::from_millis(100);
 /// Longest wait for what is going to happen.
 const SOON: Duration = Duration::from_secs(10);
+/// Bytes of what `/whole` answers, which are as many as a reply has at most.
+const WHOLE: usize = crate::limits::REPLY_BYTES_MAX;
 
 /// A server on loopback.
 pub(super) struct Rig {
@@ -29,6 +32,8 @@ pub(super) struct Rig {
     pub shutdown: CancellationToken,
     /// Lets requests of `/waits` be answered.
     pub go: Arc<Semaphore>,
+    /// What of its answers waits to be taken.
+    pub untaken: Arc<Untaken>,
     pub serving: tokio::task::JoinHandle<usize>,
 }
 
@@ -60,11 +65,13 @@ impl Rig {
         let go = Arc::new(Semaphore::new(0));
         let shutdown = CancellationToken::new();
         let inlet = Inlet::new(&front, tls);
+        let untaken = Arc::clone(&inlet.untaken);
         let serving = serve(listener, router(Arc::clone(&go)), inlet, shutdown.clone());
         Self {
             address,
             shutdown,
             go,
+            untaken,
             serving: tokio::spawn(serving),
         }
     }
@@ -115,6 +122,9 @@ fn router(go: Arc<Semaphore>) -> Router {
         .route("/who", get(who))
         .route("/length", post(length))
         .route("/waits", get(waits))
+        .route("/sink", post(|| async { "sunk" }))
+        .route("/whole", get(|| async { vec![b'x'; WHOLE] }))
+        .route("/behind", get(behind))
         .route("/large", get(|| async { Body::from_stream(large()) }))
 }
 
@@ -139,6 +149,12 @@ async fn length(request: Request) -> String {
         Ok(body) => format!("length {}", body.to_bytes().len()),
         Err(error) => format!("lost: {}", crate::problem::caused(&error)),
     }
+}
+
+/// Whether its client has not taken what it has asked for.
+async fn behind(request: Request) -> String {
+    let behind = request.extensions().get::<Behind>();
+    behind.is_some().to_string()
 }
 
 /// More than any buffer holds.

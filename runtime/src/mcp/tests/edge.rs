@@ -1,5 +1,7 @@
 //! Host, origin, method, size and shape: P10–P12, W7.
 
+use http::Version;
+
 use super::*;
 use crate::limits::REQUEST_BODY_BYTES_MAX;
 
@@ -43,6 +45,39 @@ async fn w7_only_our_own_hosts_are_served() {
         .append("host", "mcp.test".parse().unwrap());
     assert_eq!(rig.send(twice).await.status, StatusCode::FORBIDDEN);
     assert_eq!(rig.line.ran().len(), served);
+}
+
+#[tokio::test]
+async fn w7_a_target_and_a_header_that_name_two_hosts_name_none_of_ours() {
+    let rig = Rig::new();
+    let asked = |version, target: &str, host: Option<&str>| {
+        let mut request = call();
+        *request.version_mut() = version;
+        *request.uri_mut() = target.parse().unwrap();
+        match host {
+            Some(host) => with(request, "host", host),
+            None => without(request, "host"),
+        }
+    };
+    let (ours, evil) = ("https://mcp.test/mcp", "https://evil.test/mcp");
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        for host in [None, Some("mcp.test"), Some("mcp.test:443")] {
+            let shown = rig.send(asked(version, ours, host)).await;
+            assert_eq!(shown.status, StatusCode::OK, "{version:?} {host:?}");
+        }
+        let served = rig.line.ran().len();
+        for (target, host) in [
+            (evil, Some("mcp.test")),
+            (ours, Some("evil.test")),
+            (ours, Some("mcp.test:8443")),
+            (ours, Some("localhost")),
+            (evil, None),
+        ] {
+            let shown = rig.send(asked(version, target, host)).await;
+            assert_eq!(shown.status, StatusCode::FORBIDDEN, "{target} {host:?}");
+        }
+        assert_eq!(rig.line.ran().len(), served);
+    }
 }
 
 #[tokio::test]

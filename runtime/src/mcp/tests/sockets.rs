@@ -103,3 +103,27 @@ async fn kept_alive_calls_come_one_after_the_other_without_delay() {
     times.sort();
     assert!(times[10] < Duration::from_millis(40), "{times:?}");
 }
+
+#[tokio::test]
+async fn w7_a_request_that_names_two_hosts_is_told_so() {
+    let rig = Rig::new();
+    let address = rig.serve().await;
+    let params = json!({"name": "echo", "arguments": {}});
+    for (target, status, says) in [
+        ("/mcp", "200", "jsonrpc"),
+        ("http://mcp.test/mcp", "200", "jsonrpc"),
+        ("http://evil.test/mcp", "400", "the request names two hosts"),
+    ] {
+        let mut request = modern("tools/call", params.clone());
+        *request.uri_mut() = target.parse().unwrap();
+        let bytes = raw(with(request, "connection", "close")).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&expected), "{target}: {answer}");
+        assert!(answer.contains(says), "{target}: {answer}");
+    }
+    assert_eq!(rig.line.ran().len(), 2);
+}

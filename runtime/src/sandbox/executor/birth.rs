@@ -10,7 +10,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::io::Errno;
-use rustix::process::Signal;
+use rustix::process::{Gid, Signal, Uid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
 use wasmtime::Engine;
 
 use super::wire::{Channel, Kind, Message, receive_with};
@@ -26,8 +30,16 @@ pub(super) const END: u8 = b'e';
 pub(super) const HALT: u8 = b'h';
 pub(super) const GO: u8 = b'g';
 
-/// What a newborn process is for: the engine, its end of the socket, and in which namespaces it is.
-pub(super) type Life = fn(&Engine, UnixStream, Namespaces) -> !;
+/// What a newborn process is for: the engine, its end of the socket, and what it was born as.
+pub(super) type Life = fn(&Engine, UnixStream, Origin) -> !;
+
+/// What a newborn process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) namespaces: Namespaces,
+    /// Why it is root outside of them, where it could be somebody else.
+    pub(super) root: Option<Errno>,
+}
 
 /// What a process sees of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +57,17 @@ const ALL: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWUTS;
 
-/// Makes and ends executors as it is told on `control`, until that is closed.
-pub(super) fn attend(control: &OwnedFd, life: Life) -> io::Result<()> {
+/// In which namespaces executors are born: in those that the kernel lets us have first.
+pub(super) const KINDS: &[libc::c_int] = &[ALL, 0];
+
+/// Who owns nothing, as the kernel has it (`/proc/sys/kernel/overflowuid`).
+pub(super) const NOBODY: u32 = 65_534;
+
+/// Makes and ends executors as it is told on `control`, until that is closed. They are born in namespaces of one of these kinds.
+pub(super) fn attend(control: &OwnedFd, life: Life, kinds: &[libc::c_int]) -> io::Result<()> {
     let engine = WasmEngine::for_executor().map_err(io::Error::other)?;
     forget_children()?;
+    let root = leave_root();
     let mut living = HashMap::<u64, OwnedFd>::new();
     let ended = loop {
         let mut order = [0; ORDER_BYTES];
@@ -61,7 +80,7 @@ pub(super) fn attend(control: &OwnedFd, life: Life) -> io::Result<()> {
         let [what, number @ ..] = order;
         let number = u64::from_le_bytes(number);
         match (read == ORDER_BYTES, what, socket) {
-            (true, MAKE, Some(socket)) => match born(&engine, socket.into(), life) {
+            (true, MAKE, Some(socket)) => match born(&engine, socket.into(), life, kinds, root) {
                 Ok(child) => {
                     living.insert(number, child);
                 }
@@ -98,13 +117,54 @@ fn forget_children() -> io::Result<()> {
     }
 }
 
-/// Makes a process that lives `life`, in namespaces of its own where the kernel has them.
-fn born(engine: &Engine, socket: UnixStream, life: Life) -> io::Result<OwnedFd> {
+/// Stops being root: the kernel counts no processes of root (`RLIMIT_NPROC`), and what there is of files is root's. Gives why it
+/// is root still. Where there is nobody else to be, in a container of one user, that one is not root outside of it.
+fn leave_root() -> Option<Errno> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    match be_nobody() {
+        Ok(()) | Err(Errno::INVAL) => None,
+        Err(why) => Some(why),
+    }
+}
+
+/// Becomes nobody, with one right at most: to make namespaces, which not every kernel lets everybody.
+///
+/// Of this thread alone, which is the only one; a copy of it is the same.
+fn be_nobody() -> rustix::io::Result<()> {
+    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    // First what says that there is no such group here.
+    set_thread_res_gid(group, group, group)?;
+    set_thread_groups(&[])?;
+    set_keep_capabilities(true)?;
+    set_thread_res_uid(user, user, user)?;
+    let kept = capabilities(None)?.permitted & CapabilitySet::SYS_ADMIN;
+    let kept = CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, kept)
+}
+
+/// Makes a process that lives `life`, in namespaces of the first of these kinds that the kernel lets us have.
+fn born(
+    engine: &Engine,
+    socket: UnixStream,
+    life: Life,
+    kinds: &[libc::c_int],
+    root: Option<Errno>,
+) -> io::Result<OwnedFd> {
     let own = Namespaces::Own {
         user: rustix::process::geteuid().as_raw(),
         group: rustix::process::getegid().as_raw(),
     };
-    for (flags, namespaces) in [(ALL, own), (0, Namespaces::Shared)] {
+    for flags in kinds.iter().copied() {
+        let namespaces = match flags {
+            0 => Namespaces::Shared,
+            _ => own,
+        };
         match clone(flags) {
             Ok(Some((number, child))) => {
                 let born = Message::new(Kind::Born).u32(number);
@@ -112,7 +172,7 @@ fn born(engine: &Engine, socket: UnixStream, life: Life) -> io::Result<OwnedFd> 
                 let _ = Channel(socket).send(born);
                 return Ok(child);
             }
-            Ok(None) => life(engine, socket, namespaces),
+            Ok(None) => life(engine, socket, Origin { namespaces, root }),
             // What the kernel does not let us have at all. Anything else may be there the next time.
             Err(Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::NOSPC) if flags != 0 => {}
             Err(error) => return Err(error.into()),

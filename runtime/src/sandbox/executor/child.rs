@@ -16,7 +16,7 @@ use super::super::bindings::ToolPre;
 use super::super::ending;
 use super::super::limits::Limits;
 use super::super::outcome::Ending;
-use super::birth::{Namespaces, close_all_but};
+use super::birth::{Origin, close_all_but};
 use super::confine::{confine, shut};
 use super::shape::{Rest, Shape, Side, WireError, read, write};
 use super::wire::{Channel, How, Kind, Message, open};
@@ -27,18 +27,18 @@ use crate::limits::{COMPONENT_HANDLES_MAX, HOSTCALL_BYTES_MAX};
 const NEVER: u64 = 1 << 40;
 
 /// What a newborn process does until its end.
-pub(super) fn live(engine: &Engine, socket: UnixStream, namespaces: Namespaces) -> ! {
+pub(super) fn live(engine: &Engine, socket: UnixStream, origin: Origin) -> ! {
     // Whatever went wrong, the server sees the socket closed, and that is all there is to say.
-    let code = match serve(engine, socket, namespaces) {
+    let code = match serve(engine, socket, origin) {
         Ok(()) => 0,
         Err(_) => 1,
     };
     std::process::exit(code)
 }
 
-fn serve(engine: &Engine, socket: UnixStream, namespaces: Namespaces) -> io::Result<()> {
+fn serve(engine: &Engine, socket: UnixStream, origin: Origin) -> io::Result<()> {
     close_all_but(socket.as_fd())?;
-    let absent = confine(namespaces);
+    let absent = confine(origin);
     let mut channel = Channel(socket);
     let mut ready = Message::new(Kind::Ready).u32(count(absent.len()));
     for one in &absent {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::fmt::Display;
 use std::io;
 use std::ptr;
 
@@ -14,7 +15,7 @@ use seccompiler::{
     SeccompRule,
 };
 
-use super::birth::Namespaces;
+use super::birth::{Namespaces, Origin};
 use crate::hardening::{self, Places};
 use crate::limits::{
     EXECUTOR_DATA_BYTES_MAX, EXECUTOR_FILE_BYTES_MAX, EXECUTOR_FILES_MAX, MEMORY_BYTES_MAX,
@@ -36,7 +37,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_write,
     libc::SYS_recvmsg,
     libc::SYS_recvfrom,
-    libc::SYS_sendto,
     libc::SYS_close,
     libc::SYS_fstat,
     libc::SYS_lseek,
@@ -79,9 +79,9 @@ const DESCRIPTORS: [libc::c_int; 4] = [
     libc::F_ADD_SEALS,
 ];
 
-/// The filter alone: what is not in the list is refused, also what a later kernel adds.
-fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, _> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+/// What is let through, each with what its arguments must be; where nothing is said of them they may be anything.
+fn rules() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let mut rules: BTreeMap<c_long, _> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
     let asks = DESCRIPTORS.map(|what| argument(1, SeccompCmpOp::Eq, what));
     rules.insert(libc::SYS_fcntl, asks.into_iter().collect::<Result<_, _>>()?);
     // Memory of its own alone: what is shared, and stacks that grow by themselves, count for no limit.
@@ -98,9 +98,17 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     rules.insert(libc::SYS_prctl, vec![fewer]);
     // A further filter, which only takes away (SECCOMP_SET_MODE_FILTER).
     rules.insert(libc::SYS_seccomp, vec![argument(0, SeccompCmpOp::Eq, 1)?]);
+    // To whom its socket leads already: it is the only call of these by which another could be named.
+    let nobody = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+    rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![nobody])?]);
+    Ok(rules)
+}
+
+/// The filter alone: what is not in the list is refused, also what a later kernel adds.
+fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let arch = std::env::consts::ARCH.try_into()?;
-    SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()
+    SeccompFilter::new(rules()?, refuse, SeccompAction::Allow, arch)?.try_into()
 }
 
 fn argument(
@@ -112,6 +120,13 @@ fn argument(
     let length = SeccompCmpArgLen::Dword;
     let is = SeccompCondition::new(number, length, compare, value)?;
     SeccompRule::new(vec![is])
+}
+
+/// What is left when a guest runs, by numbers.
+#[cfg(test)]
+pub(super) fn left() -> Vec<c_long> {
+    let all = rules().unwrap().into_keys();
+    all.filter(|call| !UNTIL_LOADED.contains(call)).collect()
 }
 
 /// Gives up what was needed until the code was loaded. Nothing of a guest runs before.
@@ -132,45 +147,56 @@ pub(super) fn shut() -> io::Result<()> {
 }
 
 /// Lets go, and says of what it could not.
-pub(super) fn confine(namespaces: Namespaces) -> Vec<String> {
-    let mut absent = Vec::new();
-    // Before there is nothing to read it from.
-    let has = Has::read();
-    let mut note = |what: &str, outcome: io::Result<()>| {
-        if let Err(error) = outcome {
-            absent.push(format!("{what}: {error}"));
-        }
-    };
-    match namespaces {
-        Namespaces::Own { user, group } => {
-            note("users of its own", users(user, group));
-            note("an empty root", empty_root());
-        }
-        Namespaces::Shared => note(
-            "namespaces",
-            Err(io::Error::other("the kernel refused to make them")),
-        ),
-    }
-    note("limits", has.and_then(limits));
-    note("capabilities", capabilities());
-    let report = hardening::let_go(&Places::default());
-    absent.extend(report.absent());
-    let mut note = |what: &str, outcome: Result<(), String>| {
-        if let Err(error) = outcome {
-            absent.push(format!("{what}: {error}"));
-        }
-    };
-    let parent = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    note(
-        "its end with its maker",
-        parent.map_err(|error| error.to_string()),
-    );
+pub(super) fn confine(origin: Origin) -> Vec<String> {
+    let mut absent = wall(origin);
     // Last: it refuses what the others are made with.
+    absent.extend(hardening::let_go_of_calls(&Places::default()).absent());
     let allowed = filter().map_err(|error| error.to_string());
     let allowed = allowed
         .and_then(|filter| seccompiler::apply_filter(&filter).map_err(|error| error.to_string()));
-    note("system calls (seccomp)", allowed);
+    note(&mut absent, "system calls (seccomp)", allowed);
     absent
+}
+
+/// All that stands behind the filter of system calls.
+pub(super) fn wall(origin: Origin) -> Vec<String> {
+    let mut absent = apart(origin);
+    absent.extend(hardening::let_go_but_calls(&Places::default()).absent());
+    let parent = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    note(&mut absent, "its end with its maker", parent);
+    absent
+}
+
+/// Of that, its namespaces, its limits and its rights.
+pub(super) fn apart(origin: Origin) -> Vec<String> {
+    let mut absent = Vec::new();
+    // Before there is nothing to read it from.
+    let has = Has::read();
+    match origin.namespaces {
+        Namespaces::Own { user, group } => {
+            note(&mut absent, "users of its own", users(user, group));
+            note(&mut absent, "an empty root", empty_root());
+        }
+        Namespaces::Shared => note(
+            &mut absent,
+            "namespaces",
+            Err("the kernel refused to make them"),
+        ),
+    }
+    note(
+        &mut absent,
+        "being root outside",
+        origin.root.map_or(Ok(()), Err),
+    );
+    note(&mut absent, "limits", has.and_then(limits));
+    note(&mut absent, "capabilities", capabilities());
+    absent
+}
+
+fn note(absent: &mut Vec<String>, what: &str, outcome: Result<(), impl Display>) {
+    if let Err(error) = outcome {
+        absent.push(format!("{what}: {error}"));
+    }
 }
 
 /// Whoever it is outside, it is the only user there is inside.

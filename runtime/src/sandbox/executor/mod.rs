@@ -16,7 +16,7 @@ mod pool;
 mod reins;
 mod shape;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wire;
 
 use std::ffi::OsString;
@@ -43,5 +43,5 @@ pub fn maker(program: &Path) -> io::Result<Maker> {
 /// Only for a process that does nothing else and has one thread.
 pub fn make_executors() -> io::Result<()> {
     let control = io::stdin().as_fd().try_clone_to_owned()?;
-    birth::attend(&control, child::live)
+    birth::attend(&control, child::live, birth::KINDS)
 }

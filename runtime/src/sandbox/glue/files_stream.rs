@@ -13,6 +13,7 @@ use wasmtime_wasi::p2::{
 
 use crate::host::files::desk::{Reach, StreamPlace};
 use crate::host::files::space::{Change, FileError};
+use crate::host::task::joined;
 
 /// Most bytes that a guest may write at once: what one stream keeps in memory until the disk has it.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
@@ -142,7 +143,7 @@ impl OutputStream for Writer {
     async fn cancel(&mut self) {
         if let Writing::Busy(task) = mem::replace(&mut self.state, Writing::Closed) {
             // A task on the disk cannot be stopped; without waiting, a guest could begin any number of them.
-            let _ended = task.await;
+            let _ended = joined(task.await);
         }
     }
 }
@@ -153,7 +154,7 @@ impl Pollable for Writer {
         let Writing::Busy(task) = &mut self.state else {
             return;
         };
-        self.state = match task.await {
+        self.state = match joined(task.await) {
             Ok(Ok(written)) => {
                 let written = u64::try_from(written).unwrap_or(u64::MAX);
                 self.at = self.at.map(|at| at.saturating_add(written));

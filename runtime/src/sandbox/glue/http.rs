@@ -110,8 +110,8 @@ pub(in crate::sandbox) fn link_error_code(l: &mut Linker<State>) -> wasmtime::Re
     let linked = l.instance(TYPES).and_then(|mut types| {
         types.func_wrap(
             "http-error-code",
-            |store: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
-                let error = store.data().table.get(&error)?;
+            |mut store: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
+                let error = store.data_mut().entered().table.get(&error)?;
                 let known = error.downcast_ref::<ErrorCode>().cloned();
                 Ok((known.or_else(|| error.downcast_ref().and_then(told)),))
             },

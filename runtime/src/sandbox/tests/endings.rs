@@ -442,6 +442,7 @@ async fn a_component_is_linked_once_for_each_set_of_kinds() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a component of a test")]
 async fn an_import_that_is_not_known_does_not_link() {
     let bytes = wat::parse_str(
         r#"(component (import "evil:host/a@1.0.0" (instance (export "f" (func)))))"#,
@@ -453,6 +454,7 @@ async fn an_import_that_is_not_known_does_not_link() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a component of a test")]
 async fn a_component_of_another_engine_is_refused() {
     let other = wasmtime::Engine::default();
     let component = Component::new(&other, wat::parse_str("(component)").unwrap()).unwrap();

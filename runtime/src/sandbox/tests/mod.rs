@@ -1,6 +1,7 @@
 //! What a call can reach and how it ends, by guests of a few instructions.
 
 mod endings;
+mod faults;
 mod reach;
 
 use std::time::Duration;

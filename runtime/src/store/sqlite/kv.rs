@@ -197,7 +197,7 @@ impl KeyValues for SqliteKeyValues {
     ) -> Result<(), KvError> {
         self.rest.ready(Some(&space.tenant)).await?;
         let mut tx = self.side.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut held = Held::take(&mut tx, space, writing.now).await?;
+        let mut held = Held::take(&mut tx, space, writing.sure).await?;
         for (key, value) in pairs {
             held.put((&self.rest, &mut tx), space, key, value, writing.expires_at)
                 .await?;
@@ -206,9 +206,9 @@ impl KeyValues for SqliteKeyValues {
         Ok(tx.commit().await?)
     }
 
-    async fn delete(&self, space: &Space, keys: &[&str], now: Timestamp) -> Result<(), KvError> {
+    async fn delete(&self, space: &Space, keys: &[&str], sure: Timestamp) -> Result<(), KvError> {
         let mut tx = self.side.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut held = Held::take(&mut tx, space, now).await?;
+        let mut held = Held::take(&mut tx, space, sure).await?;
         for key in keys {
             let gone = scalar::<i64>(
                 concat!(
@@ -239,12 +239,14 @@ impl KeyValues for SqliteKeyValues {
     ) -> Result<Swapped, KvError> {
         self.rest.ready(Some(&space.tenant)).await?;
         let mut tx = self.side.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut held = Held::take(&mut tx, space, writing.now).await?;
+        let mut held = Held::take(&mut tx, space, writing.sure).await?;
         let found = scalar(
-            "SELECT version FROM kv_entry WHERE tenant = ? AND iss = ? AND sub = ? AND store = ? AND key = ?",
+            "SELECT version FROM kv_entry WHERE tenant = ? AND iss = ? AND sub = ? AND store = ? AND key = ? \
+             AND (expires_at IS NULL OR expires_at > ?)",
             space,
         );
-        let found = found.bind(key).fetch_optional(&mut *tx).await?.map(Version);
+        let found = found.bind(key).bind(writing.now.0);
+        let found = found.fetch_optional(&mut *tx).await?.map(Version);
         if found != seen {
             return Ok(Swapped::Changed(found));
         }
@@ -264,8 +266,8 @@ impl KeyValues for SqliteKeyValues {
     ) -> Result<i64, KvError> {
         self.rest.ready(Some(&space.tenant)).await?;
         let mut tx = self.side.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut held = Held::take(&mut tx, space, writing.now).await?;
-        let number = match held_value(&self.rest, &mut tx, space, key).await? {
+        let mut held = Held::take(&mut tx, space, writing.sure).await?;
+        let number = match held_value((&self.rest, &mut tx), space, key, writing.now).await? {
             Some(value) => std::str::from_utf8(&value)
                 .ok()
                 .and_then(|text| text.parse::<i64>().ok())
@@ -287,14 +289,14 @@ impl KeyValues for SqliteKeyValues {
         Ok(sum)
     }
 
-    async fn prune(&self, now: Timestamp) -> Result<u64, KvError> {
+    async fn prune(&self, sure: Timestamp) -> Result<u64, KvError> {
         let mut gone = 0;
         // Space by space, so that no guest waits for all of it.
         loop {
             let row = sqlx::query(
                 "SELECT tenant, iss, sub, store FROM kv_entry WHERE expires_at <= ? LIMIT 1",
             )
-            .bind(now.0)
+            .bind(sure.0)
             .fetch_optional(&self.side.readers)
             .await?;
             let Some(row) = row else { return Ok(gone) };
@@ -310,7 +312,7 @@ impl KeyValues for SqliteKeyValues {
                     }),
                 },
             };
-            match self.prune_space(&space, now).await? {
+            match self.prune_space(&space, sure).await? {
                 // Another process was faster.
                 0 => return Ok(gone),
                 some => gone += some,
@@ -320,14 +322,14 @@ impl KeyValues for SqliteKeyValues {
 }
 
 impl SqliteKeyValues {
-    async fn prune_space(&self, space: &Space, now: Timestamp) -> Result<u64, KvError> {
+    async fn prune_space(&self, space: &Space, sure: Timestamp) -> Result<u64, KvError> {
         let mut tx = self.side.writer.begin_with("BEGIN IMMEDIATE").await?;
         let counted = scalar::<i64>(
             "SELECT COUNT(*) FROM kv_entry WHERE tenant = ? AND iss = ? AND sub = ? AND store = ? AND expires_at <= ?",
             space,
         );
-        let gone = counted.bind(now.0).fetch_one(&mut *tx).await?;
-        let held = Held::take(&mut tx, space, now).await?;
+        let gone = counted.bind(sure.0).fetch_one(&mut *tx).await?;
+        let held = Held::take(&mut tx, space, sure).await?;
         held.settle(&mut tx, space, None).await?;
         tx.commit().await?;
         Ok(u64::try_from(gone).unwrap_or_default())

@@ -174,3 +174,9 @@ async fn a_call_that_is_dropped_begins_nothing_more() {
     assert!(matches!(reach.place(0).await, Err(FileError::Over)));
     assert_eq!(file.metadata().unwrap().len(), 0);
 }
+
+#[tokio::test]
+#[should_panic(expected = "the disk is broken")]
+async fn a_panic_on_the_disk_is_one_of_whoever_waits_for_it() {
+    let _done: Result<(), FileError> = on_disk(|| panic!("the disk is broken")).await;
+}

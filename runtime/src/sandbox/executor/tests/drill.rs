@@ -1,308 +1,293 @@
 //! The escape drill: native code in place of a guest, after its process let go, tries everything.
+//!
+//! It is done in full, where only the answer of the filter counts; and once for each wall behind the filter, as if there were
+//! none, where only the answer of that wall counts. What is tried against walls is done as well where there are none at all: who
+//! cannot do it there would prove nothing.
 
 #![allow(unsafe_code, reason = "whoever escaped writes what he likes")]
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::ptr;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
 
 use wasmtime::Engine;
 
-use super::super::birth::{Namespaces, close_all_but};
-use super::super::confine::{confine, shut};
+use super::super::birth::{Namespaces, Origin, close_all_but};
+use super::super::confine::{apart, confine, left, shut, wall};
 use super::super::pool::Executors;
 use super::super::wire::{Channel, Kind, Message};
-use super::maker_of;
+use super::maker_with;
 
-/// A system call: what it is for, and what it gave, or its error as a negative number.
-///
-/// The arguments are such that the kernel, without our filter, would let it happen or say anything else than the filter says.
-type Call = (&'static str, fn() -> i64);
+/// A system call, and what it gave, or its error as a negative number.
+macro_rules! call {
+    ($number:ident $(, $argument:expr)*) => {
+        $crate::sandbox::executor::tests::drill::answer(
+            // SAFETY: a system call with pointers that are null, of this process or made up; it is there to be refused.
+            unsafe { libc::syscall(libc::$number $(, $argument)*) },
+        )
+    };
+}
+
+mod around;
+mod calls;
+mod walls;
+
+use around::{Around, Surroundings};
+use walls::Walls;
 
 /// What the filter answers.
 const REFUSED: i64 = -1;
 const _: () = assert!(libc::EPERM == 1);
 
-/// Something else: what it is, and whether the process was held.
-type Held = (&'static str, fn() -> bool);
-
-macro_rules! call {
-    ($number:ident $(, $argument:expr)*) => {{
-        // SAFETY: a system call with pointers that are null or texts that end; this process is there to be refused.
-        match unsafe { libc::syscall(libc::$number $(, $argument)*) } {
-            -1 => -std::io::Error::last_os_error().raw_os_error().map_or(0, i64::from),
-            done => done,
-        }
-    }};
-}
-
-/// Ten gigabytes, each page touched.
-fn ten_gigabytes() -> bool {
-    const CHUNK: usize = 64 << 20;
-    for _ in 0..160 {
-        // SAFETY: a new private mapping at a place that the kernel chooses.
-        let at = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                CHUNK,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if at == libc::MAP_FAILED {
-            return true;
-        }
-        for page in (0..CHUNK).step_by(4096) {
-            // SAFETY: within the mapping that was just made.
-            unsafe { at.cast::<u8>().add(page).write_volatile(1) };
-        }
+/// What a call gave, or its error.
+fn answer(done: libc::c_long) -> i64 {
+    match done {
+        -1 => -io::Error::last_os_error()
+            .raw_os_error()
+            .map_or(0, i64::from),
+        done => done,
     }
-    false
 }
 
-/// Address space without end, of which nothing is touched.
-fn address_space() -> bool {
-    let mut got = 0;
-    for _ in 0..64 {
-        let at = call!(
-            SYS_mmap,
-            0,
-            1_i64 << 30,
-            0,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0
-        );
-        got += i64::from(at > 0);
+/// Whether there is a new process, which ends at once.
+fn forked(done: i64) -> i64 {
+    if done == 0 {
+        // SAFETY: a copy of a process that has nothing to do.
+        unsafe { libc::_exit(0) };
     }
-    got < 8
+    done
 }
 
-/// A page of this kind of memory.
-fn mapped(flags: libc::c_int) -> i64 {
-    call!(
-        SYS_mmap,
-        0,
-        4096,
-        libc::PROT_READ | libc::PROT_WRITE,
-        flags,
-        -1,
-        0
-    )
-}
-
-/// Any descriptor beside the socket that is a file, a socket or anything to use.
-fn other_descriptors() -> bool {
-    let mut found = 0;
-    for number in 0..1024 {
-        if call!(SYS_fcntl, number, libc::F_GETFL) >= 0 {
-            found += 1;
-        }
-    }
-    // The null device in three places, and the socket.
-    found == 4
-}
-
-const HELD: &[Held] = &[
-    ("other descriptors", other_descriptors),
-    ("ten gigabytes", ten_gigabytes),
-    ("address space without end", address_space),
-];
-
-const CALLS: &[Call] = &[
-    ("open a file of the host", || {
-        call!(SYS_openat, libc::AT_FDCWD, c"/etc/passwd".as_ptr(), 0)
-    }),
-    ("open its own memory", || {
-        call!(SYS_openat, libc::AT_FDCWD, c"/proc/self/mem".as_ptr(), 2)
-    }),
-    ("look at a path", || {
-        let mut room = [0_u8; 512];
-        call!(
-            SYS_newfstatat,
-            libc::AT_FDCWD,
-            c"/".as_ptr(),
-            room.as_mut_ptr(),
-            0
-        )
-    }),
-    ("make a file", || {
-        call!(
-            SYS_openat,
-            libc::AT_FDCWD,
-            c"/x".as_ptr(),
-            libc::O_CREAT | 1,
-            0o600
-        )
-    }),
-    ("a socket of the internet", || {
-        call!(SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0)
-    }),
-    ("a socket of files", || {
-        call!(SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM, 0)
-    }),
-    ("a pair of sockets", || {
-        let mut pair = [0; 2];
-        call!(
-            SYS_socketpair,
-            libc::AF_UNIX,
-            libc::SOCK_STREAM,
-            0,
-            pair.as_mut_ptr()
-        )
-    }),
-    ("connect to another socket", || {
-        call!(SYS_connect, 3, ptr::null::<u8>(), 0)
-    }),
-    ("trace another process", || {
-        call!(SYS_ptrace, libc::PTRACE_SEIZE, 1, 1, 0)
-    }),
-    ("read its parent's memory", || {
-        call!(
-            SYS_process_vm_readv,
-            1,
-            ptr::null::<u8>(),
-            0,
-            ptr::null::<u8>(),
-            0,
-            0
-        )
-    }),
-    ("take a descriptor of its parent", || {
-        call!(SYS_pidfd_open, 1, 0)
-    }),
-    ("run a program", || {
-        call!(
-            SYS_execve,
-            c"/bin/sh".as_ptr(),
-            ptr::null::<u8>(),
-            ptr::null::<u8>()
-        )
-    }),
-    ("make a process", || {
-        call!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0)
-    }),
-    ("make a thread", || {
-        let flags = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
-        call!(SYS_clone, flags, 0, 0, 0, 0)
-    }),
-    // The signal that is none: whoever may send it may send others.
-    ("signal all processes", || call!(SYS_kill, -1, 0)),
-    ("signal its group", || call!(SYS_kill, 0, 0)),
-    ("signal a thread", || call!(SYS_tgkill, 1, 1, 0)),
-    // Of the null device, which is there in every process.
-    ("signals by a descriptor", || {
-        call!(SYS_fcntl, 0, libc::F_SETOWN, 1)
-    }),
-    ("other signals by a descriptor", || {
-        call!(SYS_fcntl, 0, 10, libc::SIGKILL)
-    }),
-    ("io_uring", || {
-        call!(SYS_io_uring_setup, 1, ptr::null::<u8>())
-    }),
-    ("keys of the kernel", || call!(SYS_keyctl, 0, 0, 0, 0, 0)),
-    ("programs of the kernel", || {
-        call!(SYS_bpf, 0, ptr::null::<u8>(), 1 << 20)
-    }),
-    // Those of its own mode alone, which need no right.
-    ("faults of the kernel", || call!(SYS_userfaultfd, 1)),
-    ("namespaces", || call!(SYS_unshare, 0)),
-    ("a mount", || {
-        call!(
-            SYS_mount,
-            ptr::null::<u8>(),
-            ptr::null::<u8>(),
-            ptr::null::<u8>(),
-            libc::MS_REMOUNT,
-            ptr::null::<u8>()
-        )
-    }),
-    ("another root", || call!(SYS_chroot, ptr::null::<u8>())),
-    ("other rights", || call!(SYS_setuid, -1)),
-    ("other limits", || {
-        call!(
-            SYS_prlimit64,
-            0,
-            libc::RLIMIT_DATA,
-            ptr::null::<u8>(),
-            ptr::null::<u8>()
-        )
-    }),
-    ("no filter any more", || {
-        call!(SYS_prctl, libc::PR_SET_SECCOMP, 0, 0, 0, 0)
-    }),
-    ("memory that is shared", || {
-        mapped(libc::MAP_SHARED | libc::MAP_ANONYMOUS)
-    }),
-    ("memory that grows by itself", || {
-        mapped(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN)
-    }),
-    ("a file in memory", || {
-        call!(SYS_memfd_create, c"x".as_ptr(), 0)
-    }),
-    ("files of others", || {
-        call!(SYS_recvmsg, 0, ptr::null::<u8>(), 0)
-    }),
-    ("meeting others at a file", || {
-        let word = 0_u32;
-        call!(SYS_futex, &raw const word, libc::FUTEX_WAKE, 1)
-    }),
-];
-
-const TRIED: usize = CALLS.len() + HELD.len();
-
-/// What the process does in place of a guest: it says what every attempt came to.
-pub(super) fn live(_: &Engine, socket: UnixStream, namespaces: Namespaces) -> ! {
-    let done = (|| -> std::io::Result<()> {
-        use std::os::fd::AsFd;
+/// What an executor does in place of all that it is for: lets go, says of what it could not, and says how many attempts it made
+/// and which were not in vain.
+fn drill(
+    socket: UnixStream,
+    let_go: impl FnOnce() -> io::Result<Vec<String>>,
+    attempt: impl FnOnce(&Around) -> (usize, Vec<String>),
+) -> ! {
+    let done = (|| -> io::Result<()> {
         close_all_but(socket.as_fd())?;
-        let absent = confine(namespaces);
-        // As it is for a guest, whose code is there by then.
-        shut()?;
+        let around = Around::told(socket.as_raw_fd());
+        let absent = let_go()?;
         let mut channel = Channel(socket);
         let mut ready = Message::new(Kind::Ready).u32(u32::try_from(absent.len()).unwrap());
         for one in &absent {
             ready = ready.part(one.as_bytes());
         }
         channel.send(ready)?;
-        let mut broken = Vec::new();
-        for (what, call) in CALLS {
-            let done = call();
-            if done != REFUSED {
-                broken.push(format!("{what} ({done})"));
-            }
-        }
-        for (what, is_held) in HELD {
-            if !is_held() {
-                broken.push((*what).to_owned());
-            }
-        }
-        let said = format!("{TRIED} tried; {}", broken.join(", "));
-        channel.0.write_all(
-            &Message::new(Kind::Unloadable)
-                .part(said.as_bytes())
-                .finish()?,
-        )
+        let (tried, done) = attempt(&around);
+        let said = format!("{tried} tried; {}", done.join(", "));
+        let said = Message::new(Kind::Unloadable).part(said.as_bytes());
+        channel.0.write_all(&said.finish()?)
     })();
     std::process::exit(i32::from(done.is_err()))
 }
 
+/// As it is for a guest, whose code is there by then.
+fn as_for_a_guest(origin: Origin) -> io::Result<Vec<String>> {
+    let absent = confine(origin);
+    shut()?;
+    Ok(absent)
+}
+
+/// In full.
+pub(super) fn live(_: &Engine, socket: UnixStream, origin: Origin) -> ! {
+    drill(
+        socket,
+        || as_for_a_guest(origin),
+        |around| {
+            let (mut tried, mut done) = calls::tried();
+            let walls = walls::tried(around, Walls::Filter);
+            tried += walls.0;
+            done.extend(walls.1);
+            (tried, done)
+        },
+    )
+}
+
+/// The same calls by the numbers of another machine, which its kernel understands as well.
+pub(super) fn speaks_otherwise(_: &Engine, socket: UnixStream, origin: Origin) -> ! {
+    drill(
+        socket,
+        || as_for_a_guest(origin),
+        |_| (1, vec![format!("answered {}", calls::otherwise())]),
+    )
+}
+
+/// Without any wall.
+pub(super) fn bare(_: &Engine, socket: UnixStream, _: Origin) -> ! {
+    drill(
+        socket,
+        || Ok(Vec::new()),
+        |around| walls::tried(around, Walls::None),
+    )
+}
+
+/// Behind its namespaces, its limits and the rights that it gave up.
+pub(super) fn behind_namespaces(_: &Engine, socket: UnixStream, origin: Origin) -> ! {
+    drill(
+        socket,
+        || Ok(apart(origin)),
+        |around| walls::tried(around, Walls::Namespaces),
+    )
+}
+
+/// Behind all but the filter: with Landlock, and with namespaces where it was born in them.
+pub(super) fn behind_walls(_: &Engine, socket: UnixStream, origin: Origin) -> ! {
+    let walls = match origin.namespaces {
+        Namespaces::Own { .. } => Walls::Both,
+        Namespaces::Shared => Walls::Landlock,
+    };
+    drill(
+        socket,
+        || Ok(wall(origin)),
+        |around| walls::tried(around, walls),
+    )
+}
+
+/// One at a time: each takes all the memory that it gets.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Executors that live this, among these surroundings.
+async fn executors(which: &str, around: &Surroundings) -> Arc<Executors> {
+    let maker = maker_with(which, &around.told());
+    Executors::open(maker).await.unwrap()
+}
+
+/// Whether this machine has namespaces for a process such as this one: asked by other means than ours.
+fn are_there_namespaces() -> bool {
+    let all = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWUTS;
+    let mut command = Command::new("true");
+    // SAFETY: one system call between fork(2) and execve(2).
+    unsafe {
+        command.pre_exec(move || match libc::unshare(all) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        })
+    };
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Tells that this machine has no namespaces, also where the test passes.
+fn tell_of_none() {
+    // Past what a test is captured by.
+    let told = io::stderr()
+        .write_all(b"\nthis machine lets nobody make namespaces: their walls are not tried here\n");
+    told.unwrap();
+}
+
+/// What could not be let go of: nothing, but namespaces on a machine that has none.
+fn lacks_nothing(absent: &[String]) {
+    if are_there_namespaces() {
+        assert!(absent.is_empty(), "{absent:?}");
+        return;
+    }
+    tell_of_none();
+    lacks_namespaces(absent);
+}
+
+fn lacks_namespaces(absent: &[String]) {
+    let beside = { absent.iter() }.filter(|one| !one.starts_with("namespaces:"));
+    assert_eq!(beside.collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(absent.len(), 1);
+}
+
+/// Nothing was done that is named behind the number of attempts.
+#[track_caller]
+fn in_vain(said: Option<String>) {
+    let said = said.unwrap();
+    let (tried, done) = said.split_once(" tried; ").unwrap();
+    assert!(tried.parse::<usize>().unwrap() > 10, "{tried}");
+    assert_eq!(done, "", "other answers than of who should refuse it");
+}
+
 #[tokio::test]
 async fn whoever_takes_an_executor_over_has_nothing() {
-    let executors = Executors::open(maker_of("drill")).await.unwrap();
-    let absent = executors.absent();
-    // Where the kernel has no namespaces for us, that is told; every other layer holds everywhere.
-    let beside: Vec<_> = absent
-        .iter()
-        .filter(|one| !one.starts_with("namespaces"))
-        .collect();
-    assert!(beside.is_empty(), "{absent:?}");
-    let said = executors.said().await;
-    assert_eq!(
-        said,
-        format!("{TRIED} tried; "),
-        "done in vain: the filter did not refuse those that are named"
-    );
+    let _alone = ALONE.lock().await;
+    let around = Surroundings::new();
+    let executors = executors("drill", &around).await;
+    lacks_nothing(executors.absent());
+    in_vain(executors.said().await);
+    assert_eq!(around.touched(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn the_filter_alone_refuses_the_same_where_there_are_no_namespaces() {
+    let _alone = ALONE.lock().await;
+    let around = Surroundings::new();
+    let executors = executors("drill in none", &around).await;
+    lacks_namespaces(executors.absent());
+    in_vain(executors.said().await);
+    assert_eq!(around.touched(), Vec::<&str>::new());
+}
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test]
+async fn calls_of_another_machine_end_who_makes_them() {
+    let _alone = ALONE.lock().await;
+    let around = Surroundings::new();
+    let executors = executors("otherwise", &around).await;
+    assert_eq!(executors.said().await, None);
+}
+
+#[test]
+fn so_many_system_calls_are_left_as_the_documents_say() {
+    // docs/isolation.md and SECURITY.md.
+    assert_eq!(left().len(), 24);
+}
+
+#[tokio::test]
+async fn without_a_wall_what_is_tried_is_done() {
+    let _alone = ALONE.lock().await;
+    let around = Surroundings::new();
+    in_vain(executors("bare", &around).await.said().await);
+    let mut touched = around.touched();
+    touched.sort_unstable();
+    assert_eq!(touched, ["a file", "abstract", "path", "tcp", "udp"]);
+}
+
+#[tokio::test]
+async fn namespaces_and_limits_hold_by_themselves() {
+    if !are_there_namespaces() {
+        return tell_of_none();
+    }
+    let _alone = ALONE.lock().await;
+    let around = Surroundings::new();
+    let executors = executors("namespaces", &around).await;
+    lacks_nothing(executors.absent());
+    in_vain(executors.said().await);
+    assert_eq!(around.touched(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn landlock_holds_by_itself() {
+    let _alone = ALONE.lock().await;
+    let around = Surroundings::new();
+    let executors = executors("landlock", &around).await;
+    lacks_namespaces(executors.absent());
+    in_vain(executors.said().await);
+    // What it does not speak of: the filter and the namespaces do.
+    let mut touched = around.touched();
+    touched.sort_unstable();
+    assert_eq!(touched, ["path", "udp"]);
+}
+
+#[tokio::test]
+async fn all_walls_hold_without_the_filter() {
+    let _alone = ALONE.lock().await;
+    let around = Surroundings::new();
+    let executors = executors("walls", &around).await;
+    lacks_nothing(executors.absent());
+    in_vain(executors.said().await);
+    if are_there_namespaces() {
+        assert_eq!(around.touched(), Vec::<&str>::new());
+    }
 }

@@ -56,7 +56,11 @@ fn liars(lie: Lie) -> Maker {
 }
 
 /// The same, which begin in this manner; and what becomes of them.
-pub(super) fn liars_that(manner: Arc<Manner>, lie: Lie) -> (Maker, Fate) {
+pub(super) fn liars_that(
+    manner: Arc<Manner>,
+    lie: impl Fn(&mut Channel) -> io::Result<()> + Send + Sync + 'static,
+) -> (Maker, Fate) {
+    let lie = Arc::new(lie);
     let (control, orders) = socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -78,8 +82,9 @@ pub(super) fn liars_that(manner: Arc<Manner>, lie: Lie) -> (Maker, Fate) {
             match (what, socket) {
                 (MAKE, Some(socket)) => {
                     let (manner, lies) = (Arc::clone(&manner), lies.clone());
+                    let lie = Arc::clone(&lie);
                     std::thread::spawn(move || {
-                        live(UnixStream::from(socket), &manner, lie, || {
+                        live(UnixStream::from(socket), &manner, &*lie, || {
                             // Not everybody asks.
                             let _ = lies.send(number);
                         })
@@ -103,7 +108,12 @@ pub(super) fn liars_that(manner: Arc<Manner>, lie: Lie) -> (Maker, Fate) {
     (Maker::of(control), fate)
 }
 
-fn live(socket: UnixStream, manner: &Manner, lie: Lie, lied: impl Fn()) -> io::Result<()> {
+fn live(
+    socket: UnixStream,
+    manner: &Manner,
+    lie: &dyn Fn(&mut Channel) -> io::Result<()>,
+    lied: impl Fn(),
+) -> io::Result<()> {
     let mut channel = Channel(socket);
     // Of no process: nobody knows what a thread computes.
     channel.send(Message::new(Kind::Born).u32(0))?;

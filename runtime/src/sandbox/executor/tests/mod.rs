@@ -1,6 +1,7 @@
 //! A process that was taken over: what it can do to the system, and what it can say to the server.
 
 mod drill;
+mod effects;
 mod lies;
 mod lives;
 mod reins;
@@ -23,6 +24,7 @@ use crate::catalog::manifest::Wishes;
 use crate::catalog::surface::Surface;
 use crate::catalog::{Apart, Part};
 use crate::engine::testing::engine;
+use crate::grant::Holder;
 use crate::ids::Digest;
 use crate::revocation::Standing;
 use crate::sandbox::testing::{granted, guest_bytes, holder, sandbox};
@@ -40,17 +42,20 @@ const CALL: &str = r#"
     (call $text (local.get $at) (local.get $len))"#;
 
 /// A guest with all that it takes to run it apart.
-struct Guest {
-    digest: Digest,
-    component: Component,
-    apart: Apart,
+pub(in crate::sandbox) struct Guest {
+    pub(in crate::sandbox) digest: Digest,
+    pub(in crate::sandbox) component: Component,
+    pub(in crate::sandbox) apart: Apart,
     _cache: TempDir,
 }
 
 impl Guest {
     async fn made() -> Self {
-        let bytes = guest_bytes(IMPORTS, CALL);
-        let digest = Digest::of(&bytes);
+        Self::of(&guest_bytes(IMPORTS, CALL)).await
+    }
+
+    pub(in crate::sandbox) async fn of(bytes: &[u8]) -> Self {
+        let digest = Digest::of(bytes);
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
         let native = async |part| {
@@ -59,7 +64,7 @@ impl Guest {
                 configuration: engine().configuration_digest(),
                 part,
             };
-            let code = compiler().compile(&bytes, part, cache.dir()).await.unwrap();
+            let code = compiler().compile(bytes, part, cache.dir()).await.unwrap();
             let native = cache.keep(key, &code).unwrap();
             let loaded = native.load(engine().engine()).unwrap();
             (native, loaded)
@@ -94,6 +99,17 @@ impl Guest {
     }
 
     async fn call_in(&self, sandbox: &Sandbox, context: RunContext) -> Outcome {
+        self.call_for(sandbox, &holder(), &[], context).await
+    }
+
+    /// A call for this caller, who is granted this.
+    async fn call_for(
+        &self,
+        sandbox: &Sandbox,
+        holder: &Holder,
+        capabilities: &[&str],
+        context: RunContext,
+    ) -> Outcome {
         let target = Target {
             component: &self.component,
             apart: Some(&self.apart),
@@ -103,17 +119,21 @@ impl Guest {
             wishes: &Wishes::default(),
             structured: false,
         };
-        let granted = granted(&[]);
+        let granted = granted(capabilities);
         let standing = Standing::free(granted.iter());
-        let holder = holder();
         sandbox
-            .run_with(&target, &granted, &standing, &holder, "{}", context)
+            .run_with(&target, &granted, &standing, holder, "{}", context)
             .await
     }
 }
 
 /// A maker that is this very test program, in the test [`maker`], whose processes live what `which` names.
-fn maker_of(which: &str) -> Maker {
+pub(in crate::sandbox) fn maker_of(which: &str) -> Maker {
+    maker_with(which, &[])
+}
+
+/// The same, whose processes are told this.
+fn maker_with(which: &str, told: &[String]) -> Maker {
     let program = std::env::current_exe().unwrap();
     let arguments = [
         "--exact",
@@ -122,7 +142,9 @@ fn maker_of(which: &str) -> Maker {
         super::SUBCOMMAND,
         which,
     ];
-    Maker::start(&program, &arguments.map(OsString::from)).unwrap()
+    let arguments = arguments.into_iter().map(OsString::from);
+    let arguments: Vec<_> = arguments.chain(told.iter().map(OsString::from)).collect();
+    Maker::start(&program, &arguments).unwrap()
 }
 
 /// No test by itself: what [`maker_of`] starts.
@@ -133,11 +155,19 @@ fn maker() {
     let Some(which) = at.and_then(|at| arguments.get(at + 1)) else {
         return;
     };
-    let life: Life = match which.as_str() {
-        "guest" => super::child::live,
-        "drill" => drill::live,
+    /// In no namespaces but those of this program.
+    const NONE: &[libc::c_int] = &[0];
+    let (life, kinds): (Life, _) = match which.as_str() {
+        "guest" => (super::child::live, birth::KINDS),
+        "drill" => (drill::live, birth::KINDS),
+        "drill in none" => (drill::live, NONE),
+        "otherwise" => (drill::speaks_otherwise, birth::KINDS),
+        "bare" => (drill::bare, NONE),
+        "namespaces" => (drill::behind_namespaces, birth::KINDS),
+        "landlock" => (drill::behind_walls, NONE),
+        "walls" => (drill::behind_walls, birth::KINDS),
         other => panic!("{other}"),
     };
     let control = io::stdin().as_fd().try_clone_to_owned().unwrap();
-    birth::attend(&control, life).unwrap();
+    birth::attend(&control, life, kinds).unwrap();
 }

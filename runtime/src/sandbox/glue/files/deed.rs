@@ -14,6 +14,7 @@ use super::same;
 use crate::host::files::begun::Beginning;
 use crate::host::files::desk::Reach;
 use crate::host::files::space::{Place, Turn};
+use crate::host::task::joined;
 
 /// What is done, on a descriptor.
 pub(super) enum Deed {
@@ -89,7 +90,7 @@ impl Deed {
             drop(beginning);
             done
         });
-        task.await.unwrap_or_else(|error| Err(FsError::trap(error)))
+        joined(task.await).unwrap_or_else(|error| Err(FsError::trap(error)))
     }
 
     /// Whether something may be gone after it.

@@ -62,11 +62,11 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes the row of the space, under a new version, and forgets what has ended, so that it fills no quota.
+    /// Takes the row of the space, under a new version, and forgets what has ended by `sure`, so that it fills no quota.
     pub(super) async fn take(
         connection: &mut SqliteConnection,
         space: &Space,
-        now: Timestamp,
+        sure: Timestamp,
     ) -> Result<Self, KvError> {
         // An erasure removes the row, which names a user. What begins anew behind it counts from further on than anything counted
         // before it: no version comes twice. An erased key stays in its table, without its bytes.
@@ -97,7 +97,7 @@ impl Held {
             ),
             space,
         )
-        .bind(now.0)
+        .bind(sure.0)
         .fetch_all(connection)
         .await?;
         for bytes in ended {
@@ -189,19 +189,19 @@ pub(super) fn size(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// The value under a key, within a transaction that has forgotten what ended.
+/// The value under a key that has not ended at `now`, within a transaction.
 pub(super) async fn held_value(
-    rest: &Rest,
-    connection: &mut SqliteConnection,
+    (rest, connection): (&Rest, &mut SqliteConnection),
     space: &Space,
     key: &str,
+    now: Timestamp,
 ) -> Result<Option<Vec<u8>>, KvError> {
     let row = of(
         "SELECT *, tenant AS owner FROM kv_entry LEFT JOIN rest_key ON key_tenant = tenant AND key_version = body_key \
-         WHERE tenant = ? AND iss = ? AND sub = ? AND store = ? AND key = ?",
+         WHERE tenant = ? AND iss = ? AND sub = ? AND store = ? AND key = ? AND (expires_at IS NULL OR expires_at > ?)",
         space,
     );
-    match row.bind(key).fetch_optional(connection).await? {
+    match row.bind(key).bind(now.0).fetch_optional(connection).await? {
         Some(row) => Ok(value_of(rest, &row).await?),
         None => Ok(None),
     }

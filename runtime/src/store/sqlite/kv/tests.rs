@@ -45,6 +45,7 @@ const WRITING: Writing = Writing {
     bytes_max: 1_000,
     keys_max: 10,
     now: NOW,
+    sure: NOW,
     expires_at: None,
 };
 
@@ -384,6 +385,7 @@ async fn what_has_ended_is_not_there_fills_nothing_and_is_forgotten() {
     let after = |ms| NOW.plus(Duration::from_millis(ms));
     let brief = |now: Timestamp| Writing {
         now,
+        sure: now,
         expires_at: Some(now.plus(Duration::from_millis(100))),
         keys_max: 2,
         ..WRITING
@@ -417,6 +419,52 @@ async fn what_has_ended_is_not_there_fills_nothing_and_is_forgotten() {
     assert_eq!(values.prune(after(200)).await.unwrap(), 0);
     assert_eq!(counted(values, &space).await, [(0, 0); 2]);
     assert_eq!(counted(values, &shared).await, [(0, 0); 2]);
+}
+
+#[tokio::test]
+async fn what_ended_by_a_time_that_is_not_believed_is_not_there_and_comes_back() {
+    let place = Place::new().await;
+    let (values, space) = (&place.values, of_alice());
+    let ahead = NOW.plus(Duration::from_secs(3600));
+    let pairs: [(&str, &[u8]); 3] = [("a", b"1"), ("b", b"2"), ("c", b"3")];
+    let brief = Writing {
+        keys_max: 4,
+        expires_at: Some(NOW.plus(Duration::from_millis(100))),
+        ..WRITING
+    };
+    values.set(&space, &pairs, &brief).await.unwrap();
+    let seen = values.version(&space, "b", NOW).await.unwrap();
+    let leapt = Writing {
+        now: ahead,
+        ..brief
+    };
+    let leapt = Writing {
+        expires_at: Some(ahead.plus(Duration::from_millis(100))),
+        ..leapt
+    };
+    // Whoever writes goes by what there is; what is not there for them is kept, and fills the space.
+    assert_eq!(values.increment(&space, "b", 7, &leapt).await.unwrap(), 7);
+    let swap = values.swap(&space, "c", seen, b"4", &leapt).await;
+    assert!(matches!(swap.unwrap(), Swapped::Changed(None)));
+    values.set(&space, &[("d", b"5")], &leapt).await.unwrap();
+    let more = values.set(&space, &[("e", b"6")], &leapt).await;
+    assert!(matches!(more, Err(KvError::Full)));
+    values.delete(&space, &["none"], NOW).await.unwrap();
+    assert_eq!(values.prune(NOW).await.unwrap(), 0);
+    let keys = values.keys(&space, "", "", 9, ahead).await.unwrap();
+    assert_eq!(keys, ["b", "d"]);
+    assert_eq!(counted(values, &space).await, [(4, 8); 2]);
+
+    assert_eq!(get(values, &space, "a").await.unwrap(), b"1");
+    assert_eq!(get(values, &space, "c").await.unwrap(), b"3");
+    assert_eq!(get(values, &space, "b").await.unwrap(), b"7");
+    // Where the time comes to be believed, what ended by it goes.
+    let sure = Writing {
+        sure: ahead,
+        ..leapt
+    };
+    values.set(&space, &[("e", b"6")], &sure).await.unwrap();
+    assert_eq!(all(values, &space).await, ["b", "d", "e"]);
 }
 
 #[test]

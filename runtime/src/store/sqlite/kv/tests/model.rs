@@ -77,6 +77,7 @@ impl Model {
                 bytes_max: 60,
                 keys_max: 3,
                 now: NOW,
+                sure: NOW,
                 expires_at: ttl.map(|ttl| NOW.plus(ttl)),
             },
             ttl,
@@ -85,7 +86,7 @@ impl Model {
 
     fn wait(&mut self, ms: u64) {
         let now = self.writing.now.plus(Duration::from_millis(ms));
-        self.writing.now = now;
+        (self.writing.now, self.writing.sure) = (now, now);
         self.writing.expires_at = self.ttl.map(|ttl| now.plus(ttl));
         self.entries
             .retain(|_, entry| entry.expires_at.is_none_or(|at| at > now));

@@ -15,6 +15,7 @@ const WRITING: Writing = Writing {
     bytes_max: 40,
     keys_max: 3,
     now: NOW,
+    sure: NOW,
     expires_at: None,
 };
 
