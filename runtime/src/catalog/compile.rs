@@ -77,7 +77,7 @@ pub enum CompileError {
     },
     /// Its files could not be written or read.
     #[error(
-        "the compiler's files could not be written or read; look at the space and permissions of the cache folder"
+        "the compiler's files could not be written or read: {0}; look at the space and permissions of the cache folder"
     )]
     Files(#[source] std::io::Error),
     /// It took too long by the clock.

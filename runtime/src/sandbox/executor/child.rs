@@ -17,7 +17,7 @@ use super::super::ending;
 use super::super::limits::Limits;
 use super::super::outcome::Ending;
 use super::birth::{Origin, close_all_but};
-use super::confine::{confine, shut};
+use super::confine::{confine, is_filtered, shut};
 use super::shape::{Rest, Shape, Side, WireError, read, write};
 use super::wire::{Channel, How, Kind, Message, open};
 use crate::catalog::surface::Surface;
@@ -53,7 +53,10 @@ fn serve(engine: &Engine, socket: UnixStream, origin: Origin) -> io::Result<()> 
             return channel.send(Message::new(Kind::Unloadable).part(why.as_bytes()));
         }
     };
-    shut()?;
+    // Where there is no filter, which the server was told, there is none to narrow.
+    if is_filtered(&absent) {
+        shut()?;
+    }
     channel.send(Message::new(Kind::Loaded))?;
     loop {
         let message = match channel.receive() {

@@ -129,6 +129,11 @@ pub(super) fn left() -> Vec<c_long> {
     all.filter(|call| !UNTIL_LOADED.contains(call)).collect()
 }
 
+/// Whether calls are filtered, by what could not be given up.
+pub(super) fn is_filtered(absent: &[String]) -> bool {
+    !absent.iter().any(|one| one.starts_with(SECCOMP))
+}
+
 /// Gives up what was needed until the code was loaded. Nothing of a guest runs before.
 pub(super) fn shut() -> io::Result<()> {
     let rules = UNTIL_LOADED
@@ -146,6 +151,9 @@ pub(super) fn shut() -> io::Result<()> {
     seccompiler::apply_filter(&filter).map_err(io::Error::other)
 }
 
+/// What the filter is called among what could not be given up.
+const SECCOMP: &str = "system calls (seccomp)";
+
 /// Lets go, and says of what it could not.
 pub(super) fn confine(origin: Origin) -> Vec<String> {
     let mut absent = wall(origin);
@@ -154,7 +162,7 @@ pub(super) fn confine(origin: Origin) -> Vec<String> {
     let allowed = filter().map_err(|error| error.to_string());
     let allowed = allowed
         .and_then(|filter| seccompiler::apply_filter(&filter).map_err(|error| error.to_string()));
-    note(&mut absent, "system calls (seccomp)", allowed);
+    note(&mut absent, SECCOMP, allowed);
     absent
 }
 
