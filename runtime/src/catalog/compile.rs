@@ -154,7 +154,8 @@ impl Compiler {
             .prefix(".compile-")
             .permissions(PermissionsExt::from_mode(0o700))
             .tempdir_in(scratch)
-            .map_err(CompileError::Files)?;
+            // Without its path, which is another each time: a reason that stays is told once.
+            .map_err(|error| CompileError::Files(error.kind().into()))?;
         let input = folder.path().join("in.wasm");
         let output = folder.path().join("out.native");
         tokio::fs::write(&input, component)
