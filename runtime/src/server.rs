@@ -1,6 +1,7 @@
 //! Builds every stage once, from a checked configuration, and serves.
 
 mod apart;
+mod clock;
 mod error;
 mod forget;
 mod front;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -52,8 +54,9 @@ use crate::telemetry::log::LogControl;
 use crate::throttle::{Calls, SharedLimits};
 use crate::web::{self, WebParts, WebState};
 
+use clock::Watch;
 pub use error::StartError;
-use forget::{Forgetting, Watch};
+use forget::Forgetting;
 use own::{KeysOverEgress, shared, trusted_origins};
 pub use own::{NoKeys, clients, key_provider, keys_over_egress, resolver, secrets};
 use place::Alone;
@@ -464,4 +467,12 @@ pub fn vocabulary(config: &Config) -> Vocabulary {
     )
     .with_rates(config.rates.keys())
     .with_data(config.data.names())
+}
+
+/// Whether the server still runs after it.
+async fn pause(span: Duration, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(span) => true,
+        () = shutdown.cancelled() => false,
+    }
 }

@@ -8,7 +8,7 @@ mod keys;
 mod leaving;
 mod stages;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -124,7 +124,7 @@ async fn gone_everywhere(server: &Server, tool: &str, arguments: &Value, goes: G
 
 /// How often calls ended in which way, once every intent has its outcome.
 async fn endings(server: &Server) -> Option<BTreeMap<String, usize>> {
-    let mut open = BTreeSet::new();
+    let mut open = BTreeMap::new();
     let mut endings = BTreeMap::<String, usize>::new();
     for stored in server.records().await {
         let record = stored.record;
@@ -133,9 +133,12 @@ async fn endings(server: &Server) -> Option<BTreeMap<String, usize>> {
         }
         match record.phase {
             Phase::Event => {}
-            Phase::Intent => assert!(open.insert(record.event_id)),
+            Phase::Intent => assert!(open.insert(record.event_id, record.kind).is_none()),
             Phase::Outcome => {
-                open.remove(&record.event_id);
+                // Whoever asks for records of one kind finds both of a call or none.
+                if let Some(kind) = open.remove(&record.event_id) {
+                    assert_eq!(record.kind, kind, "{:?}", record.result);
+                }
                 let status = record.result.map(|result| result.status);
                 *endings.entry(status.unwrap_or_default()).or_default() += 1;
             }

@@ -24,6 +24,7 @@ pub struct Entry {
     began: Instant,
     trace: Option<Trace>,
     closed: bool,
+    begun: bool,
 }
 
 impl Entry {
@@ -36,6 +37,7 @@ impl Entry {
             began: Instant::now(),
             trace: None,
             closed: false,
+            begun: false,
         }
     }
 
@@ -129,6 +131,7 @@ impl Entry {
         let job = Job::refusable(self.pending(self.record.intent()));
         let audit = self.audit.clone();
         let place = audit.place().await?;
+        self.begun = true;
         audit.write(place, job).end_in_time().await?;
         self.record.shorten();
         Ok(())
@@ -141,6 +144,7 @@ impl Entry {
         }
         let audit = self.audit.clone();
         let place = audit.place().await?;
+        self.begun = true;
         let intent = self.record.take_intent();
         place.send(Job::keep(self.pending(intent)));
         Ok(())
@@ -182,9 +186,15 @@ impl Entry {
         error
     }
 
-    /// Leaves no record: it was counted, by [`Audit::admits`].
-    pub fn counted(mut self) {
+    /// Whether its intent was recorded, or tried to be.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Leaves no record of its end: it was counted, by [`Audit::admits`].
+    pub fn counted(mut self, end: &End) {
         self.closed = true;
+        self.count(Some(end));
     }
 
     fn ended(&mut self, end: End) -> Job {

@@ -75,6 +75,8 @@ pub enum EventKind {
     LimitHit,
     /// Calls were too many; those beyond what is recorded one by one.
     CallThrottled,
+    /// How many more calls found no place.
+    CallOverloaded,
     /// Other limits are in force.
     LimitsChanged,
     /// New limits were refused; the old ones stay in force.
@@ -135,6 +137,7 @@ impl EventKind {
             Self::KeysErased => "keys.erased",
             Self::LimitHit => "limit.hit",
             Self::CallThrottled => "call.throttled",
+            Self::CallOverloaded => "call.overloaded",
             Self::LimitsChanged => "limits.changed",
             Self::LimitsRefused => "limits.refused",
             Self::AuditPruned => "audit.pruned",

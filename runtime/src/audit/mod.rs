@@ -245,7 +245,10 @@ impl Audit {
 
     /// Waits until everything that was enqueued before is durable, with the counts of what was only counted.
     pub async fn flush(&self) -> Result<(), AuditError> {
-        self.tell_last_counts();
+        // The queue has room for so many at once.
+        while self.tell_last_counts() {
+            self.durable(Job::nothing()).await?;
+        }
         self.durable(Job::nothing()).await.map(drop)
     }
 

@@ -140,12 +140,15 @@ impl Audit {
         }
     }
 
-    /// Records every count, room or not: nothing may come after it.
-    pub(super) fn tell_last_counts(&self) {
+    /// Records every count for which the queue has room, in its minute or not: nothing may come after it. Whether some are left.
+    pub(super) fn tell_last_counts(&self) -> bool {
+        let mut left = false;
         for (whose, window) in self.shared.sampler.windows().iter_mut() {
             window.answered();
             window.tell(self, whose);
+            left |= window.untold > 0;
         }
+        left
     }
 }
 

@@ -153,6 +153,15 @@ async fn a_user_who_floods_takes_no_record_from_another_and_is_named_with_their_
 }
 
 #[tokio::test]
+async fn a_call_that_is_only_counted_is_in_flight_no_more() {
+    let world = World::start().await;
+    let entry = world.audit.open("tools/call");
+    assert_eq!(world.audit.meters().in_flight(), 1);
+    entry.counted(&super::super::End::Answered);
+    assert_eq!(world.audit.meters().in_flight(), 0);
+}
+
+#[tokio::test]
 async fn many_users_take_bounded_memory_and_all_are_counted() {
     let world = World::start().await;
     let names: Vec<_> = (0..2 * AUDIT_SAMPLED_USERS_MAX)
@@ -166,8 +175,17 @@ async fn many_users_take_bounded_memory_and_all_are_counted() {
     assert_eq!(admitted, AUDIT_SAMPLED_USERS_MAX + AUDIT_SAMPLED_MAX);
     let held = world.audit.shared.sampler.windows().len();
     assert_eq!(held, AUDIT_SAMPLED_USERS_MAX + 1);
-    // A minute later there is room for others.
+    // More counts than the queue has room for.
+    let mut counted = names.len() - admitted;
+    for _ in 0..AUDIT_SAMPLED_OF_USER_MAX + 1 {
+        let more = names.iter();
+        let more = more.filter(|name| !world.audit.admits(KIND, user(name)));
+        counted += more.count();
+    }
     world.audit.flush().await.unwrap();
+    let told: u64 = world.counts(KIND).await.iter().sum();
+    assert_eq!(told, u64::try_from(counted).unwrap());
+    // A minute later there is room for others.
     world.written().await;
     world.clock.advance(WINDOW);
     assert!(world.audit.admits(KIND, user("somebody")));

@@ -57,10 +57,19 @@ impl Ended {
 
     /// No place in the sandbox is free.
     pub fn overloaded() -> Box<Self> {
+        Self::before_its_guest(&Ending::Overloaded, Answer::Busy)
+    }
+
+    /// Nobody waits for the call any more, and its guest has not begun.
+    pub fn cancelled() -> Box<Self> {
+        Self::before_its_guest(&Ending::Cancelled, Answer::Cancelled)
+    }
+
+    fn before_its_guest(ending: &Ending, answer: Answer) -> Box<Self> {
         Box::new(Self {
-            answer: Answer::Busy,
+            answer,
             end: End::Ran {
-                ending: Ending::Overloaded.name().to_owned(),
+                ending: ending.name().to_owned(),
                 used: used(Usage::default()),
             },
             durable: false,

@@ -105,11 +105,18 @@ impl Stages {
             Ok(ended) => ended,
             Err(early) => *early,
         };
-        // Whoever calls on without a pause fills no log: so many are recorded one by one, and the rest is counted.
-        if matches!(ended.answer, Answer::Throttled(_))
-            && !self.audit.admits(EventKind::CallThrottled, who)
+        // Whoever calls on without a pause fills no log: so many are recorded one by one, and the rest is counted. What began has
+        // its end recorded.
+        let often = match ended.answer {
+            Answer::Throttled(_) => Some(EventKind::CallThrottled),
+            Answer::Busy => Some(EventKind::CallOverloaded),
+            _ => None,
+        };
+        if let Some(kind) = often
+            && !entry.has_begun()
+            && !self.audit.admits(kind, who)
         {
-            entry.counted();
+            entry.counted(&ended.end);
             return ended;
         }
         let end = ended.end.clone();
@@ -233,9 +240,15 @@ impl Stages {
         let taken = taken.map_err(|error| limited(error, entry.id()))?;
         let told = while_wanted(&call, self.told(&caller, &grants, entry)).await??;
         entry.stage("intent");
-        let durable = while_wanted(&call, self.intent(&grants, entry)).await??;
+        let durable = while_wanted(&call, self.intent(&grants, entry)).await;
+        // Its intent may stand in the log, and then so does its end.
+        let durable = durable.map_err(|gone| match entry.has_begun() {
+            true => Ended::cancelled(),
+            false => gone,
+        })??;
         if let Some(sealed) = sealed {
-            let kept = while_wanted(&call, sealed.keep(self.clock.now())).await?;
+            let kept = while_wanted(&call, sealed.keep(self.clock.now())).await;
+            let kept = kept.map_err(|_| Ended::cancelled())?;
             kept.map_err(|error| unsealed(&error, entry.id()))?;
         }
         entry.stage("sandbox");

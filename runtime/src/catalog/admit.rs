@@ -284,8 +284,11 @@ impl Admitter {
 
     /// Judges, compiles and loads a package.
     pub async fn admit(&self, bytes: Vec<u8>) -> Result<Arc<Package>, AdmissionError> {
-        let digest = digest(&bytes)?;
         let bytes = Arc::new(bytes);
+        let foreign = Arc::clone(&bytes);
+        let digest = tokio::task::spawn_blocking(move || digest(&foreign))
+            .await
+            .map_err(|_| AdmissionError::Stopped)??;
         let foreign = Arc::clone(&bytes);
         let judging = tokio::task::spawn_blocking(move || judge(&foreign, digest));
         // Beside that, what an earlier admission of the same bytes left. It goes with a package that is refused by now.

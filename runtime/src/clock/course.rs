@@ -115,13 +115,18 @@ impl Course {
         // How long the server was off does not count, and does not begin the wait anew.
         let ordinary = -ms(CLOCK_LEAP_MAX)..=ms(CLOCK_AWAY_MAX);
         let other = last.leap.filter(|_| ordinary.contains(&away));
-        let other = other.map(|leap| Other {
-            first: Reading {
-                wall: Timestamp(now.wall.0.saturating_sub(leap.stood_ms)),
-                steady_ms: now.steady_ms.saturating_sub(leap.stood_ms),
-            },
-            wait: span(leap.wait_ms),
-            seen: leap.seen,
+        let other = other.map(|leap| {
+            // Whatever a file says: no wait is longer than the longest, and none is over before its time.
+            let wait = span(leap.wait_ms).clamp(CLOCK_STEADY_MIN, CLOCK_STEADY_MAX);
+            let stood = leap.stood_ms.clamp(0, ms(wait));
+            Other {
+                first: Reading {
+                    wall: Timestamp(now.wall.0.saturating_sub(stood)),
+                    steady_ms: now.steady_ms.saturating_sub(stood),
+                },
+                wait,
+                seen: leap.seen,
+            }
         });
         let mut course = Self {
             believed: Reading {
@@ -453,6 +458,7 @@ mod tests {
                 let mut course = started(mark, 0, 0);
                 assert!(seen(&mut course, 0, 0).0 <= 0, "{mark:?}");
                 course.mark(reading(0, 0));
+                assert!(!seen(&mut course, 7 * DAY, 0).1, "{mark:?}");
             }
         }
     }

@@ -3,8 +3,8 @@
 //! Never compiles foreign bytes by itself and never runs a guest; it says what compiled code must fit.
 
 mod imports;
+mod map_count;
 mod mapped;
-mod mappings;
 #[cfg(test)]
 #[expect(
     clippy::disallowed_methods,
@@ -63,7 +63,7 @@ pub struct WasmEngine {
 impl WasmEngine {
     /// The engine that serves, with a pool of this size.
     pub fn new(pool: Pool) -> Result<Self, EngineError> {
-        mappings::suffice(pool)?;
+        map_count::suffice(pool)?;
         let engine = Engine::new(&settings::serving(pool)).map_err(EngineError::Start)?;
         tick(engine.weak()).map_err(EngineError::Clock)?;
         Ok(Self { engine, pool })

@@ -82,7 +82,7 @@ pub const BODY_WAIT_MAX: Duration = Duration::from_secs(15);
 /// How long a client may take to take [`ANSWER_STEP_BYTES`] of an answer that waits for it.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// What of each answer that waits is to be taken in that time, in bytes, or all of it if that is less: one frame of HTTP/2. The
-/// largest reply is taken in 8 minutes, and a line of 500 kbit/s carries a hundred of them beside each other.
+/// largest reply is taken in 8 minutes, and a line of 500 kbit/s carries some tens of them beside each other.
 pub const ANSWER_STEP_BYTES: usize = 16 * 1024;
 /// What of answers may wait in memory for the clients of one listener, in bytes. Beyond it no call and no page is begun; what was
 /// begun is answered. That is 512 of the largest replies, as many as a fast line takes in a second.

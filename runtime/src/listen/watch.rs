@@ -110,12 +110,13 @@ impl Watch {
             .is_some_and(|since| waited(since, bounds.answer_wait));
         // What one answer waits for is not excused by another that is taken: whoever asks for something small now and then could
         // leave the large ones lying for ever. A proxy hands on how slow each of its clients is, and the others shall not pay for
-        // one of them; what it holds is bounded for the client.
+        // one of them: neither those that take something, nor those that wait for us. What it holds is bounded for the client.
         let oldest = state.waiting.values().map(|waiting| waiting.since).min();
-        let oldest = oldest.map(|since| match self.shared {
-            true => since.max(state.moved),
-            false => since,
-        });
+        let oldest = match self.shared {
+            true if state.waiting.len() < state.in_flight => None,
+            true => oldest.map(|since| since.max(state.moved)),
+            false => oldest,
+        };
         if stuck || oldest.is_some_and(|since| waited(since, bounds.answer_wait)) {
             return Some(Over::Answer);
         }
@@ -375,7 +376,11 @@ mod tests {
 
     #[test]
     fn one_answer_that_is_taken_does_not_excuse_another_unless_it_is_of_somebody_else() {
-        let (start, bounds) = (Instant::now(), bounds());
+        let start = Instant::now();
+        let bounds = ConnectionBounds {
+            requests: 4,
+            ..bounds()
+        };
         for (shared, ends) in [(false, Some(Over::Answer)), (true, None)] {
             let watch = watch(start, shared);
             let lies = watch.asked(start);
@@ -385,7 +390,11 @@ mod tests {
             fresh.takes(1, start + 2 * SECOND);
             drop(fresh);
             assert_eq!(watch.over(&bounds, start + 3 * SECOND), ends);
-            // When nobody takes anything, nobody is harmed.
+            // Somebody else has a call that is worked on, and nothing to take yet.
+            let works = watch.asked(start + 3 * SECOND);
+            assert_eq!(watch.over(&bounds, start + 5 * SECOND), ends);
+            drop(works);
+            // When all that there is lies, nobody is harmed.
             assert_eq!(watch.over(&bounds, start + 5 * SECOND), Some(Over::Answer));
             drop(lies);
             assert_eq!(watch.over(&bounds, start + 5 * SECOND), None);

@@ -67,7 +67,8 @@ async fn pass(State(front): State<Arc<Front>>, mut request: Request, next: Next)
     let place = (!behind).then(enter).flatten();
     let Some(place) = place else {
         tracing::debug!(?way, behind, "a request found no place");
-        front.audit.sampled(EventKind::LimitHit, "overload");
+        let reason = if behind { "answers" } else { "overload" };
+        front.audit.sampled(EventKind::LimitHit, reason);
         return respond::overloaded(Uuid::now_v7());
     };
     let place = Arc::new(place);

@@ -129,7 +129,7 @@ pub(super) const EGRESS: [&str; 12] = [
     "status",
 ];
 /// What is recorded that is no call, as [`EventKind`](crate::audit::EventKind) names it.
-pub(super) const EVENTS: [&str; 43] = [
+pub(super) const EVENTS: [&str; 44] = [
     "auth.failed",
     "admin.denied",
     "consent.asked",
@@ -162,6 +162,7 @@ pub(super) const EVENTS: [&str; 43] = [
     "keys.erased",
     "limit.hit",
     "call.throttled",
+    "call.overloaded",
     "limits.changed",
     "limits.refused",
     "audit.pruned",

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::consent::SignInFacts;
 use crate::identity::SignedIn;
 use crate::ids::{Digest, TenantUser};
-use crate::limits::{SIGN_IN_IDLE_TTL, SIGN_IN_SEEN_EVERY, SIGN_IN_TTL};
+use crate::limits::{CLOCK_LEAP_MAX, SIGN_IN_IDLE_TTL, SIGN_IN_SEEN_EVERY, SIGN_IN_TTL};
 use crate::store::{Applied, Change, NOT_SEEN, OverSession, Session, Store, StoreError};
 
 /// Sessions that are forgotten in one transaction.
@@ -54,10 +54,12 @@ pub(super) async fn known(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Session>, StoreError> {
-    match shown(headers) {
-        Some(secret) => web.store.session(secret.hash(), now).await,
-        None => Ok(None),
-    }
+    let Some(secret) = shown(headers) else {
+        return Ok(None);
+    };
+    let session = web.store.session(secret.hash(), now).await?;
+    // One that begins after now was begun while the clock was ahead, and would last for as long as it was.
+    Ok(session.filter(|session| session.created_at <= now.plus(CLOCK_LEAP_MAX)))
 }
 
 /// Begins a session, and ends the one that the browser had: a session is never older than its sign-in. The cookie for it.

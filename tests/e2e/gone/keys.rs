@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::leaving::{
     Holds, LOCK_WAIT, Leaving, Lock, ONE, Seen, Slow, agreed, asked, cancelled, left, never_began,
+    never_ran,
 };
 use crate::harness::{Caller, Server, Setup, packed, played, run, toml_of};
 use crate::sealed::sealing;
@@ -194,7 +195,7 @@ fn values_that_wait_to_be_kept_are_not_when_their_client_leaves() {
             let waits = async || server.intents(KEEP).await.len() > intents;
             leaving.leave(request, waits).await;
             let record = leaving.record().await;
-            never_began(&record);
+            never_ran(&record);
             lock.open().await;
             assert!(alice.call(KEEP, given.clone()).await.is_reply());
             let mut lock = Lock::of(&server, "sealed").await;

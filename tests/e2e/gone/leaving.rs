@@ -137,11 +137,21 @@ pub fn cancelled(record: &Record) -> Value {
     result["used"]["effects"].clone()
 }
 
-/// Asserts that a call ended before its guest began.
+/// Asserts that a call ended before its intent.
 #[track_caller]
 pub fn never_began(record: &Record) {
     let expected = json!({"status": "refused", "stage": "request", "reason": "caller-gone"});
     assert_eq!(result(record), expected, "{record:?}");
+    assert_eq!(record.kind, "tool.denied");
+}
+
+/// Asserts that a call ended when its intent might stand in the log, and before its guest began.
+#[track_caller]
+pub fn never_ran(record: &Record) {
+    let nothing = json!({"memory_bytes_peak": 0, "reply_bytes": 0, "wall_ms": 0});
+    let expected = json!({"status": "cancelled", "used": nothing});
+    assert_eq!(result(record), expected, "{record:?}");
+    assert_eq!(record.kind, "tool.call");
 }
 
 /// How a host lets wait.

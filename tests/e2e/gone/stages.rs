@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::leaving::{
     Holds, LOCK_WAIT, Leaving, Lock, ONE, Slow, agreed, asked, is_idle, left, never_began,
+    never_ran,
 };
 use crate::harness::described::http;
 use crate::harness::{
@@ -250,7 +251,7 @@ fn who_leaves_while_the_state_is_locked_has_done_nothing() {
             let request = alice.request("tools/call", call("reach_each", &nothing));
             leaving.leave(request, begun(&server)).await;
             lock.open().await;
-            never_began(&leaving.record().await);
+            never_ran(&leaving.record().await);
             let looked = alice.call("reach_each", nothing.clone()).await;
             assert_eq!(looked.structured()["clock"], true, "{looked:?}");
         })

@@ -224,7 +224,7 @@ async fn one_client_of_a_proxy_does_not_end_what_the_others_do() {
         tokio::time::sleep(TENTH).await;
         id += 2;
     }
-    // Once nobody takes anything, nobody is harmed.
+    // Once all that there is lies, nobody is harmed.
     frames(&mut stream).await;
     left(&rig, 0).await;
 }

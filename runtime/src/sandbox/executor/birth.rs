@@ -60,8 +60,9 @@ const ALL: libc::c_int = libc::CLONE_NEWUSER
 /// In which namespaces executors are born: in those that the kernel lets us have first.
 pub(super) const KINDS: &[libc::c_int] = &[ALL, 0];
 
-/// Who owns nothing, as the kernel has it (`/proc/sys/kernel/overflowuid`).
-pub(super) const NOBODY: u32 = 65_534;
+/// A user who owns nothing and whom no usual system has, though every container has the number. Not 65534, by which daemons run that
+/// could then end an executor, or trace one that is just born.
+pub(super) const NOBODY: u32 = 65_533;
 
 /// Makes and ends executors as it is told on `control`, until that is closed. They are born in namespaces of one of these kinds.
 pub(super) fn attend(control: &OwnedFd, life: Life, kinds: &[libc::c_int]) -> io::Result<()> {
@@ -124,9 +125,27 @@ fn leave_root() -> Option<Errno> {
         return None;
     }
     match be_nobody() {
-        Ok(()) | Err(Errno::INVAL) => None,
+        Ok(()) => None,
+        Err(Errno::INVAL) if !is_root_outside() => None,
         Err(why) => Some(why),
     }
+}
+
+/// Whether root of this user namespace is root of the one around it; also where that cannot be told.
+fn is_root_outside() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    root_of(&map).is_none_or(|outside| outside == 0)
+}
+
+/// As whom root counts outside of a user namespace, by its `uid_map`.
+fn root_of(map: &str) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(0)), Some(Ok(outside))) => Some(outside),
+            _ => None,
+        }
+    })
 }
 
 /// Becomes nobody, with one right at most: to make namespaces, which not every kernel lets everybody.
@@ -254,5 +273,28 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     match done {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_outside_is_whom_the_map_says() {
+        for (map, root) in [
+            ("         0          0 4294967295\n", Some(0)),
+            ("         0       1000          1\n", Some(1_000)),
+            ("      1000          0          1\n", None),
+            (
+                "      1000       1000 1\n         0     100000      65536\n",
+                Some(100_000),
+            ),
+            ("", None),
+            ("0\n", None),
+            ("0 x 1\n", None),
+        ] {
+            assert_eq!(root_of(map), root, "{map}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::browser::{Browser, From, Page};
 use super::consent::{CLIENT, asked, chosen, records};
 use super::sessions::sign_out_token;
 use super::world::World;
+use crate::clock::Timestamp;
 use crate::consent::ConsentError;
 use crate::limits::{SIGN_IN_IDLE_TTL, SIGN_IN_TTL};
 use crate::store::{ConsentState, Scope};
@@ -124,6 +125,27 @@ async fn it_outlives_an_idle_browser_and_ends_when_its_user_signs_out_there_afte
     assert!(holds(&world).await);
     sign_out(&world, &browser, &page, false).await;
     assert!(!holds(&world).await);
+}
+
+#[tokio::test]
+async fn a_session_that_began_while_the_clock_was_ahead_counts_for_nothing_when_it_is_back() {
+    let world = World::start().await;
+    let now = world.now();
+    world.clock.set(now.plus(400 * 3 * SIGN_IN_TTL));
+    let browser = allowed(&world).await;
+    let signed_in = browser.get(&world.at("/consents")).await;
+    assert_eq!(signed_in.status, StatusCode::OK, "{}", signed_in.body);
+    assert!(signed_in.body.contains("My consents"), "{}", signed_in.body);
+    world.clock.set(now);
+    let page = browser.get(&world.at("/consents")).await;
+    assert!(!page.body.contains("My consents"), "{}", page.body);
+    // Whoever is within what is believed is still there.
+    let world = World::start().await;
+    let now = world.now();
+    let browser = allowed(&world).await;
+    world.clock.set(Timestamp(now.0 - 60_000));
+    let page = browser.get(&world.at("/consents")).await;
+    assert!(page.body.contains("My consents"), "{}", page.body);
 }
 
 #[tokio::test]

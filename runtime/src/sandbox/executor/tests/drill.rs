@@ -209,24 +209,28 @@ fn in_vain(said: Option<String>) {
     assert_eq!(done, "", "other answers than of who should refuse it");
 }
 
-#[tokio::test]
-async fn whoever_takes_an_executor_over_has_nothing() {
+/// Drills executors that live this and may lack so much. What they reached of their surroundings, in order of its name.
+async fn drilled(which: &str, may_lack: fn(&[String])) -> Vec<&'static str> {
     let _alone = ALONE.lock().await;
     let around = Surroundings::new();
-    let executors = executors("drill", &around).await;
-    lacks_nothing(executors.absent());
+    let executors = executors(which, &around).await;
+    may_lack(executors.absent());
     in_vain(executors.said().await);
-    assert_eq!(around.touched(), Vec::<&str>::new());
+    let mut touched = around.touched();
+    touched.sort_unstable();
+    touched
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[tokio::test]
+async fn whoever_takes_an_executor_over_has_nothing() {
+    assert_eq!(drilled("drill", lacks_nothing).await, NOTHING);
 }
 
 #[tokio::test]
 async fn the_filter_alone_refuses_the_same_where_there_are_no_namespaces() {
-    let _alone = ALONE.lock().await;
-    let around = Surroundings::new();
-    let executors = executors("drill in none", &around).await;
-    lacks_namespaces(executors.absent());
-    in_vain(executors.said().await);
-    assert_eq!(around.touched(), Vec::<&str>::new());
+    assert_eq!(drilled("drill in none", lacks_namespaces).await, NOTHING);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -246,11 +250,7 @@ fn so_many_system_calls_are_left_as_the_documents_say() {
 
 #[tokio::test]
 async fn without_a_wall_what_is_tried_is_done() {
-    let _alone = ALONE.lock().await;
-    let around = Surroundings::new();
-    in_vain(executors("bare", &around).await.said().await);
-    let mut touched = around.touched();
-    touched.sort_unstable();
+    let touched = drilled("bare", |_| ()).await;
     assert_eq!(touched, ["a file", "abstract", "path", "tcp", "udp"]);
 }
 
@@ -259,35 +259,20 @@ async fn namespaces_and_limits_hold_by_themselves() {
     if !are_there_namespaces() {
         return tell_of_none();
     }
-    let _alone = ALONE.lock().await;
-    let around = Surroundings::new();
-    let executors = executors("namespaces", &around).await;
-    lacks_nothing(executors.absent());
-    in_vain(executors.said().await);
-    assert_eq!(around.touched(), Vec::<&str>::new());
+    assert_eq!(drilled("namespaces", lacks_nothing).await, NOTHING);
 }
 
 #[tokio::test]
 async fn landlock_holds_by_itself() {
-    let _alone = ALONE.lock().await;
-    let around = Surroundings::new();
-    let executors = executors("landlock", &around).await;
-    lacks_namespaces(executors.absent());
-    in_vain(executors.said().await);
     // What it does not speak of: the filter and the namespaces do.
-    let mut touched = around.touched();
-    touched.sort_unstable();
+    let touched = drilled("landlock", lacks_namespaces).await;
     assert_eq!(touched, ["path", "udp"]);
 }
 
 #[tokio::test]
 async fn all_walls_hold_without_the_filter() {
-    let _alone = ALONE.lock().await;
-    let around = Surroundings::new();
-    let executors = executors("walls", &around).await;
-    lacks_nothing(executors.absent());
-    in_vain(executors.said().await);
+    let touched = drilled("walls", lacks_nothing).await;
     if are_there_namespaces() {
-        assert_eq!(around.touched(), Vec::<&str>::new());
+        assert_eq!(touched, NOTHING);
     }
 }
