@@ -162,7 +162,8 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
     let shutdown = CancellationToken::new();
     let mut serving = Vec::new();
     if let Some((address, router)) = options.idp {
-        let listener = listen(address).await?;
+        // Its port is the one after that of the server.
+        let listener = listen(address, "server.listen").await?;
         serving.push(spawn_serve(
             listener,
             router,
@@ -171,13 +172,14 @@ pub async fn start(config: Config, options: Options) -> Result<Running, StartErr
         ));
     }
     let tls = config.server.front.tls.clone().map(Tls::open).transpose()?;
-    let listener = listen(config.server.listen).await?;
+    let listener = listen(config.server.listen, "server.listen").await?;
     let address = listener.local_addr().map_err(|source| StartError::Listen {
         address: config.server.listen,
+        option: "server.listen",
         source,
     })?;
     let watching = match config.telemetry.listen {
-        Some(address) => Some(listen(address).await?),
+        Some(address) => Some(listen(address, "telemetry.listen").await?),
         None => None,
     };
 
@@ -452,10 +454,14 @@ fn spawn_serve(
     })
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen { address, source })
+/// Takes the address that this option of the configuration names.
+async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| StartError::Listen {
+        address,
+        option,
+        source,
+    })
 }
 
 /// The words of the configuration that rules may use.

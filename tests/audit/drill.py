@@ -84,6 +84,12 @@ def with_digest(db, seq):
     db.execute("UPDATE audit SET record = ?, hash = ? WHERE seq = ?", (text, hashed, seq))
 
 
+def says(db, seq, old, new):
+    text = db.execute("SELECT record FROM audit WHERE seq = ?", (seq,)).fetchone()[0]
+    assert old in text, text
+    db.execute("UPDATE audit SET record = ? WHERE seq = ?", (text.replace(old, new), seq))
+
+
 def main():
     folder, outside = sys.argv[1:]
     code, key = program(folder, "key")
@@ -98,6 +104,11 @@ def main():
     assert code == 0, seen
     size, last = seen["records"], seen["records"]
     db = sqlite3.connect(state)
+    # What was done is in it, by the names of docs/audit.md.
+    done = {(one["type"], one["phase"]): one["seq"] for one in (json.loads(row[0]) for row in db.execute("SELECT record FROM audit"))}
+    told = [("tool.call", "intent"), ("tool.call", "outcome"), ("tool.denied", "outcome"), ("auth.failed", "event")]
+    told += [(f"consent.{what}", "event") for what in ("asked", "given")]
+    assert done.keys() >= set(told), done
     sizes = [row[0] for row in db.execute("SELECT size FROM audit_checkpoint ORDER BY size")]
     assert len(sizes) >= 3 and sizes[-1] == size, (sizes, size)
     assert seen["checkpoints"] == 2 * len(sizes), seen
@@ -105,7 +116,10 @@ def main():
     # Between two checkpoints the first record that is not covered by the older one is named. Which records end one is for the clock
     # to say, so these two are taken from between.
     fifth, seventh = (next(seq for seq in range(least, size) if seq not in sizes) for least in (5, 7))
+    outcome, given = done["tool.call", "outcome"], done["consent.given", "event"]
     drills = [
+        ("a call ended otherwise", outcome, lambda d: says(d, outcome, '"status":"replied"', '"status":"refused"')),
+        ("a consent was given by somebody else", given, lambda d: says(d, given, '"subject":"', '"subject":"0')),
         ("a record is altered", 5, lambda d: d.execute("UPDATE audit SET record = replace(record, '\"v\":1', '\"v\":2') WHERE seq = 5")),
         ("a record is altered with its digest", fifth, lambda d: with_digest(d, fifth)),
         ("the last record is altered with its digest", last, lambda d: with_digest(d, last)),

@@ -219,6 +219,7 @@ class Log:
         self.leaves, self.through, self.last_hash, self.kept = [], 0, None, []
         if path.endswith(".db"):
             db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            db.execute("BEGIN")  # all of it as it was at one moment, also while somebody writes
             self.log, self.head_seq, self.head_hash = db.execute("SELECT log_id, seq, hash FROM audit_head").fetchone()
             self.rows = db.execute("SELECT seq, record, hash FROM audit ORDER BY seq")
             self.leaves = db.execute("SELECT seq, leaf FROM audit_leaf ORDER BY seq").fetchall()

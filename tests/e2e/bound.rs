@@ -284,6 +284,48 @@ fn a_nonce_is_asked_for_where_it_is_needed_and_dies_with_the_server() {
 }
 
 #[test]
+fn refused_proofs_slow_their_address_down_as_refused_tokens_do() {
+    run(async {
+        let limits = "count_loopback = true\n[[limit]]\nname = \"failures\"\nper = \"failures\"\ncalls = 3\nseconds = 60\n";
+        let setup = Setup::new().issuer(|issuer| {
+            issuer.proof = ProofConfig {
+                dpop: Dpop::Allowed,
+                nonce: true,
+            };
+        });
+        let setup = setup.tools(&["hello"]).await.limits(limits);
+        let server = setup.start().await;
+        let alice = server.caller("alice");
+        let holder = Holder::new();
+        let token = holder.token(&server, "alice");
+        let url = alice.endpoint();
+        // Whoever is asked for a nonce has done nothing wrong.
+        for _ in 0..6 {
+            let proof = holder.proof(&token, "POST", &url, json!({}));
+            let answer = send(&alice, "DPoP", &token, &[&proof]).await;
+            assert!(challenge(&answer).contains("use_dpop_nonce"), "{answer:?}");
+        }
+        // Whoever has the token and not its key has.
+        let thief = Holder::of(&server).await;
+        for _ in 0..4 {
+            let proof = thief.proof(&token, "POST", &url, json!({}));
+            let answer = send(&alice, "DPoP", &token, &[&proof]).await;
+            assert!(
+                challenge(&answer).contains("invalid_dpop_proof"),
+                "{answer:?}"
+            );
+        }
+        let refused = alice.call("hello", json!({"name": "Ada"})).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(
+            refused.header("ratelimit-policy"),
+            Some("\"failures\";q=3;w=60")
+        );
+        server.stop().await;
+    });
+}
+
+#[test]
 fn a_proof_that_was_dated_ahead_does_not_count_again_after_a_restart() {
     run(async {
         let server = serve(Dpop::Allowed, false).await;

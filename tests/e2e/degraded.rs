@@ -46,7 +46,7 @@ const BY_LANDLOCK: [(&str, &str); 3] = [
     ),
 ];
 /// What processes for guests say where they are in the name spaces of the server.
-const SHARED: &str = "namespaces: the kernel refused to make them";
+const SHARED: &str = "the namespaces of the server: the kernel refused others";
 /// And where they are root and there is nobody else to be.
 const ROOT: &str = "being root outside: Invalid argument (os error 22)";
 /// What every refusal ends with.

@@ -269,4 +269,20 @@ mod tests {
         assert!(to("requests", 21).is_err());
         assert!(to("words", 1).is_err());
     }
+
+    #[test]
+    fn each_part_is_read_by_its_own_word() {
+        let budget = read("requests=5 send=4 receive=3 ms=2 parallel=1").unwrap();
+        for (word, is) in [
+            ("requests", 5),
+            ("send", 4),
+            ("receive", 3),
+            ("ms", 2),
+            ("parallel", 1),
+        ] {
+            assert_eq!(budget.part(word), Some(is), "{word}");
+        }
+        assert_eq!(HttpBudget::WHOLE.part("ms"), Some(10_000));
+        assert_eq!(budget.part("words"), None);
+    }
 }

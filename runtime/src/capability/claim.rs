@@ -207,6 +207,7 @@ mod tests {
             assert!(name.parse::<ClaimName>().is_err(), "{name:?}");
         }
         for name in ClaimName::standard() {
+            assert!(name.is_standard(), "{name}");
             assert_eq!(name.as_str().parse::<ClaimName>(), Ok(name));
         }
         assert!(
@@ -226,5 +227,27 @@ mod tests {
             other.english(),
             "See what your sign-in says of you as “department”"
         );
+        assert_eq!(other.japanese(), "サインイン情報のうち「department」を見る");
+    }
+
+    #[test]
+    fn a_pseudonym_is_no_standard_claim_and_has_a_sentence_of_its_own() {
+        let subject: ClaimName = "subject".parse().unwrap();
+        assert!(subject.is_pseudonym() && !subject.is_standard());
+        assert_eq!(
+            subject.english(),
+            "Tell you apart from others by a pseudonym that no other tool knows"
+        );
+        assert_eq!(
+            subject.japanese(),
+            "このツールだけに通じる仮名で、あなたをほかの人と区別する"
+        );
+    }
+
+    #[test]
+    fn a_name_has_at_most_64_bytes() {
+        let longest = "a".repeat(64);
+        assert_eq!(longest.parse::<ClaimName>().unwrap().as_str(), longest);
+        assert_eq!("a".repeat(65).parse::<ClaimName>(), Err(NotAClaim(longest)));
     }
 }

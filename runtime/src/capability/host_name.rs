@@ -169,4 +169,28 @@ mod tests {
         assert!(!suffix.selects(&"example.com".parse().unwrap()));
         assert!(!suffix.selects(&"evilexample.com".parse().unwrap()));
     }
+
+    #[test]
+    fn a_name_has_at_most_253_characters() {
+        let labels = ["a".repeat(63), "b".repeat(63), "c".repeat(63)].join(".");
+        let longest = format!("{labels}.{}", "d".repeat(61));
+        assert_eq!(longest.len(), 253);
+        // The dot at the end does not count.
+        for same in [longest.clone(), format!("{longest}.")] {
+            assert_eq!(same.parse::<HostName>().unwrap().as_str(), longest);
+        }
+        let longer = format!("{labels}.{}", "d".repeat(62));
+        assert_eq!(longer.len(), 254);
+        assert_eq!(
+            longer.parse::<HostName>(),
+            Err(CapabilityError::Host(longer))
+        );
+    }
+
+    #[test]
+    fn a_label_has_at_most_63_characters() {
+        let name = |length: usize| format!("{}.example", "a".repeat(length));
+        assert_eq!(name(63).parse::<HostName>().unwrap().as_str(), name(63));
+        assert!(name(64).parse::<HostName>().is_err());
+    }
 }

@@ -361,3 +361,6 @@ impl Capability {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,3 +284,96 @@ pub(super) fn host_and_port(text: &str) -> Result<(HostSelector, Option<u16>), C
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_method_is_no_set_of_methods() {
+        assert_eq!(
+            Methods::of(std::iter::empty::<&str>()),
+            Err(CapabilityError::Method(String::new()))
+        );
+        assert!("".parse::<Methods>().is_err());
+    }
+
+    #[test]
+    fn methods_meet_in_those_of_both_and_else_not_at_all() {
+        let of = |text: &str| text.parse::<Methods>().unwrap();
+        assert_eq!(of("GET,POST").meet(&of("GET,PUT")), Some(of("GET")));
+        assert_eq!(of("GET,HEAD").meet(&of("POST")), None);
+    }
+
+    #[test]
+    fn the_prefix_of_a_path_is_absolute_and_normal() {
+        for prefix in ["/", "/v1", "/v1/", "/a.b/..c/.d", "/~a/@b;c=1"] {
+            assert_eq!(prefix.parse::<PathPrefix>().unwrap().as_str(), prefix);
+        }
+        for wrong in [
+            "", "v1", "//", "/a//b", "/a b", "/a\tb", "/a\u{7f}", "/é", "/a%20b", "/a?b", "/a#b",
+            "/a\\b", "/.", "/./a", "/a/./b", "/..", "/../a", "/a/../b",
+        ] {
+            assert_eq!(
+                wrong.parse::<PathPrefix>(),
+                Err(CapabilityError::Path(wrong.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn below_the_root_lies_every_path_however_it_is_written() {
+        let root: PathPrefix = "/".parse().unwrap();
+        for path in [
+            "/",
+            "/v1",
+            "/a//b",
+            "/a%2fb",
+            "/a%5Cb",
+            "/%2e%2e/a",
+            "/a\\b",
+        ] {
+            assert!(root.contains(path), "{path}");
+        }
+        let narrow: PathPrefix = "/a".parse().unwrap();
+        assert!(narrow.contains("/a/b") && !narrow.contains("/a//b"));
+    }
+
+    #[test]
+    fn a_path_below_a_mount_goes_down_by_plain_segments() {
+        for (text, segments) in [
+            ("a", &["a"][..]),
+            ("a/b c/é.txt", &["a", "b c", "é.txt"]),
+            ("..a/.b", &["..a", ".b"]),
+        ] {
+            let path: SubPath = text.parse().unwrap();
+            assert_eq!(path.segments(), segments);
+            assert!(!path.is_whole(), "{text}");
+        }
+        let whole: SubPath = "".parse().unwrap();
+        assert!(whole.is_whole());
+        for wrong in [
+            "/", "/a", "a/", "a//b", ".", "..", "a/./b", "a/../b", " ", " a", "a ", "a/ b", "a /b",
+            "a\0b", "a\u{7f}", "a\\b",
+        ] {
+            assert_eq!(
+                wrong.parse::<SubPath>(),
+                Err(CapabilityError::Path(wrong.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_keys_has_at_most_128_bytes() {
+        for longest in ["a".repeat(128), "é".repeat(64)] {
+            let prefix: KeyPrefix = longest.parse().unwrap();
+            assert_eq!(prefix.as_str(), longest);
+        }
+        for longer in ["a".repeat(129), format!("{}a", "é".repeat(64))] {
+            assert_eq!(
+                longer.parse::<KeyPrefix>(),
+                Err(CapabilityError::Prefix(longer))
+            );
+        }
+    }
+}

@@ -67,3 +67,19 @@ impl CapabilitySet {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_the_kinds_of_its_members_and_no_other() {
+        let of = |text: &str| text.parse::<Capability>().unwrap();
+        let set: CapabilitySet = ["clock", "kv read memory"].into_iter().map(of).collect();
+        for kind in Kind::ALL {
+            let is_member = matches!(kind, Kind::Clock | Kind::Kv);
+            assert_eq!(set.has(kind), is_member, "{kind}");
+            assert!(!CapabilitySet::none().has(kind), "{kind}");
+        }
+    }
+}

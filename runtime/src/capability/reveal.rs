@@ -141,7 +141,10 @@ mod tests {
             "customer_add:/",
             "customer_add:/a//b",
             "customer_add:/a b",
+            "customer_add:/a\0b",
             "a b:/x",
+            "a/b:/x",
+            ":/x",
             "customer_add:replyx",
             &format!("a:/{}", "x".repeat(200)),
         ] {
@@ -165,5 +168,12 @@ mod tests {
             ..reveal
         };
         assert!(whole.allows(&email, "b:/from") && !whole.allows(&phone, "b:/from"));
+    }
+
+    #[test]
+    fn a_field_has_at_most_200_bytes() {
+        let of = |length: usize| format!("a:/{}", "x".repeat(length - 3));
+        assert_eq!(of(200).parse::<SealedField>().unwrap().as_str(), of(200));
+        assert_eq!(of(201).parse::<SealedField>(), Err(NotAField(of(200))));
     }
 }

@@ -195,6 +195,7 @@ impl FromStr for SecretForm {
 #[cfg(test)]
 mod tests {
     use super::super::Capability;
+    use super::SecretForm;
 
     #[test]
     fn a_secret_has_one_text() {
@@ -202,6 +203,7 @@ mod tests {
             ("secret tracker api.example.com bearer", None),
             ("secret tracker api.example.com:8443 basic", None),
             ("secret t a.example query api_key", None),
+            ("secret t a.example query Api.Key-2", None),
             ("secret t a.example aws-sigv4", None),
             (
                 "secret t API.example.com. header X-Api-Key",
@@ -215,7 +217,15 @@ mod tests {
 
     #[test]
     fn what_is_no_exact_host_or_no_known_form_is_no_secret() {
-        let long = format!("secret t a.example header {}", "x".repeat(65));
+        let of = |kind: &str, length: usize| {
+            let name = "x".repeat(length);
+            format!("secret t a.example {kind} {name}")
+        };
+        for kind in ["header", "query"] {
+            let longest = of(kind, 64);
+            assert_eq!(longest.parse::<Capability>().unwrap().to_string(), longest);
+            assert!(of(kind, 65).parse::<Capability>().is_err(), "{kind}");
+        }
         for wrong in [
             "secret",
             "secret t",
@@ -237,12 +247,14 @@ mod tests {
             "secret t a.example header proxy-authorization",
             "secret t a.example header x y",
             "secret t a.example header x:y",
+            "secret t a.example header x.y",
+            "secret t a.example query",
+            "secret t a.example query ",
             "secret t a.example query a&b",
             "secret t a.example query a%20b",
             "secret t a.example cookie x",
             "secret t a.example AWS-SigV4",
             "secret t a.example aws-sigv4 eu-central-1",
-            &long,
         ] {
             assert!(wrong.parse::<Capability>().is_err(), "{wrong:?}");
         }
@@ -261,6 +273,33 @@ mod tests {
             "http GET a.example /",
         ] {
             assert_eq!(one.meet(&other.parse().unwrap()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_signed_is_led_elsewhere_and_only_by_a_source() {
+        let signed = SecretForm::AwsSigV4;
+        for source in [
+            "x-amz-copy-source",
+            "x-amz-copy-source-range",
+            "x-amz-rename-source",
+            "x-amz-rename-source-if-match",
+        ] {
+            assert!(signed.leads_elsewhere(source), "{source}");
+            for form in ["bearer", "basic", "header x-key", "query key"] {
+                let form: SecretForm = form.parse().unwrap();
+                assert!(!form.leads_elsewhere(source), "{form}: {source}");
+            }
+        }
+        for other in [
+            "",
+            "content-type",
+            "x-amz-date",
+            "x-amz-copy",
+            "copy-source",
+            "a-x-amz-copy-source",
+        ] {
+            assert!(!signed.leads_elsewhere(other), "{other}");
         }
     }
 }

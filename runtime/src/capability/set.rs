@@ -307,4 +307,44 @@ pub(crate) mod tests {
             assert!(!prefix.contains(outside), "{outside}");
         }
     }
+
+    fn of(texts: &[&str]) -> CapabilitySet {
+        let capability = |text: &&str| text.parse::<Capability>().unwrap();
+        texts.iter().map(capability).collect()
+    }
+
+    #[test]
+    fn a_set_counts_what_lies_within_no_other_of_it() {
+        for (texts, count) in [
+            (&["clock"][..], 1),
+            (&[], 0),
+            (&["clock", "clock"], 1),
+            (&["clock", "ask", "files read notes"], 3),
+            (&["files read notes", "files read notes a"], 1),
+        ] {
+            let set = of(texts);
+            assert_eq!(set.len(), count, "{texts:?}");
+            assert_eq!(set.iter().count(), count, "{texts:?}");
+            assert_eq!(set.is_empty(), count == 0, "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_touches_what_it_allows_in_part_and_covers_what_it_allows_whole() {
+        let set = of(&["clock", "http GET *.example /v1"]);
+        for (text, touches, covers) in [
+            ("clock", true, true),
+            ("http GET a.example /v1/x", true, true),
+            ("http GET,POST * /", true, false),
+            ("http POST a.example /v1", false, false),
+            ("http GET a.test /v1", false, false),
+            ("http GET a.example /v2", false, false),
+            ("ask", false, false),
+        ] {
+            let capability: Capability = text.parse().unwrap();
+            assert_eq!(set.touches(&capability), touches, "{text}");
+            assert_eq!(set.covers(&capability), covers, "{text}");
+            assert!(!CapabilitySet::none().touches(&capability), "{text}");
+        }
+    }
 }

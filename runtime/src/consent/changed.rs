@@ -328,6 +328,98 @@ mod tests {
     }
 
     #[test]
+    fn unchanged_words_are_shown_beside_each_change_and_left_out_beyond() {
+        let word = |letter: &str| letter.repeat(200);
+        let (start, middle, end) = (word("s"), word("m"), word("e"));
+        let text = |word: &str| format!("{start} {word} {middle} {word} {end}");
+        let change = words(Text::Description, &text("old"), &text("new"));
+        assert_eq!(of(&change.pieces, PieceKind::Gone), ["old", "old"]);
+        assert_eq!(of(&change.pieces, PieceKind::New), ["new", "new"]);
+        let unchanged: Vec<_> = change
+            .pieces
+            .iter()
+            .filter(|piece| [PieceKind::Same, PieceKind::Gap].contains(&piece.kind))
+            .map(|piece| piece.text.as_str())
+            .collect();
+        let before = |letter: &str| format!("{} ", letter.repeat(AROUND - 1));
+        let after = |letter: &str| format!(" {}", letter.repeat(AROUND - 1));
+        assert_eq!(
+            unchanged,
+            [
+                "",
+                &before("s"),
+                &after("m"),
+                "",
+                &before("m"),
+                &after("e"),
+                ""
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_as_short_as_what_is_shown_around_changes_is_shown_whole() {
+        let between = |chars: usize| {
+            let text = |word: &str| format!("{word} {} {word}", "m".repeat(chars - 2));
+            words(Text::Description, &text("old"), &text("new")).pieces
+        };
+        let short = between(2 * AROUND);
+        let whole = format!(" {} ", "m".repeat(2 * AROUND - 2));
+        assert_eq!(of(&short, PieceKind::Same), [whole.as_str()]);
+        assert!(of(&short, PieceKind::Gap).is_empty());
+        let long = between(2 * AROUND + 1);
+        assert_eq!(of(&long, PieceKind::Same).len(), 2);
+        assert_eq!(of(&long, PieceKind::Gap), [""]);
+    }
+
+    #[test]
+    fn lines_between_changes_that_lie_apart_are_left_out() {
+        let schema = |word: &str| {
+            let mut all = vec!["same"; 20];
+            (all[0], all[19]) = (word, word);
+            json!({"enum": all})
+        };
+        let change = lines(Text::Input, &schema("old"), &schema("new"));
+        let kinds: Vec<_> = change.pieces.iter().map(|piece| piece.kind).collect();
+        let around = {
+            use PieceKind::{Gone, New, Same};
+            [Same, Same, Gone, New, Same, Same]
+        };
+        assert_eq!(kinds, [&around[..], &[PieceKind::Gap], &around].concat());
+    }
+
+    #[test]
+    fn a_schema_of_more_lines_than_are_compared_says_so() {
+        let changed = |count: usize| {
+            // It is printed with two lines before these, and two after them.
+            let schema = |first: &str| {
+                let mut all = vec!["same"; count - 4];
+                all[0] = first;
+                json!({"enum": all})
+            };
+            lines(Text::Output, &schema("old"), &schema("new"))
+        };
+        let (whole, long) = (changed(LINES_MAX), changed(LINES_MAX + 1));
+        assert_eq!((whole.cut, long.cut), (false, true));
+        assert_eq!(whole.pieces, long.pieces);
+        assert_eq!(of(&long.pieces, PieceKind::New), ["    \"new\","]);
+    }
+
+    #[test]
+    fn pieces_that_fill_the_room_are_whole_and_nothing_is_kept_beyond() {
+        let piece = |chars: usize| Piece {
+            kind: PieceKind::New,
+            text: "x".repeat(chars),
+        };
+        let full = vec![piece(CHARS_MAX - 1), piece(1)];
+        let whole = bounded(Text::Title, full.clone(), false);
+        assert_eq!((&whole.pieces, whole.cut), (&full, false));
+        let more = [full.clone(), vec![piece(1)]].concat();
+        let cut = bounded(Text::Title, more, false);
+        assert_eq!((&cut.pieces, cut.cut), (&full, true));
+    }
+
+    #[test]
     fn what_changed_all_over_is_cut_and_says_so() {
         let many = |word: &str| {
             (0..900)

@@ -330,21 +330,45 @@ mod tests {
     }
 
     #[test]
+    fn a_consent_that_lapsed_unused_serves_nothing() {
+        let mut unused = row("files write notes", Scope::Until);
+        unused.idle_expires_at = Some(Timestamp(1_500));
+        assert!(go_at(&[unused.clone()], Tier::T2, Timestamp(1_499)));
+        assert!(!go_at(&[unused], Tier::T2, Timestamp(1_500)));
+    }
+
+    /// Whether a call that writes notes, each of which is asked about, asks after this denial.
+    fn asks(denied: &ConsentRow) -> bool {
+        let wanted = [Wanted {
+            capability: "files write notes".parse().unwrap(),
+            tier: Tier::T3,
+            optional: false,
+            reason: String::new(),
+        }];
+        let rows = std::slice::from_ref(denied);
+        let arguments = Digest::of(b"{}");
+        let plan = plan(&wanted, rows, |_| Tier::T3, &pinned(), arguments, NOW);
+        matches!(plan, Plan::Ask(_))
+    }
+
+    #[test]
+    fn a_denial_of_something_else_is_none_of_this() {
+        for (capability, same) in [
+            ("files write notes", true),
+            ("files write notes a", true),
+            ("files write mail", false),
+            ("http GET a.example /", false),
+        ] {
+            let mut denied = row(capability, Scope::Until);
+            denied.state = ConsentState::Denied;
+            assert_eq!(asks(&denied), !same, "{capability}");
+        }
+    }
+
+    #[test]
     fn a_denial_of_some_arguments_is_none_of_others() {
         let mut denied = row("files write notes", Scope::Until);
         denied.state = ConsentState::Denied;
-        let asks = |row: &ConsentRow| {
-            let wanted = [Wanted {
-                capability: "files write notes".parse().unwrap(),
-                tier: Tier::T3,
-                optional: false,
-                reason: String::new(),
-            }];
-            let rows = std::slice::from_ref(row);
-            let arguments = Digest::of(b"{}");
-            let plan = plan(&wanted, rows, |_| Tier::T3, &pinned(), arguments, NOW);
-            matches!(plan, Plan::Ask(_))
-        };
         assert!(!asks(&denied), "a denial of all");
         denied.arguments = Some(Digest::of(b"{}"));
         assert!(!asks(&denied));

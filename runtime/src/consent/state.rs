@@ -250,3 +250,52 @@ impl RequestStates {
         serde_json::from_slice(content).map_err(|_| StateError::Invalid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialogue::{Answer, Answered};
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    #[tokio::test]
+    async fn a_state_of_the_longest_length_comes_back_and_a_longer_one_does_not() {
+        let store = crate::store::testing::store().await;
+        let states = RequestStates::open_key(store).await.unwrap();
+        let digest = Digest::of(b"");
+        let facts = StateFacts {
+            tenant: "acme".parse().unwrap(),
+            user: User {
+                issuer: "https://as.test".parse().unwrap(),
+                subject: "alice".parse().unwrap(),
+            },
+            client: "client-1".parse().unwrap(),
+            tool: "notes".parse().unwrap(),
+            component: digest,
+            arguments: digest,
+        };
+        let sealed = |bytes: usize| {
+            let answered = Answered {
+                question: digest,
+                answer: Answer::Submitted("x".repeat(bytes)),
+            };
+            let dialogue = Dialogue {
+                answered: vec![answered],
+                waits: None,
+                began: NOW,
+                runs: 1,
+                used: Vec::new(),
+            };
+            let waits = Waits::Form(Box::new(dialogue));
+            states.seal_waiting(&facts, &waits, NOW).unwrap()
+        };
+        // Three bytes are four letters, and each letter of the answer is one byte.
+        let around = sealed(0).len() * 3 / 4;
+        let room = TEXT_BYTES_MAX * 3 / 4 - around;
+        let longest = sealed(room);
+        assert_eq!(longest.len(), TEXT_BYTES_MAX);
+        assert!(states.read(&longest, &facts, NOW).is_ok());
+        let longer = states.read(&sealed(room + 1), &facts, NOW);
+        assert!(matches!(longer, Err(StateError::Invalid)), "{longer:?}");
+    }
+}

@@ -6,6 +6,8 @@ mod clients;
 mod limits;
 mod offers;
 mod operator;
+mod pages;
+mod publishers;
 mod questions;
 mod record;
 mod revoke;

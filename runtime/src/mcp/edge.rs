@@ -376,10 +376,13 @@ async fn to_its_end<T: Send + 'static>(
     }
 }
 
-/// Counts a token that was refused for its address, when that is known and not when it is told.
+/// Counts a token, or a proof of its sender, that was refused for its address, when that is known and not when it is told. Without
+/// our nonce a proof is asked for again, as clients expect.
 fn count(attempt: Option<&Attempt>, refusal: &EdgeRefusal) {
-    if let (Some(attempt), EdgeRefusal::InvalidToken | EdgeRefusal::MalformedAuthorization) =
-        (attempt, refusal)
+    if let Some(attempt) = attempt
+        && let EdgeRefusal::InvalidToken
+        | EdgeRefusal::BadProof
+        | EdgeRefusal::MalformedAuthorization = refusal
     {
         attempt.failed();
     }

@@ -41,9 +41,10 @@ pub enum StartError {
     )]
     InUse { state: PathBuf },
     /// The address is taken, or not ours.
-    #[error("cannot listen on {address}; choose another port with `server.listen`")]
+    #[error("cannot listen on {address}; choose another port with `{option}`")]
     Listen {
         address: SocketAddr,
+        option: &'static str,
         #[source]
         source: std::io::Error,
     },

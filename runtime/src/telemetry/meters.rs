@@ -40,6 +40,7 @@ pub struct Meters {
     throttles: Words,
     events: Words,
     calls: Tools,
+    faults: Words,
     in_flight: AtomicU64,
     took: [Seconds; 4],
     granted: Words,
@@ -66,6 +67,7 @@ impl Default for Meters {
             throttles: Words::new(&words::THROTTLES),
             events: Words::new(&words::EVENTS),
             calls: Tools::new(&words::ENDS),
+            faults: Words::new(&words::FAULTS),
             in_flight: AtomicU64::new(0),
             took: std::array::from_fn(|_| Seconds::new(CALL_BOUNDS)),
             granted: Words::new(&words::KINDS),
@@ -149,6 +151,9 @@ impl Meters {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let word = outcome(end);
         self.calls.ended(tool, word);
+        if words::FAULTS.contains(&word) {
+            self.faults.one(word);
+        }
         if word == "overloaded" {
             self.throttles.one("busy");
         }
@@ -294,6 +299,12 @@ impl Meters {
                 "bailiwick_calls",
                 "Calls that ended, by tool and outcome",
                 calls,
+            ),
+            // Beside the calls of each tool, which have no number before the first: of that no alert would see an increase.
+            Family::counts(
+                "bailiwick_faults",
+                "Calls that ended by a fault of the server",
+                one("outcome", &self.faults),
             ),
             Family::gauge(
                 "bailiwick_calls_in_flight",

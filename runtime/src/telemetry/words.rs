@@ -44,6 +44,8 @@ pub(super) const ENDS: [&str; 23] = [
     "unavailable",
     "aborted",
 ];
+/// Of these, those that are a fault of the server.
+pub(super) const FAULTS: [&str; 2] = ["fault", "aborted"];
 /// Why a token gives no caller.
 pub(super) const TOKENS: [&str; 33] = [
     "missing-token",

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use plant::Mutant;
 
 #[derive(Parser)]
 #[command(
@@ -32,6 +33,9 @@ struct Arguments {
     /// Only every Nth mutant, for a sample
     #[arg(long, default_value_t = 1)]
     every: usize,
+    /// Only those that the last report lists: what tests that were written since make of them, for `again.md`
+    #[arg(long, conflicts_with = "every")]
+    again: bool,
     /// Seconds that a mutant may take beyond five times what its tests take without it
     #[arg(long, default_value_t = 20)]
     patience: u64,
@@ -56,10 +60,28 @@ fn main() -> anyhow::Result<()> {
         Duration::from_secs(arguments.patience),
     );
     runner.resume()?;
+    let chosen: Vec<&Mutant> = match arguments.again {
+        true => {
+            let last = std::fs::read_to_string(work.join("report.md"))?;
+            let left = report::left(&last);
+            let is_left = |mutant: &&Mutant| left.contains(&report::name(mutant));
+            built.mutants.iter().filter(is_left).collect()
+        }
+        false => built
+            .mutants
+            .iter()
+            .step_by(arguments.every.max(1))
+            .collect(),
+    };
     let reached = runner.reached()?;
-    let outcomes = runner.each(&reached, arguments.every)?;
-    let text = report::text(&built.mutants, &outcomes);
-    std::fs::write(work.join("report.md"), &text)?;
+    let outcomes = runner.each(&reached, &chosen)?;
+    let text = report::text(&chosen, &outcomes);
+    let report = if arguments.again {
+        "again.md"
+    } else {
+        "report.md"
+    };
+    std::fs::write(work.join(report), &text)?;
     print!("{text}");
     Ok(())
 }

@@ -153,9 +153,12 @@ impl<'a> Runner<'a> {
         Ok(reached)
     }
 
-    /// Switches on each mutant in turn, or every so many.
-    pub fn each(&self, reached: &Reached, every: usize) -> anyhow::Result<BTreeMap<u32, Outcome>> {
-        let chosen: Vec<&Mutant> = self.built.mutants.iter().step_by(every.max(1)).collect();
+    /// Switches on each of these mutants in turn.
+    pub fn each(
+        &self,
+        reached: &Reached,
+        chosen: &[&Mutant],
+    ) -> anyhow::Result<BTreeMap<u32, Outcome>> {
         let path = self.work.join("outcomes");
         let mut outcomes = BTreeMap::new();
         for line in fs::read_to_string(&path).unwrap_or_default().lines() {

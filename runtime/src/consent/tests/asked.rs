@@ -92,3 +92,52 @@ async fn a_record_serves_on_for_its_time_and_for_its_own_user_and_tool_alone() {
     let late = world.run_again(&notes(), used).await;
     assert!(matches!(late, Err(ConsentError::Needed(_))), "{late:?}");
 }
+
+#[tokio::test]
+async fn what_was_suspended_while_the_user_was_asked_serves_no_further_run() {
+    let world = World::new().await;
+    let twice = Choice::Times(2, world.now().plus(Duration::from_secs(3600)));
+    world.given(&notes(), &[(WRITE, twice)]).await;
+    let first = world.run_again(&notes(), &[]).await.unwrap();
+    let used = first.used_up().to_vec();
+    drop(first);
+    let (name, other) = (notes().name().clone(), "evil.test".parse().unwrap());
+    let suspended = world.consents.suspend_others(&name, &other, world.now());
+    assert_eq!(suspended.await.unwrap(), 1);
+    let again = world.run_again(&notes(), &used).await;
+    assert!(matches!(again, Err(ConsentError::Needed(_))), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_call_goes_on_with_what_it_has_used_up_some_of_and_with_what_it_used_up_whole() {
+    let world = World::new().await;
+    let both = tool(
+        "notes",
+        &[("notes", &[WRITE], false), ("page", &[GET], false)],
+    );
+    let twice = Choice::Times(2, world.now().plus(Duration::from_secs(3600)));
+    world
+        .given(&both, &[(WRITE, Choice::Once), (GET, twice)])
+        .await;
+    let first = world.run_again(&both, &[]).await.unwrap();
+    assert_eq!(first.used_up().len(), 2);
+    let again = world.run_again(&both, first.used_up()).await.unwrap();
+    assert_eq!(again.used_up(), first.used_up());
+}
+
+#[tokio::test]
+async fn a_call_goes_on_with_its_own_where_an_older_one_would_serve_as_well() {
+    const PART: &str = "files read notes a";
+    let world = World::new().await;
+    let reading = |capability: &str| tool("notes", &[("notes", &[capability], false)]);
+    let twice = Choice::Times(2, world.now().plus(Duration::from_secs(3600)));
+    let asked = world.ticket(&reading(PART)).await;
+    let older = world.given(&reading(READ), &[(READ, twice)]).await;
+    world.clock.advance(Duration::from_millis(1));
+    let own = world.answer(&asked, &[(PART, twice)]).await.unwrap();
+    let first = world.run_again(&reading(PART), &[]).await.unwrap();
+    assert_eq!(first.used_up(), older.records);
+    let again = world.run_again(&reading(PART), &own.records).await.unwrap();
+    assert_eq!(again.used_up(), own.records);
+    assert_eq!(world.log("consent.used").await.len(), 1);
+}

@@ -64,3 +64,19 @@ async fn where_the_rules_say_once_nothing_longer_can_be_agreed_to() {
     assert!(confirm(&world, once).await.is_ok());
     ticket(&world, once).await;
 }
+
+#[tokio::test]
+async fn a_denial_holds_however_little_the_rules_let_be_agreed_to() {
+    let world = World::new().await;
+    let once = "@max_consent(\"once\")";
+    let asked = ticket(&world, once).await;
+    world
+        .answer(&asked, &[(WRITE, Choice::Deny)])
+        .await
+        .unwrap();
+    let denied = confirm(&world, once).await;
+    assert!(
+        matches!(denied, Err(ConsentError::Denied { .. })),
+        "{denied:?}"
+    );
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::consent::{Changed, PieceKind, Text};
-use crate::store::Ender;
+use crate::store::{ConsentKey, Ender};
 
 const BOTH: &[(&str, &[&str], bool)] = &[("notes", &[WRITE], false), ("page", &[GET], false)];
 const READS: &[(&str, &[&str], bool)] = &[("notes", &[READ], false)];
@@ -266,6 +266,7 @@ async fn a_suspended_consent_is_taken_back_for_good_and_does_not_overrule_a_late
     suspend().await;
     let first = row(&world, id).await;
     assert!(is_revocable(&first, world.now()));
+    assert!(!is_revocable(&first, first.expires_at));
     assert!(
         world
             .consents
@@ -289,4 +290,45 @@ async fn a_suspended_consent_is_taken_back_for_good_and_does_not_overrule_a_late
         world.confirm(json!({}), &tool).await,
         Err(ConsentError::Denied { .. })
     ));
+}
+
+#[tokio::test]
+async fn the_very_same_tool_is_not_another_and_the_same_file_of_another_publisher_is() {
+    let world = World::new().await;
+    let id = world
+        .given(&changed(READS, |_| ()), &[(READ, long())])
+        .await
+        .records[0];
+    let kept = row(&world, id).await;
+    // What it said of itself then is not known, and need not be.
+    let since = |key: &ConsentKey| Changed::since(&kept, key, &kept.pinned, None, "{}");
+    assert_eq!(since(&kept.key), None);
+    let evil = ConsentKey {
+        publisher: "evil.test".parse().unwrap(),
+        ..kept.key.clone()
+    };
+    let other = since(&evil).unwrap();
+    assert_eq!(other.publisher, Some(kept.key.publisher.clone()));
+    assert_eq!((other.needs, other.texts), (false, Some(Vec::new())));
+}
+
+#[tokio::test]
+async fn no_call_goes_on_with_another_build_where_that_cannot_be_noted_for_its_user() {
+    let world = World::new().await;
+    world
+        .given(&changed(READS, |_| ()), &[(READ, long())])
+        .await;
+    // As if what was found had ended each time before that.
+    sqlx::query(
+        "CREATE TRIGGER ended BEFORE UPDATE OF seen_at ON consent BEGIN SELECT RAISE(IGNORE); END",
+    )
+    .execute(world.store.writer())
+    .await
+    .unwrap();
+    let refused = world.confirm(json!({}), &rebuilt(READS)).await;
+    assert!(
+        matches!(refused, Err(ConsentError::Contended)),
+        "{refused:?}"
+    );
+    assert!(world.log("consent.tool-changed").await.is_empty());
 }

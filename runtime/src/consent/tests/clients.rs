@@ -1,6 +1,7 @@
 //! What becomes of a consent when its client changes: one test for each row of the table in `docs/consent.md`.
 
 mod documents;
+mod notices;
 
 use super::*;
 use crate::clients::testing::Shelf;

@@ -165,3 +165,32 @@ async fn whoever_takes_a_denial_back_is_asked_again_and_starts_anew() {
     let again = again_from(world.confirm(json!({}), &notes()).await);
     assert_eq!(again, world.now().plus(DENIAL_TTL));
 }
+
+#[tokio::test]
+async fn neither_a_consent_to_one_call_nor_a_denial_lapses_before_its_end() {
+    for choice in [Choice::Once, Choice::Deny] {
+        let world = World::new().await;
+        world.given(&reads(), &[(READ, choice)]).await;
+        let row = &world.consents.list(&alice()).await.unwrap()[0];
+        assert_eq!(row.tier, Tier::T1);
+        assert_eq!(row.idle_expires_at, None, "{choice:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_wants_two_parts_of_what_is_counted_is_counted_once() {
+    let world = World::new().await;
+    world.given(&reads(), &[(READ, times(2))]).await;
+    let parts = tool(
+        "notes",
+        &[(
+            "notes",
+            &["files read notes a", "files read notes b"],
+            false,
+        )],
+    );
+    let consent = world.confirm(json!({}), &parts).await.unwrap();
+    assert_eq!(consent.records().len(), 1);
+    let row = &world.consents.list(&alice()).await.unwrap()[0];
+    assert_eq!((row.uses, row.state), (1, ConsentState::Active));
+}

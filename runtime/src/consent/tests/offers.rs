@@ -15,13 +15,17 @@ fn needing_and_wishing() -> Tool {
     )
 }
 
-async fn confirm_waiting(world: &World, tool: &Tool) -> Result<Consent, ConsentError> {
+async fn confirm_with(world: &World, tool: &Tool, offer: Offer) -> Result<Consent, ConsentError> {
     let permit = permit(&caller(json!({})), tool);
     let now = world.now();
     let consents = &world.consents;
     consents
-        .confirm_with(permit, &arguments(), &[], Offer::Waits, &[], now)
+        .confirm_with(permit, &arguments(), &[], offer, &[], now)
         .await
+}
+
+async fn confirm_waiting(world: &World, tool: &Tool) -> Result<Consent, ConsentError> {
+    confirm_with(world, tool, Offer::Waits).await
 }
 
 async fn agreed(world: &World, tool: &Tool) -> Vec<String> {
@@ -188,4 +192,16 @@ async fn a_wish_whose_question_cannot_be_recorded_fails_the_call() {
         matches!(refused, Err(ConsentError::Audit(_))),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn where_nobody_could_be_told_any_more_no_question_is_opened() {
+    let world = World::new().await;
+    let without = confirm_with(&world, &wishing(), Offer::Never).await;
+    assert!(without.unwrap().agreed().is_empty());
+    let late = confirm_with(&world, &needing_and_wishing(), Offer::Never).await;
+    assert!(matches!(late, Err(ConsentError::TooLate)), "{late:?}");
+    assert!(world.log("consent.asked").await.is_empty());
+    // Nothing of that stands in the way of one who can be told.
+    asked(world.confirm(json!({}), &wishing()).await);
 }

@@ -208,6 +208,7 @@ async fn what_begins_later_holds_from_then_on_and_can_be_taken_back_before() {
     world.clock.advance(Duration::from_millis(1));
     let consent = world.confirm(json!({}), &reads()).await.unwrap();
     assert_eq!(ids(&consent), [kept.id]);
+    assert_eq!(standing(&kept, world.now()), "active");
 
     let world = World::new().await;
     let row = world
@@ -242,4 +243,58 @@ async fn no_consent_begins_in_the_past_or_after_its_end() {
         .unwrap();
     assert_eq!(row.not_before, None);
     assert!(world.confirm(json!({}), &reads()).await.is_ok());
+    let row = world
+        .pre_consent_from(&user("bob"), &reads(), READ, Some(NOW))
+        .await
+        .unwrap();
+    assert_eq!(row.not_before, None);
+}
+
+#[tokio::test]
+async fn the_operator_agrees_to_nothing_that_is_over_already() {
+    let world = World::new().await;
+    let tool = reads();
+    for until in [NOW, Timestamp(NOW.0 - 1)] {
+        let wish = PreConsent {
+            tenant: alice().tenant,
+            user: alice().user,
+            client: caller(json!({})).client().clone(),
+            tool: &tool,
+            capability: READ.parse().unwrap(),
+            from: None,
+            until,
+        };
+        let refused = world.consents.pre_consent(wish, NOW).await;
+        assert!(matches!(refused, Err(PreConsentError::Past)), "{refused:?}");
+    }
+    assert!(world.consents.list(&alice()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_administrator_takes_a_consent_back_once_and_the_log_names_the_request() {
+    let world = World::new().await;
+    let row = world.pre_consent(&alice(), &reads(), READ).await.unwrap();
+    let request = Uuid::now_v7();
+    for taken in [true, false] {
+        let (consents, now) = (&world.consents, world.now());
+        let revoked = consents.revoke_for_admin(&row, request, now).await;
+        assert_eq!(revoked.unwrap(), taken);
+    }
+    asked(world.confirm(json!({}), &reads()).await);
+    let log = world.log("consent.revoked").await;
+    assert_eq!(log.len(), 1);
+    let facts = &log[0].record.facts;
+    assert_eq!(facts["by"], "admin");
+    assert_eq!(facts["request"], request.to_string());
+}
+
+#[tokio::test]
+async fn what_a_user_agreed_to_serves_no_token_of_the_client_itself() {
+    let world = World::new().await;
+    world.given(&reads(), &[(READ, long())]).await;
+    assert!(world.confirm(json!({}), &reads()).await.is_ok());
+    // The same `sub`, by a token that was issued to nobody but the client.
+    let machine = json!({"gty": "client-credentials"});
+    let refused = world.confirm(machine, &reads()).await;
+    assert!(matches!(refused, Err(ConsentError::NoUser)), "{refused:?}");
 }

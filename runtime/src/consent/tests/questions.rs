@@ -1,4 +1,5 @@
 use super::*;
+use crate::telemetry::Samples;
 
 #[tokio::test]
 async fn the_same_question_keeps_its_ticket_until_it_expires() {
@@ -8,7 +9,9 @@ async fn the_same_question_keeps_its_ticket_until_it_expires() {
     // After a restart as well: only the hash is kept.
     let again = World::on(Arc::clone(&world.store)).await;
     assert_eq!(again.ticket(&notes()).await, first);
-    assert_eq!(world.log("consent.asked").await.len(), 1);
+    let told = world.log("consent.asked").await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].record.facts["capabilities"], json!([WRITE]));
     world.clock.advance(TICKET_TTL);
     let now = world.now();
     let late = world.answer(&first, &[(WRITE, long())]).await;
@@ -144,4 +147,60 @@ async fn a_flood_of_questions_ends() {
     asked(world.confirm(json!({"sub": "bob"}), &notes()).await);
     world.clock.advance(TICKET_TTL);
     asked(world.confirm(json!({}), &notes()).await);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_sent_many_times_at_once_counts_once_and_the_others_hear_of_it() {
+    let world = Arc::new(World::new().await);
+    let ticket = world.ticket(&notes()).await;
+    let answers: Vec<_> = (0..8)
+        .map(|_| {
+            let (world, ticket) = (Arc::clone(&world), ticket.clone());
+            tokio::spawn(async move { world.answer(&ticket, &[(WRITE, long())]).await })
+        })
+        .collect();
+    let mut counted = 0;
+    for answer in answers {
+        match answer.await.unwrap() {
+            Ok(_) => counted += 1,
+            Err(late) => assert!(
+                matches!(late, TicketError::Answered { allowed: true }),
+                "{late:?}"
+            ),
+        }
+    }
+    assert_eq!(counted, 1);
+    assert_eq!(world.log("consent.given").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_the_state_refuses_is_not_taken_for_a_sign_out() {
+    let world = World::new().await;
+    world.given(&notes(), &[(WRITE, long())]).await;
+    let other = tool("other", &[("notes", &[WRITE], false)]);
+    let ticket = world.ticket(&other).await;
+    sqlx::query("CREATE UNIQUE INDEX one_alone ON consent (tenant)")
+        .execute(world.store.writer())
+        .await
+        .unwrap();
+    let refused = world.answer(&ticket, &[(WRITE, long())]).await;
+    assert!(matches!(refused, Err(TicketError::Unknown)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn it_is_counted_how_long_a_user_took_to_decide() {
+    let world = World::new().await;
+    let ticket = world.ticket(&notes()).await;
+    world.clock.advance(Duration::from_secs(30));
+    world.answer(&ticket, &[(WRITE, long())]).await.unwrap();
+    let families = world.audit.meters().families();
+    let took = families
+        .iter()
+        .find(|one| one.name == "bailiwick_consent_decision_seconds")
+        .unwrap();
+    let Samples::Seconds(all) = &took.samples else {
+        panic!("{:?}", took.samples);
+    };
+    let (_, (seconds, count, _)) = &all[0];
+    assert_eq!((seconds.round(), *count), (30.0, 1));
 }

@@ -75,6 +75,27 @@ async fn a_revocation_that_commits_after_the_look_is_noticed_by_who_looked() {
     asked(world.confirm(json!({}), &notes()).await);
 }
 
+#[tokio::test]
+async fn a_call_during_whose_look_something_ended_looks_again_before_it_goes_on() {
+    let world = Arc::new(World::new().await);
+    let given = world.given(&notes(), &[(WRITE, long())]).await;
+    // The state has one connection, so that a call waits at its look for as long as that is taken.
+    let only = world.store.writer().acquire().await.unwrap();
+    let call = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.confirm(json!({}), &notes()).await }
+    });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    world.consents.running.look_again(&alice());
+    drop(only);
+    let consent = call.await.unwrap().unwrap();
+    assert_eq!(ids(&consent), given.records);
+    // What it goes on with can be taken from it.
+    assert_eq!(world.consents.running.held(), given.records);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_the_order_no_call_goes_on_under_a_consent_that_was_revoked() {
     for _ in 0..30 {
@@ -168,9 +189,12 @@ async fn calls_stop_when_nobody_can_tell_any_more_what_was_revoked() {
     let grants = GrantSet::from(server.confirm(json!({}), &page).await.unwrap());
     let free = tool("free", &[("now", &["clock"], false)]);
     let needs_none = GrantSet::from(server.confirm(json!({}), &free).await.unwrap());
+    let began = tokio::time::Instant::now();
     server.store.close().await;
     let lost = tokio::time::timeout(Duration::from_secs(20), grants.standing().lost()).await;
     lost.expect("it is stopped");
+    // Not for a moment in which nobody could read it.
+    assert!(began.elapsed() > Duration::from_secs(1));
     assert!(
         !needs_none.standing().is_lost(),
         "what needs no consent goes on"

@@ -79,6 +79,23 @@ async fn it_holds_until_its_user_signs_out_there_and_ends_with_its_record() {
 }
 
 #[tokio::test]
+async fn whoever_cannot_be_signed_out_is_not_told_to_have_been_before() {
+    let world = World::new().await;
+    let here = world.browser("here", "alice", "one").await;
+    sqlx::query(
+        "CREATE TRIGGER stays BEFORE DELETE ON browser_session BEGIN SELECT RAISE(IGNORE); END",
+    )
+    .execute(world.store.writer())
+    .await
+    .unwrap();
+    let now = world.now();
+    let refused = world.consents.sign_out(&here, false, now).await;
+    assert!(matches!(refused, Err(TicketError::Unknown)), "{refused:?}");
+    let session = world.store.session(here.id_hash, now).await.unwrap();
+    assert!(session.is_some());
+}
+
+#[tokio::test]
 async fn signing_out_everywhere_ends_those_of_all_browsers_and_nothing_else() {
     let world = World::new().await;
     let here = world.browser("here", "alice", "one").await;

@@ -244,3 +244,31 @@ async fn no_value_of_an_argument_is_kept_in_the_state() {
         assert!(!said.contains("hunter2"), "{said}");
     }
 }
+
+#[tokio::test]
+async fn a_second_refusal_of_t3_calls_is_quiet_for_no_longer_than_the_first() {
+    let world = World::new().await;
+    for sum in [1, 2] {
+        let asked = ticket(&world, T3, &notes(), json!({"sum": sum})).await;
+        allow(&world, &asked, Choice::Deny, Duration::ZERO)
+            .await
+            .unwrap();
+        let again = call(&world, T3, &notes(), json!({"sum": sum})).await;
+        let Err(ConsentError::Denied { again_from }) = again else {
+            panic!("{again:?}");
+        };
+        assert_eq!(again_from, NOW.plus(DENIAL_TTL), "{sum}");
+    }
+}
+
+#[tokio::test]
+async fn the_arguments_of_a_question_are_forgotten_when_it_is_answered() {
+    let world = World::new().await;
+    let asked = ticket(&world, T3, &notes(), json!({"sum": 1})).await;
+    let kept = || world.consents.arguments.of(asked.hash());
+    assert_eq!(kept().as_deref(), Some("{\n  \"sum\": 1\n}"));
+    allow(&world, &asked, Choice::Once, Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(kept(), None);
+}

@@ -171,7 +171,7 @@ pub(super) fn wall(origin: Origin) -> Vec<String> {
     let mut absent = apart(origin);
     absent.extend(hardening::let_go_but_calls(&Places::default()).absent());
     let parent = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    note(&mut absent, "its end with its maker", parent);
+    note(&mut absent, "a life beyond its maker", parent);
     absent
 }
 
@@ -182,13 +182,13 @@ pub(super) fn apart(origin: Origin) -> Vec<String> {
     let has = Has::read();
     match origin.namespaces {
         Namespaces::Own { user, group } => {
-            note(&mut absent, "users of its own", users(user, group));
-            note(&mut absent, "an empty root", empty_root());
+            note(&mut absent, "the users of the server", users(user, group));
+            note(&mut absent, "the files of the server", empty_root());
         }
         Namespaces::Shared => note(
             &mut absent,
-            "namespaces",
-            Err("the kernel refused to make them"),
+            "the namespaces of the server",
+            Err("the kernel refused others"),
         ),
     }
     note(
@@ -196,7 +196,7 @@ pub(super) fn apart(origin: Origin) -> Vec<String> {
         "being root outside",
         origin.root.map_or(Ok(()), Err),
     );
-    note(&mut absent, "limits", has.and_then(limits));
+    note(&mut absent, "more than its limits", has.and_then(limits));
     note(&mut absent, "capabilities", capabilities());
     absent
 }

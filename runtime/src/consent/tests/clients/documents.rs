@@ -101,3 +101,44 @@ async fn whatever_stands_in_the_place_of_a_document_allows_nothing() {
         assert_eq!(asking(&question).name, None, "{why:?}");
     }
 }
+
+#[tokio::test]
+async fn no_document_is_read_for_a_call_while_it_is_fresh_or_where_nothing_needs_consent() {
+    let (world, shelf) = described().await;
+    // Whoever would read it beside the call has time to begin.
+    let read = async || {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        shelf.asked()
+    };
+    let clock = tool("clock", &[("time", &["clock"], false)]);
+    assert!(world.confirm(of_alice(), &clock).await.is_ok());
+    assert_eq!(read().await, 0);
+    allowed(&world, &of_alice(), &reads()).await;
+    assert_eq!(read().await, 1);
+    world
+        .clock
+        .advance(CLIENT_TTL_MAX - Duration::from_millis(1));
+    assert!(world.confirm(of_alice(), &reads()).await.is_ok());
+    assert_eq!(read().await, 1);
+    world.clock.advance(Duration::from_millis(1));
+    assert!(world.confirm(of_alice(), &reads()).await.is_ok());
+    read_beside(&shelf, 1).await;
+}
+
+#[tokio::test]
+async fn only_who_read_a_document_says_that_it_is_there() {
+    let (world, _) = described().await;
+    allowed(&world, &of_alice(), &reads()).await;
+    let client = ID.parse().unwrap();
+    // Another process finds nothing there.
+    let since = world.store.note_client_unread(&client, NOW).await;
+    assert_eq!(since.unwrap(), Some(NOW));
+    // What is remembered of it is no sign of anything else.
+    asked_of(&world, &of_alice(), &tool("other", READS)).await;
+    world.clock.advance(CLIENT_READ_EVERY_MIN);
+    let since = world.store.note_client_unread(&client, world.now()).await;
+    assert_eq!(since.unwrap(), Some(NOW));
+    asked_of(&world, &of_alice(), &tool("third", READS)).await;
+    let since = world.store.note_client_unread(&client, world.now()).await;
+    assert_eq!(since.unwrap(), Some(world.now()));
+}
