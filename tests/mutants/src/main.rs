@@ -1,6 +1,6 @@
 //! Mutation testing by mutant schemata (Untch, Offutt and Harrold, 1993): every mutant is planted in one copy of the source behind a
 //! question at run time, so that there is one build for all of them. Which tests reach which mutant is noted first; then each
-//! mutant is switched on in turn for those tests alone, the fastest first, until one fails.
+//! mutant is switched on in turn for those tests alone, those near it first, until one fails.
 
 mod plant;
 mod report;

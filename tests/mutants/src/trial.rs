@@ -1,12 +1,13 @@
 //! Runs tests: all of them once by themselves, to note what each reaches, and then those that reach a mutant with it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ impl Outcome {
     }
 }
 
-/// Which tests reach a mutant, the fastest first.
+/// Which tests reach a mutant, those near it first.
 pub type Reached = BTreeMap<u32, Vec<(Duration, String)>>;
 
 pub struct Runner<'a> {
@@ -149,7 +150,11 @@ impl<'a> Runner<'a> {
             Ok(())
         })?;
         let mut reached = reached.into_inner().unwrap_or_else(PoisonError::into_inner);
-        reached.values_mut().for_each(|tests| tests.sort());
+        for mutant in &self.built.mutants {
+            if let Some(tests) = reached.get_mut(&mutant.number) {
+                in_order(&mutant.file, tests);
+            }
+        }
         Ok(reached)
     }
 
@@ -257,19 +262,83 @@ fn target(project: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or(project.join("target"), PathBuf::from)
 }
 
-/// Whether the tests passed; none where they did not end in time.
+/// Whether the tests passed; none where they did not end in time. Once one failed, the others are not waited for.
 fn run(mut command: Command, most: Duration) -> anyhow::Result<Option<bool>> {
-    let mut child: Child = command.stdout(Stdio::null()).spawn()?;
-    let until = Instant::now() + most;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.success()));
-        }
-        if Instant::now() >= until {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(LOOK);
+    let mut child: Child = command.stdout(Stdio::piped()).spawn()?;
+    let said = child.stdout.take().context("it has no output")?;
+    let failed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // To its end, or a test that says much would wait for a reader.
+            for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
+                let is_failure = line.starts_with(b"test ") && line.ends_with(b"... FAILED");
+                failed.fetch_or(is_failure, Ordering::Relaxed);
+            }
+        });
+        let until = Instant::now() + most;
+        let outcome = loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(Some(status.success()));
+            }
+            if failed.load(Ordering::Relaxed) {
+                break Some(false);
+            }
+            if Instant::now() >= until {
+                break None;
+            }
+            std::thread::sleep(LOOK);
+        };
+        child.kill()?;
+        child.wait()?;
+        Ok(outcome)
+    })
+}
+
+/// Those first that lie nearest to this file, of these the fastest: what is wrong in it is noticed there.
+fn in_order(file: &str, tests: &mut [(Duration, String)]) {
+    let module = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    let shared = |name: &str| {
+        let both = module.split('/').zip(name.split("::"));
+        both.take_while(|(one, other)| one == other).count()
+    };
+    tests.sort_by_cached_key(|(took, name)| (Reverse(shared(name)), *took));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_near_a_change_come_first_and_then_the_fastest() {
+        let test = |ms, name: &str| (Duration::from_millis(ms), name.to_owned());
+        let mut tests = [
+            test(1, "web::tests::a"),
+            test(9, "consent::plan::tests::b"),
+            test(3, "consent::tests::c"),
+            test(2, "consent::tests::d"),
+        ];
+        in_order("consent/plan.rs", &mut tests);
+        let order = tests.map(|(_, name)| name);
+        let last = ["consent::tests::d", "consent::tests::c", "web::tests::a"];
+        assert_eq!(order[0], "consent::plan::tests::b");
+        assert_eq!(order[1..], last);
+    }
+
+    #[test]
+    fn what_fails_is_not_waited_for_and_what_does_not_end_is_ended() {
+        let shell = |text: &str| {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(text);
+            run(command, Duration::from_secs(2)).unwrap()
+        };
+        assert_eq!(shell("echo 'test a ... ok'"), Some(true));
+        assert_eq!(shell("exit 101"), Some(false));
+        let began = Instant::now();
+        assert_eq!(
+            shell("echo 'test a ... FAILED'; exec sleep 60"),
+            Some(false)
+        );
+        assert_eq!(shell("exec sleep 60"), None);
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 }
