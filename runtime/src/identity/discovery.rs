@@ -187,6 +187,8 @@ mod tests {
             "https://as.test/#x",
             "urn:x",
             "https://u@as.test",
+            "https://:p@as.test",
+            "ftp://as.test",
         ] {
             assert!(places(&none.parse().unwrap()).is_err(), "{none}");
         }
@@ -254,12 +256,15 @@ mod tests {
             "http://as.test/k",
             "file:///etc/passwd",
             "https://u:p@as.test/k",
+            "https://u@as.test/k",
+            "https://:p@as.test/k",
             "https://as.test/k#x",
             "/k",
             "",
         ] {
             assert!(!keys("https://as.test", bad), "{bad}");
         }
+        assert!(!keys("http://127.0.0.1:1", "ftp://127.0.0.1:1/k"));
         assert!(judged("https://as.test", json!({"issuer": "https://as.test"})).is_err());
     }
 }

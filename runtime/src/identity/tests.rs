@@ -170,11 +170,13 @@ async fn t21_a_remembered_token_falls_with_its_key() {
     let setup = Setup::one(&[&a]);
     let token = a.sign(&claims(json!({})));
     assert!(setup.verify(&token, NOW).await.is_ok());
+    assert_eq!(setup.identity.verified.iter().count(), 1);
     setup.keys(0, &[&b]);
     assert!(matches!(
         setup.verify(&token, NOW).await,
         Err(IdentityError::UnknownKey { .. })
     ));
+    assert_eq!(setup.identity.verified.iter().count(), 0);
     // Another key under the old id does not revive it either.
     setup.keys(0, &[&Mint::es256("a")]);
     assert!(matches!(

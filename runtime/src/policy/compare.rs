@@ -400,6 +400,17 @@ mod tests {
     }
 
     #[test]
+    fn more_of_the_web_is_growth() {
+        let tool = testing::tool("notes", &[("web", &["http GET a.example /"], true)]);
+        let web = |budget: &str| ALL.replace("permit", &format!("@max_http(\"{budget}\") permit"));
+        let (less, more) = (web("requests=3 send=7"), web("requests=5 send=7"));
+        let wider = "use `http GET a.example /` through `notes` with `requests=5` instead of `requests=3` by all";
+        assert_eq!(said(&less, &more, &tool), [format!("+ {wider}")]);
+        assert_eq!(said(&more, &less, &tool), [format!("- {wider}")]);
+        assert_eq!(said(&more, &more, &tool), [""; 0]);
+    }
+
+    #[test]
     fn the_bounds_of_one_call_are_compared_where_they_hang_on_its_arguments() {
         let mut manifest = testing::manifest("notes", &[("book", &["files read notes"], true)]);
         manifest.tools[0].input_schema = json!({

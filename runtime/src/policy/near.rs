@@ -358,6 +358,32 @@ mod tests {
     }
 
     #[test]
+    fn every_part_that_a_permit_lacks_is_said() {
+        let text = r#"
+            @id("both") permit(principal, action == Action::"call:notes", resource)
+            when { context.args.amount < 3 && context.client == "client-2" };
+        "#;
+        assert_eq!(
+            said(text, json!({})),
+            [
+                "both: `context.args.amount < 3` must hold; here `context.args.amount` is 5",
+                "both: `context.client == \"client-2\"` must hold; here `context.client` is \"client-1\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn neither_a_rule_about_something_else_nor_one_that_forbade_nothing_is_named() {
+        let text = r#"
+            @id("admin") permit(principal in Role::"admin", action, resource);
+            @id("elsewhere") permit(principal in Role::"admin", action == Action::"list", resource);
+            @id("guests") forbid(principal in Role::"guest", action, resource);
+        "#;
+        let admin = "admin: the caller must be in `Role::\"admin\"`";
+        assert_eq!(said(text, json!({})), [admin]);
+    }
+
+    #[test]
     fn a_rule_that_nests_as_deep_as_rules_may_is_explained() {
         let all: Vec<_> = (0..crate::limits::RULE_DEPTH_MAX - 10)
             .map(|n| format!("context.client == \"c{n}\""))

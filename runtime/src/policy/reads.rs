@@ -202,3 +202,75 @@ fn read(names: &[String], how: Use, tools: &[&Tool], found: &mut BTreeSet<String
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::testing::tool;
+
+    #[test]
+    fn a_rule_concerns_the_tools_whose_calls_its_head_is_about() {
+        let (notes, mail) = (tool("notes", &[]), tool("mail", &[]));
+        for (head, for_notes, for_mail) in [
+            ("principal, action, resource", true, true),
+            ("principal, action, resource is Tool", true, true),
+            (
+                "principal, action in Action::\"call\", resource",
+                true,
+                true,
+            ),
+            (
+                "principal, action == Action::\"list\", resource",
+                false,
+                false,
+            ),
+            (
+                "principal, action == Action::\"use\", resource",
+                false,
+                false,
+            ),
+            (
+                "principal, action == Action::\"call:notes\", resource",
+                true,
+                false,
+            ),
+            (
+                "principal, action in [Action::\"call:mail\", Action::\"list\"], resource",
+                false,
+                true,
+            ),
+            (
+                "principal, action, resource == Tool::\"notes\"",
+                true,
+                false,
+            ),
+            ("principal, action, resource in Tool::\"mail\"", false, true),
+            (
+                "principal, action, resource in Package::\"mail\"",
+                false,
+                true,
+            ),
+            (
+                "principal, action, resource is Tool in Package::\"notes\"",
+                true,
+                false,
+            ),
+            (
+                "principal, action == Action::\"call:mail\", resource == Tool::\"notes\"",
+                false,
+                false,
+            ),
+            (
+                "principal, action, resource == Capability::\"notes\"",
+                false,
+                false,
+            ),
+        ] {
+            let policy: Policy = format!("permit ({head});").parse().unwrap();
+            for (tool, expected) in [(&notes, for_notes), (&mail, for_mail)] {
+                let found = concerns(&policy, tool);
+                assert_eq!(found, expected, "{head} for {}", tool.name());
+            }
+        }
+    }
+}

@@ -229,3 +229,24 @@ pub(super) fn cedar_type(shape: &Shape) -> Map<String, Value> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_read_so_deep_and_no_deeper() {
+        let nested = |levels: usize| {
+            (0..levels).fold(
+                json!({"type": "integer"}),
+                |inner, _| json!({"type": "object", "properties": {"a": inner}}),
+            )
+        };
+        let seen = |schema: usize, path: usize| sight(&nested(schema), &vec!["a".to_owned(); path]);
+        let deepest = ARGUMENT_DEPTH_MAX;
+        assert_eq!(seen(deepest, deepest), Sight::Value);
+        assert_eq!(seen(deepest + 1, deepest), Sight::Members);
+        assert_eq!(seen(deepest + 1, deepest + 1), Sight::Hidden(Why::Deep));
+        assert_eq!(seen(deepest, deepest + 1), Sight::Absent);
+    }
+}

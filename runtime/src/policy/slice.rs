@@ -241,4 +241,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_set_of_which_nothing_is_left_out_is_not_copied() {
+        let notes = tool("notes", &[]);
+        let all = "permit (principal, action, resource);";
+        let sliced = Sliced::new(all.parse().unwrap());
+        assert!(Arc::ptr_eq(&sliced.about(&notes).rules, &sliced.whole));
+        let more = format!("{all} permit (principal, action == Action::\"call:mail\", resource);");
+        let sliced = Sliced::new(more.parse().unwrap());
+        let slice = sliced.about(&notes);
+        assert_eq!(slice.rules.num_of_policies(), 1);
+        assert_eq!(sliced.whole.num_of_policies(), 2);
+    }
 }

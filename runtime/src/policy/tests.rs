@@ -4,6 +4,7 @@ mod arguments;
 mod bounds;
 mod cost;
 mod docs;
+mod expectations;
 mod listing;
 mod model;
 mod naive;
@@ -362,4 +363,17 @@ fn a_rule_that_nests_too_deeply_is_refused() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("nested deeper"), "{error}");
+}
+
+#[test]
+fn a_permit_names_the_rules_about_the_call_and_about_what_it_may_use() {
+    let tool = notes();
+    let text = r#"
+        @id("calls") permit(principal, action in Action::"call", resource);
+        @id("files") permit(principal, action == Action::"use", resource) when { resource.kind == "files" };
+        @id("lists") permit(principal, action == Action::"list", resource);
+    "#;
+    let rules = rules(text, std::slice::from_ref(&tool)).unwrap();
+    let permit = rules.permit(&caller(json!({})), &tool, &Map::new());
+    assert_eq!(permit.unwrap().rules(), ["calls", "files"]);
 }

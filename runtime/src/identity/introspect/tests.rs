@@ -440,3 +440,24 @@ fn two_issuers_are_not_both_asked() {
         Err(crate::identity::IssuerError::TwoAsked(_))
     ));
 }
+
+#[tokio::test]
+async fn x2_a_jwt_of_an_issuer_that_is_not_asked_needs_no_answer() {
+    let world = World::new(|config| config.about = About::All);
+    let asked = world.identity.issuers().next().unwrap().clone();
+    let silent = IssuerConfig {
+        issuer: "https://b.test".parse().unwrap(),
+        introspection: None,
+        ..asked.clone()
+    };
+    let both = Identity::new(vec![asked, silent], world.endpoint.clone()).unwrap();
+    let shown = |issuer: &str| {
+        let token = BearerToken::new(testing::token(json!({ "iss": issuer })));
+        both.verify(Credentials::bearer(token), NOW)
+    };
+    let caller = shown("https://b.test").await.unwrap();
+    assert_eq!(caller.user().issuer.as_str(), "https://b.test");
+    assert_eq!(world.asked(), 0);
+    assert!(shown(ISSUER).await.is_ok());
+    assert_eq!(world.asked(), 1);
+}

@@ -1,6 +1,7 @@
 mod certificates;
 mod example;
 mod nonces;
+mod paths;
 
 use std::sync::Arc;
 use std::time::Duration;

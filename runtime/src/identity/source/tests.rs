@@ -344,3 +344,51 @@ async fn j5_a_missing_file_is_no_set_until_it_comes() {
     folder.write(&jwks(&[&a]));
     assert_eq!(has(&keys, "a", NOW).await, Some(true));
 }
+
+#[tokio::test]
+async fn j5_a_file_is_read_when_it_changes_and_a_failed_reading_waits_for_its_turn() {
+    let (folder, a) = (Folder::new(), Mint::es256("a"));
+    let keys = folder.keys();
+    let stands = |now| keys.standing(Some("a"), now);
+    let again = later(JWKS_REFETCH_MIN);
+    assert_eq!(stands(NOW), Standing::Due);
+    assert_eq!(has(&keys, "a", NOW).await, None);
+    assert_eq!(stands(NOW), Standing::Tried);
+    assert_eq!(stands(again), Standing::Due);
+
+    folder.write(&jwks(&[&a]));
+    assert_eq!(stands(NOW), Standing::Due);
+    assert_eq!(has(&keys, "a", NOW).await, Some(true));
+    assert_eq!(stands(NOW), Standing::Fresh);
+    assert_eq!(stands(later(JWKS_STALE_MAX * 365)), Standing::Fresh);
+
+    folder.write(b"{");
+    assert_eq!(stands(NOW), Standing::Due);
+    assert_eq!(has(&keys, "a", NOW).await, Some(true));
+    assert_eq!(stands(NOW), Standing::Tried);
+    assert_eq!(stands(again), Standing::Due);
+
+    std::fs::remove_file(folder.file()).unwrap();
+    assert_eq!(stands(NOW), Standing::Tried);
+    assert_eq!(stands(again), Standing::Due);
+}
+
+#[tokio::test]
+async fn a_document_has_at_most_as_many_bytes_as_are_read() {
+    let (web, a) = (Web::new(), Mint::es256("a"));
+    let mut document = jwks(&[&a]);
+    document.resize(JWKS_BYTES_MAX, b' ');
+    web.serve(KEYS_URL, document.clone());
+    assert_eq!(has(&from_url(&web), "a", NOW).await, Some(true));
+    let url: Url = KEYS_URL.parse().unwrap();
+    let most = fetch(&*web, &url).await.unwrap();
+    assert_eq!(most.len(), JWKS_BYTES_MAX);
+    document.push(b' ');
+    web.serve(KEYS_URL, document);
+    assert!(matches!(
+        fetch(&*web, &url).await,
+        Err(KeyError::TooLarge {
+            max: JWKS_BYTES_MAX
+        })
+    ));
+}

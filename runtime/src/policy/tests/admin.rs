@@ -28,7 +28,11 @@ fn reach(text: &str, caller: &Arc<Caller>) -> Vec<String> {
             }
         }
     }
-    assert!(rules.administers(caller, NOW) || reach.is_empty() || text.contains("== Tenant"));
+    let own = AdminResource::Tenant(caller.tenant().clone()).to_string();
+    let administers = reach
+        .iter()
+        .any(|one| one.ends_with("the server") || one.ends_with(&own));
+    assert_eq!(rules.administers(caller, NOW), administers, "{text}");
     reach
 }
 
@@ -280,4 +284,22 @@ fn rules_tell_of_themselves_and_not_what_they_say() {
              "annotations": {"id": "admins"}},
         ])
     );
+}
+
+#[test]
+fn one_administers_who_may_do_anything_to_the_server_or_the_own_tenant() {
+    let administers = |text: &str, caller: &Arc<Caller>| {
+        let rules = rules(text, &[notes()]).unwrap();
+        rules.administers(caller, NOW)
+    };
+    assert!(administers(ADMINS, &admin("north")));
+    assert!(!administers(ADMINS, &caller(json!({"tenant": "north"}))));
+    assert!(!administers("", &admin("north")));
+    for action in ["admin:read", "admin:revoke", "admin:log"] {
+        let one = format!("permit(principal, action == Action::\"{action}\", resource);");
+        assert!(administers(&one, &admin("north")), "{action}");
+    }
+    let south = "permit(principal, action in Action::\"admin\", resource == Tenant::\"south\");";
+    assert!(!administers(south, &admin("north")));
+    assert!(administers(south, &admin("south")));
 }

@@ -166,3 +166,21 @@ fn null_counts_as_absent_and_any_other_type_is_refused() {
         );
     }
 }
+
+#[test]
+fn a_rule_about_one_tool_reads_what_another_hides() {
+    let mail = tool_with(
+        "mail",
+        json!({"type": "object", "properties": {"rate": {"type": "integer"}}}),
+    );
+    let both = [mixed(), mail];
+    let about = |tool: &str| {
+        let text = format!(
+            "permit(principal, action == Action::\"call:{tool}\", resource) when {{ context.args has rate && context.args.rate == 1 }};"
+        );
+        rules(&text, &both).err().map(|error| error.to_string())
+    };
+    assert_eq!(about("mail"), None);
+    let hidden = about("mixed").unwrap();
+    assert!(hidden.contains("`rate` of `mixed`"), "{hidden}");
+}

@@ -300,3 +300,59 @@ fn rules_bound_how_much_of_the_web_a_call_may_use_and_read_how_much_is_wanted() 
         assert!(error.to_string().contains("max_http"), "{error}");
     }
 }
+
+#[test]
+fn a_step_is_explained_as_refused_only_where_a_bound_takes_it_away() {
+    let tool = tool(
+        "notes",
+        &[
+            ("r", &["http GET a.example /"], true),
+            ("w", &["files write notes"], true),
+        ],
+    );
+    let explained = |text: &str| {
+        let rules = rules(text, std::slice::from_ref(&tool)).unwrap();
+        let steps = rules.explain(&caller(json!({})), &tool, &Map::new());
+        let steps = steps.into_iter();
+        steps
+            .map(|step| (step.question, step.allowed, step.errors.join("; ")))
+            .collect::<Vec<_>>()
+    };
+    let questions = [
+        "list",
+        "call",
+        "use http GET a.example /",
+        "use files write notes",
+    ];
+    let expected = |allowed: [bool; 4], why: &str| {
+        let all = questions.iter().zip(allowed).enumerate();
+        all.map(|(at, (question, allowed))| {
+            let why = if at == 3 { why } else { "" };
+            ((*question).to_owned(), allowed, why.to_owned())
+        })
+        .collect::<Vec<_>>()
+    };
+    let all = "@id(\"all\") permit(principal, action, resource);";
+    assert_eq!(explained(all), expected([true; 4], ""));
+    let within = format!("@max_tier(\"T2\") {all}");
+    assert_eq!(explained(&within), expected([true; 4], ""));
+    let without_writes = [true, true, true, false];
+    assert_eq!(
+        explained(&format!("@max_tier(\"T1\") {all}")),
+        expected(
+            without_writes,
+            "it is of tier T2, and the rules bound it: at most tier T1"
+        )
+    );
+    let raised = r#"@min_tier("T3") permit(principal, action == Action::"use", resource) when { resource.kind == "files" };"#;
+    assert_eq!(
+        explained(&format!("{within} {raised}")),
+        expected(
+            without_writes,
+            "it is of tier T3 by the rules, and the rules bound it: at most tier T2, at least tier T3"
+        )
+    );
+    // What no rule allows is beyond no bound.
+    let calls = r#"@max_tier("T1") permit(principal, action in Action::"call", resource);"#;
+    assert_eq!(explained(calls), expected([false, true, false, false], ""));
+}

@@ -243,9 +243,19 @@ fn capabilities_have_their_fields() {
         &[
             ("web", &["http POST a.example:8443 /v1/"], true),
             ("book", &["files write notes a/b"], true),
+            ("open", &["reveal email a:/to"], true),
         ],
     );
     for (condition, expected) in [
+        (
+            r#"resource has field && resource.field == "a:/to""#,
+            "reveal email a:/to",
+        ),
+        (r#"resource has field && resource.field == "a:/cc""#, ""),
+        (
+            r#"resource has class && resource.class == "email""#,
+            "reveal email a:/to",
+        ),
         (
             "resource has port && resource.port == 8443",
             "http POST a.example:8443 /v1/",

@@ -3,6 +3,7 @@
 use super::*;
 use crate::identity::ScopeMap;
 use crate::identity::testing::caller_of;
+use crate::limits::STEP_UP_SCOPES_MAX;
 
 const USERS: &str = "permit(principal in Role::\"user\", action, resource);\n";
 
@@ -143,4 +144,16 @@ fn a_scope_that_implies_another_does() {
             .scopes,
         ["pay"]
     );
+}
+
+#[test]
+fn so_many_scopes_are_tried_and_no_more() {
+    let tool = priced();
+    let told = |count: usize| {
+        let named: Vec<_> = (0..count).map(|n| format!("\"s{n:02}\"")).collect();
+        let any = format!("principal.scopes.containsAny([{}])", named.join(", "));
+        step_up(&unless(&any), &tool, json!({}), json!({"amount": 1}))
+    };
+    assert_eq!(told(STEP_UP_SCOPES_MAX).as_deref(), Some("s00"));
+    assert_eq!(told(STEP_UP_SCOPES_MAX + 1), None);
 }

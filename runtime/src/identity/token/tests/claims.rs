@@ -437,3 +437,25 @@ fn x5_a_token_without_a_user_is_accepted_only_from_an_issuer_that_may() {
         assert!(with(false, user.clone()).unwrap().has_user(), "{user}");
     }
 }
+
+#[test]
+fn t13_a_signature_counts_for_its_own_issuer_and_audience_alone() {
+    let token = BearerToken::new(testing::token(json!({})));
+    let read = Unverified::read(&token).unwrap();
+    let keys = testing::keys();
+    let with = |issuer: &str, audience: &str| {
+        let (ours, algorithms) = ([audience.to_owned()], [Algorithm::ES256]);
+        let issuer = &issuer.parse().unwrap();
+        let second = read.verify(&token, issuer, &ours, &algorithms, &keys);
+        second.map(|second| second.iss)
+    };
+    assert_eq!(with(ISSUER, AUDIENCE).unwrap(), ISSUER);
+    assert!(matches!(
+        with("https://other.test", AUDIENCE),
+        Err(IdentityError::Signature)
+    ));
+    assert!(matches!(
+        with(ISSUER, "https://other.test"),
+        Err(IdentityError::WrongAudience { .. })
+    ));
+}

@@ -7,7 +7,7 @@ use super::{Value, json, judged_by};
 use crate::config::{ClaimType, ExtraClaim, ScopeMap};
 use crate::identity::ClaimValue;
 use crate::identity::testing::{claims, issuer, keys, mint};
-use crate::limits::CLAIM_STRINGS_MAX;
+use crate::limits::{CLAIM_STRINGS_MAX, CLAIM_VALUE_BYTES_MAX};
 
 fn judged(issuer: &IssuerConfig, changes: Value) -> Result<Caller, IdentityError> {
     judged_by(&mint().sign(&claims(changes)), issuer, &keys())
@@ -156,4 +156,36 @@ fn amr_is_an_array_of_strings() {
         let judged = judged_by(&mint().sign(&all), &issuer(), &keys());
         assert!(judged.is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_tool_can_be_told_standard_claims_and_those_that_the_operator_lists() {
+    let told = |listed: bool| {
+        let mut issuer = with(ClaimType::Integer, false);
+        issuer.claims.extra.get_mut("customer").unwrap().told = listed;
+        let all = json!({"who": {"id": 7}, "email": "a@b.test", "department": "x"});
+        let caller = judged(&issuer, all).unwrap();
+        let profile = caller.profile().iter();
+        profile
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+    };
+    let email = r#"email="a@b.test""#;
+    assert_eq!(told(true), ["customer=7", email]);
+    assert_eq!(told(false), [email]);
+}
+
+#[test]
+fn a_tool_is_told_no_value_that_is_null_or_too_large() {
+    let told = |name: Value| {
+        let mut all = claims(json!({}));
+        all["name"] = name;
+        let caller = judged_by(&mint().sign(&all), &issuer(), &keys()).unwrap();
+        caller.profile().values().cloned().collect::<Vec<_>>()
+    };
+    // It is told as JSON, with its quotes.
+    let most = "x".repeat(CLAIM_VALUE_BYTES_MAX - 2);
+    assert_eq!(told(json!(most)), [format!("\"{most}\"")]);
+    assert!(told(json!("x".repeat(CLAIM_VALUE_BYTES_MAX - 1))).is_empty());
+    assert!(told(json!(null)).is_empty());
 }
