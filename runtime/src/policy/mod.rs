@@ -17,6 +17,7 @@ mod explain;
 mod facts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod heads;
 mod issuers;
 mod known;
 mod load;

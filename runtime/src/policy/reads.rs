@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::{ActionConstraint, EntityUid, Policy, ResourceConstraint};
+use cedar_policy::Policy;
 use serde_json::Value;
 
 use super::Vocabulary;
 use super::admin::{self, Part};
-use super::schema::{ADMIN_CONTEXT, CALL, CONTEXT, action_name};
+use super::heads::decides_calls;
+use super::schema::{ADMIN_CONTEXT, CONTEXT};
 use super::shape::{Sight, Why, sight};
 use crate::catalog::Tool;
 
@@ -23,7 +24,8 @@ pub(super) fn unreadable(policy: &Policy, tools: &[Tool], vocabulary: &Vocabular
         Part::Tools | Part::Mixed => &CONTEXT[..],
         Part::Admin => &ADMIN_CONTEXT[..],
     };
-    let concerned: Vec<&Tool> = tools.iter().filter(|tool| concerns(policy, tool)).collect();
+    let concerned = tools.iter().filter(|tool| decides_calls(policy, tool));
+    let concerned: Vec<&Tool> = concerned.collect();
     let mut found = BTreeSet::new();
     let conditions = json.get("conditions").and_then(Value::as_array);
     for condition in conditions.into_iter().flatten() {
@@ -33,35 +35,6 @@ pub(super) fn unreadable(policy: &Policy, tools: &[Tool], vocabulary: &Vocabular
         }
     }
     found.into_iter().collect()
-}
-
-/// Whether the head of a rule lets it decide about calls of this tool.
-pub(super) fn concerns(policy: &Policy, tool: &Tool) -> bool {
-    let calls = |action: &EntityUid| {
-        action_name(action).is_some_and(|name| {
-            name == CALL || name.strip_prefix("call:") == Some(tool.name().as_str())
-        })
-    };
-    let by_action = match policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(action) => calls(&action),
-        ActionConstraint::In(actions) => actions.iter().any(calls),
-    };
-    let is = |uid: &EntityUid| {
-        let id: &str = uid.id().as_ref();
-        match uid.type_name().to_string().as_str() {
-            "Tool" => id == tool.name().as_str(),
-            "Package" => id == tool.package().manifest().name.as_str(),
-            _ => false,
-        }
-    };
-    by_action
-        && match policy.resource_constraint() {
-            ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
-            ResourceConstraint::Eq(uid)
-            | ResourceConstraint::In(uid)
-            | ResourceConstraint::IsIn(_, uid) => is(&uid),
-        }
 }
 
 /// `has` of a word that nothing can have is a slip, and with `unless` it would go unnoticed.
@@ -200,77 +173,5 @@ fn read(names: &[String], how: Use, tools: &[&Tool], found: &mut BTreeSet<String
         found.insert(format!(
             "no tool that this rule is about says that it has an argument `{shown}`"
         ));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::testing::tool;
-
-    #[test]
-    fn a_rule_concerns_the_tools_whose_calls_its_head_is_about() {
-        let (notes, mail) = (tool("notes", &[]), tool("mail", &[]));
-        for (head, for_notes, for_mail) in [
-            ("principal, action, resource", true, true),
-            ("principal, action, resource is Tool", true, true),
-            (
-                "principal, action in Action::\"call\", resource",
-                true,
-                true,
-            ),
-            (
-                "principal, action == Action::\"list\", resource",
-                false,
-                false,
-            ),
-            (
-                "principal, action == Action::\"use\", resource",
-                false,
-                false,
-            ),
-            (
-                "principal, action == Action::\"call:notes\", resource",
-                true,
-                false,
-            ),
-            (
-                "principal, action in [Action::\"call:mail\", Action::\"list\"], resource",
-                false,
-                true,
-            ),
-            (
-                "principal, action, resource == Tool::\"notes\"",
-                true,
-                false,
-            ),
-            ("principal, action, resource in Tool::\"mail\"", false, true),
-            (
-                "principal, action, resource in Package::\"mail\"",
-                false,
-                true,
-            ),
-            (
-                "principal, action, resource is Tool in Package::\"notes\"",
-                true,
-                false,
-            ),
-            (
-                "principal, action == Action::\"call:mail\", resource == Tool::\"notes\"",
-                false,
-                false,
-            ),
-            (
-                "principal, action, resource == Capability::\"notes\"",
-                false,
-                false,
-            ),
-        ] {
-            let policy: Policy = format!("permit ({head});").parse().unwrap();
-            for (tool, expected) in [(&notes, for_notes), (&mail, for_mail)] {
-                let found = concerns(&policy, tool);
-                assert_eq!(found, expected, "{head} for {}", tool.name());
-            }
-        }
     }
 }

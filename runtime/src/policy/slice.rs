@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint};
+use cedar_policy::{Policy, PolicyId, PolicySet};
 use moka::sync::Cache;
 
+use super::heads::{may_concern, tools_named};
 use super::memo::varying;
-use super::schema::{CALL_ONE, action_name};
 use super::step_up::Named;
 use crate::catalog::Tool;
 use crate::ids::ToolName;
@@ -125,122 +125,10 @@ impl Sliced {
     }
 }
 
-/// The tools about which alone a rule is, where its head names them: by the actions that call them, or as the resource.
-fn tools_named(policy: &Policy) -> Option<BTreeSet<String>> {
-    let called = |action: &EntityUid| {
-        let name = action_name(action)?;
-        name.strip_prefix(CALL_ONE).map(str::to_owned)
-    };
-    let by_action = match policy.action_constraint() {
-        ActionConstraint::Any => None,
-        ActionConstraint::Eq(action) => called(&action).map(|one| BTreeSet::from([one])),
-        ActionConstraint::In(actions) => actions.iter().map(called).collect(),
-    };
-    by_action.or_else(|| match policy.resource_constraint() {
-        ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
-        ResourceConstraint::Eq(uid)
-        | ResourceConstraint::In(uid)
-        | ResourceConstraint::IsIn(_, uid) => (uid.type_name().to_string() == "Tool")
-            .then(|| BTreeSet::from([AsRef::<str>::as_ref(uid.id()).to_owned()])),
-    })
-}
-
-/// Whether the head of a rule leaves it a part in a decision about this tool: its listing, its calls, its capabilities.
-fn may_concern(policy: &Policy, tool: &Tool) -> bool {
-    let other_call = |action: &EntityUid| {
-        action_name(action)
-            .and_then(|name| name.strip_prefix(CALL_ONE).map(str::to_owned))
-            .is_some_and(|name| name != tool.name().as_str())
-    };
-    let by_action = match policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(action) => !other_call(&action),
-        ActionConstraint::In(actions) => !actions.iter().all(other_call),
-    };
-    let elsewhere = |uid: &EntityUid| {
-        let id: &str = uid.id().as_ref();
-        match uid.type_name().to_string().as_str() {
-            "Tool" => id != tool.name().as_str(),
-            "Package" => id != tool.package().manifest().name.as_str(),
-            _ => false,
-        }
-    };
-    by_action
-        && match policy.resource_constraint() {
-            ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
-            ResourceConstraint::Eq(uid)
-            | ResourceConstraint::In(uid)
-            | ResourceConstraint::IsIn(_, uid) => !elsewhere(&uid),
-        }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::testing::tool;
-
-    #[test]
-    fn only_what_is_about_other_tools_is_left_out() {
-        let (notes, mail) = (tool("notes", &[]), tool("mail", &[]));
-        for (head, for_notes, for_mail) in [
-            ("principal, action, resource", true, true),
-            (
-                "principal, action == Action::\"list\", resource",
-                true,
-                true,
-            ),
-            ("principal, action == Action::\"use\", resource", true, true),
-            (
-                "principal, action in Action::\"call\", resource",
-                true,
-                true,
-            ),
-            (
-                "principal, action == Action::\"call:notes\", resource",
-                true,
-                false,
-            ),
-            (
-                "principal, action in [Action::\"call:mail\", Action::\"call:other\"], resource",
-                false,
-                true,
-            ),
-            (
-                "principal, action in [Action::\"call:mail\", Action::\"list\"], resource",
-                true,
-                true,
-            ),
-            (
-                "principal, action, resource == Tool::\"notes\"",
-                true,
-                false,
-            ),
-            ("principal, action, resource in Tool::\"mail\"", false, true),
-            (
-                "principal, action, resource in Package::\"mail\"",
-                false,
-                true,
-            ),
-            (
-                "principal, action, resource is Tool in Package::\"notes\"",
-                true,
-                false,
-            ),
-            ("principal, action, resource is Capability", true, true),
-            (
-                "principal, action, resource == Capability::\"any\"",
-                true,
-                true,
-            ),
-        ] {
-            let whole: PolicySet = format!("permit ({head});").parse().unwrap();
-            let sliced = Sliced::new(whole);
-            for (tool, expected) in [(&notes, for_notes), (&mail, for_mail)] {
-                let found = sliced.about(tool).rules.num_of_policies() == 1;
-                assert_eq!(found, expected, "{head} for {}", tool.name());
-            }
-        }
-    }
 
     #[test]
     fn a_set_of_which_nothing_is_left_out_is_not_copied() {

@@ -22,6 +22,7 @@ use crate::web;
 const FORGET_EVERY: Duration = Duration::from_secs(300);
 /// How often records are looked for that are older than they are kept.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
 /// What has an end, and by which clock.
 pub(super) struct Forgetting {
     pub store: SharedStore,
