@@ -7,3 +7,8 @@ pub fn with_room<T: Send>(bytes: usize, run: impl FnOnce() -> T + Send) -> Optio
         thread.spawn_scoped(scope, run).ok()?.join().ok()
     })
 }
+
+/// Runs something where so many bytes of the stack are left: here, or on a further one of that size.
+pub fn with_left<T>(bytes: usize, run: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(bytes, bytes, run)
+}

@@ -71,6 +71,12 @@ pub const UNKNOWN_TOOL_WAIT: Duration = Duration::from_millis(5);
 pub const RULE_DEPTH_MAX: usize = 100;
 /// Stack on which rules are loaded, in bytes: about 200 KiB for each level in a debug build.
 pub const RULE_STACK_BYTES: usize = 64 * 1024 * 1024;
+/// Stack on which rules decide, in bytes: the deepest take less than 768 KiB, and about 55 KiB for each level in a debug build. A
+/// thread of the server has 2 MiB.
+pub const DECISION_STACK_BYTES: usize = match cfg!(debug_assertions) {
+    true => 8 * 1024 * 1024,
+    false => 1024 * 1024,
+};
 
 /// Largest key set of an issuer, in bytes.
 pub const JWKS_BYTES_MAX: usize = 1024 * 1024;

@@ -9,8 +9,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, EntityUid, Policy, PolicySet, Request,
-    ResourceConstraint, Response, Schema,
+    ActionConstraint, Effect, EntityUid, Policy, PolicySet, Request, ResourceConstraint, Response,
+    Schema,
 };
 
 use super::ask::{self, Step};
@@ -310,6 +310,6 @@ impl Rules {
         );
         let request = request.map_err(|error| error.to_string())?;
         let entities = facts::admin_entities(caller, on.tenant(), &self.vocabulary, schema)?;
-        Ok(Authorizer::new().is_authorized(&request, policies, &entities))
+        Ok(ask::decided(&request, policies, &entities))
     }
 }

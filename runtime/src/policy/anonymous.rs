@@ -5,12 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use cedar_policy::{
-    Authorizer, Decision, Effect, Entities, Policy, PolicySet, PrincipalConstraint, Request,
-};
+use cedar_policy::{Decision, Effect, Entities, Policy, PolicySet, PrincipalConstraint, Request};
 
 use super::schema::Schemas;
-use super::{Vocabulary, facts, schema};
+use super::{Vocabulary, ask, facts, schema};
 use crate::catalog::Tool;
 use crate::ids::{Digest, ToolName};
 
@@ -52,7 +50,7 @@ pub(super) fn open(
     let is_open = |tool: &&Tool| {
         // Whatever goes wrong keeps it closed.
         asked(schemas, tool, vocabulary).is_ok_and(|(request, entities)| {
-            let response = Authorizer::new().is_authorized(&request, policies, &entities);
+            let response = ask::decided(&request, policies, &entities);
             response.decision() == Decision::Allow
                 && response.diagnostics().errors().next().is_none()
         })

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, EntityUid, PolicySet, Request, Response,
+    AuthorizationError, Authorizer, Context, Decision, Entities, EntityUid, PolicySet, Request,
+    Response,
 };
 use serde_json::{Map, Value};
 
@@ -13,6 +14,8 @@ use crate::capability::Capability;
 use crate::catalog::Tool;
 use crate::clock::Timestamp;
 use crate::identity::Caller;
+use crate::limits::DECISION_STACK_BYTES;
+use crate::stack::with_left;
 
 /// One step of a decision, for `bailiwick explain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +100,16 @@ pub(super) fn ask(
             Question::List | Question::Call(_) | Question::CouldCall => None,
         };
         let entities = facts::entities(asking, capability, &schemas.entities)?;
-        Ok(Authorizer::new().is_authorized(&request, policies, &entities))
+        Ok(decided(&request, policies, &entities))
     });
     said(question.text(), answered)
+}
+
+/// What these rules decide, also those that are as deep as one may be. Without room for it Cedar says that a rule cannot be evaluated.
+pub(super) fn decided(request: &Request, policies: &PolicySet, entities: &Entities) -> Response {
+    with_left(DECISION_STACK_BYTES, || {
+        Authorizer::new().is_authorized(request, policies, entities)
+    })
 }
 
 /// What an answer of the rules comes to.

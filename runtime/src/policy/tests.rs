@@ -3,6 +3,7 @@ mod anonymous;
 mod arguments;
 mod bounds;
 mod cost;
+mod depth;
 mod docs;
 mod expectations;
 mod listing;
