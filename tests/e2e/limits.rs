@@ -1,8 +1,10 @@
 //! Limits on everybody: each permission beside its refusal, through the running server.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use bailiwick::audit::Stored;
 use bailiwick::clock::{Clock, ManualClock, SystemClock};
 use bailiwick::consent::Choice;
 use serde_json::{Value, json};
@@ -380,6 +382,55 @@ fn a_flood_of_throttled_calls_leaves_few_records_that_count_them_all() {
         let counted: u64 = counted.sum();
         assert_eq!(counted + u64::try_from(each).unwrap(), 99);
         assert!(each < 99, "{each}");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_flood_of_calls_without_a_place_leaves_few_records_that_count_them_all() {
+    run(async {
+        let setup = Setup::new().tools(&["hello"]).await.calls(1);
+        let server = setup.guests(&["spin"]).await.start().await;
+        let (alice, bob) = (server.caller("alice"), server.caller("bob"));
+        let spinning = tokio::spawn(async move { bob.call("spin", json!({})).await });
+        until("the place is taken", async || {
+            let begun = server.intents("spin").await;
+            (!begun.is_empty()).then_some(())
+        })
+        .await;
+        for n in 0..100 {
+            // Whoever floods may as well ask for what there is not: the answer is the same.
+            let tool = if n < 50 { "hello" } else { "nothing" };
+            let refused = alice.call(tool, json!({"name": "Ada"})).await;
+            assert_eq!(refused.status, 503, "{n}: {refused:?}");
+            assert_eq!(refused.header("retry-after"), Some("1"), "{n}");
+        }
+        // What needs no place is answered, and nobody else became a number.
+        let listed = alice.list().await;
+        assert!(listed.contains(&"hello".to_owned()), "{listed:?}");
+        let carol = server.caller("carol");
+        assert_eq!(hello(&carol).await.status, 503);
+        let all = server.records().await;
+        let mut full = HashMap::<_, usize>::new();
+        for Stored { record, .. } in &all {
+            let result = record.result.as_ref();
+            if result.is_some_and(|result| result.status == "overloaded") {
+                *full.entry(record.subject).or_default() += 1;
+            }
+        }
+        let mut full: Vec<_> = full.into_values().collect();
+        full.sort_unstable();
+        assert_eq!(full, [1, 10], "of carol and of alice");
+        let counted = all
+            .iter()
+            .filter(|one| one.record.kind == "call.overloaded");
+        let counted = counted.filter_map(|one| one.record.facts["count"].as_u64());
+        assert_eq!(counted.sum::<u64>(), 90);
+        spinning.abort();
+        until("the place is free", async || {
+            passed(&hello(&alice).await).then_some(())
+        })
+        .await;
         server.stop().await;
     });
 }

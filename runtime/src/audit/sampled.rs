@@ -104,9 +104,35 @@ impl Audit {
     }
 
     /// Whether something of this kind that this user caused may have a full record of its own, which its entry then writes; what may
-    /// not is counted. Each user has a minute of their own, so that one who floods makes nobody else a number; where there are too many of
-    /// them, the others share one.
+    /// not is counted.
     pub fn admits(&self, kind: EventKind, user: TenantUser) -> bool {
+        self.in_minute_of(kind, user, |window, has_room| {
+            match has_room {
+                true => window.sent = window.sent.saturating_add(1),
+                false => window.untold = window.untold.saturating_add(1),
+            }
+            has_room
+        })
+    }
+
+    /// Whether it may not, and is counted by this. If it may, [`Audit::admits`] is asked at its end.
+    pub fn only_counts(&self, kind: EventKind, user: TenantUser) -> bool {
+        self.in_minute_of(kind, user, |window, has_room| {
+            if !has_room {
+                window.untold = window.untold.saturating_add(1);
+            }
+            !has_room
+        })
+    }
+
+    /// Each user has a minute of their own, so that one who floods makes nobody else a number; where there are too many of them, the
+    /// others share one.
+    fn in_minute_of<T>(
+        &self,
+        kind: EventKind,
+        user: TenantUser,
+        act: impl FnOnce(&mut Window, bool) -> T,
+    ) -> T {
         let now = self.shared.clock.now();
         let mut windows = self.shared.sampler.windows();
         let mut whose = Whose {
@@ -123,12 +149,8 @@ impl Audit {
         let window = window.or_insert_with(|| Window::new(now));
         window.move_to(now);
         window.tell_count(self, &whose);
-        let admitted = window.has_room(&whose);
-        match admitted {
-            true => window.sent = window.sent.saturating_add(1),
-            false => window.untold = window.untold.saturating_add(1),
-        }
-        admitted
+        let has_room = window.has_room(&whose);
+        act(window, has_room)
     }
 
     /// Records the counts for which there is room now.

@@ -116,6 +116,24 @@ async fn full_records_are_so_many_a_minute_and_the_rest_is_counted() {
     assert!(admits());
 }
 
+#[tokio::test]
+async fn what_may_not_have_a_record_is_counted_once_by_whoever_asks_before_its_entry() {
+    let world = World::start().await;
+    let only_counts = || world.audit.only_counts(KIND, user("alice"));
+    for _ in 0..AUDIT_SAMPLED_OF_USER_MAX {
+        assert!(!only_counts(), "its entry asks at its end");
+        assert!(world.audit.admits(KIND, user("alice")));
+    }
+    for _ in 0..100 {
+        assert!(only_counts());
+    }
+    assert!(!world.audit.only_counts(KIND, user("bob")));
+    world.audit.flush().await.unwrap();
+    assert_eq!(world.counts(KIND).await, [100]);
+    world.clock.advance(WINDOW);
+    assert!(!only_counts());
+}
+
 fn user(name: &str) -> TenantUser {
     TenantUser {
         tenant: "t1".parse().unwrap(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::Stages;
+use super::ended::Ended;
 use crate::audit::{Event, EventKind};
 use crate::consent::TicketId;
 use crate::identity::{Caller, Credentials};
@@ -42,6 +43,17 @@ impl Line for Stages {
             let _ = rules.check_scopes(caller, &other);
         }
         Ok(())
+    }
+
+    fn turns_away(&self, caller: &Caller) -> bool {
+        let is_full = self.sandbox.is_full();
+        if !is_full || !(self.audit).only_counts(EventKind::CallOverloaded, caller.who()) {
+            return false;
+        }
+        let mut entry = self.audit.open("tools/call");
+        entry.caller(caller.into());
+        entry.counted(&Ended::overloaded().end);
+        true
     }
 
     fn list(&self, caller: &Caller) -> Vec<Listed> {

@@ -192,6 +192,11 @@ impl Edge {
                 };
             }
         };
+        // Whoever asks too much costs as little as may be, which leaves the more to those who are answered.
+        let turns_away = |caller: &Arc<Caller>| self.line.turns_away(caller);
+        if message.operation.method == "tools/call" && caller.as_ref().is_some_and(turns_away) {
+            return Err((EdgeRefusal::Busy, message.id));
+        }
         let session = self
             .check_message(&message, &parts, caller.as_ref())
             .map_err(|e| (self.note(facts, e).0, message.id.clone()))?;

@@ -47,6 +47,10 @@ pub trait Line: Send + Sync + 'static {
     /// one (`tokens.md` W11). The refusal is recorded through [`Line::refused_at_edge`].
     fn check_scopes(&self, caller: &Caller, operation: &Operation) -> Result<(), NotScoped>;
 
+    /// Whether a call of this caller ends before anything of it is looked at, for want of a place. It is recorded here, as a number:
+    /// while a caller's refusals have records of their own, their calls go the whole way to theirs.
+    fn turns_away(&self, caller: &Caller) -> bool;
+
     /// The tools that this caller may see, in any order.
     fn list(&self, caller: &Caller) -> Vec<Listed>;
 

@@ -259,3 +259,31 @@ async fn p24_answers_are_not_stored_and_carry_their_request_id() {
     let id: Uuid = shown.header("x-request-id").unwrap().parse().unwrap();
     assert_eq!(id.get_version_num(), 7);
 }
+
+#[tokio::test]
+async fn a_call_without_a_place_ends_before_anything_else_of_it_is_looked_at() {
+    let rig = Rig::new();
+    rig.line.is_full.store(true, Ordering::SeqCst);
+    let to = |tool| json!({"name": tool, "arguments": {}});
+    for (shown, what) in [
+        (rig.modern("tools/call", to("echo")).await, "modern"),
+        (rig.legacy("tools/call", to("echo")).await, "legacy"),
+        (rig.modern("tools/call", to("admin")).await, "scopes"),
+        (rig.modern("tools/call", to("no name")).await, "no name"),
+    ] {
+        assert_eq!(shown.status, StatusCode::SERVICE_UNAVAILABLE, "{what}");
+        assert_eq!(shown.header("retry-after"), Some("1"), "{what}");
+        let answer = shown.json();
+        assert_eq!(answer["id"], 1, "{what}: {answer}");
+        assert!(answer["error"]["message"].is_string(), "{what}: {answer}");
+    }
+    assert!(rig.line.ran().is_empty());
+    assert!(rig.line.edge().is_empty(), "the line counts them itself");
+    // Strangers learn nothing of it, and what takes no place goes on.
+    let stranger = rig.send(without(call(), "authorization")).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+    let listed = rig.modern("tools/list", json!({})).await;
+    assert_eq!(listed.status, StatusCode::OK);
+    rig.line.is_full.store(false, Ordering::SeqCst);
+    assert_eq!(rig.send(call()).await.status, StatusCode::OK);
+}

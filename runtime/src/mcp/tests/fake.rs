@@ -41,6 +41,7 @@ pub(in crate::mcp) struct FakeLine {
     pub ran: Mutex<Vec<Ran>>,
     pub edge: Mutex<Vec<&'static str>>,
     pub keys_are_gone: AtomicBool,
+    pub is_full: AtomicBool,
     pub wants_nonce: AtomicBool,
     pub consented: AtomicBool,
     pub started: Notify,
@@ -58,6 +59,7 @@ impl FakeLine {
             ran: Mutex::default(),
             edge: Mutex::default(),
             keys_are_gone: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             wants_nonce: AtomicBool::new(false),
             consented: AtomicBool::new(false),
             started: Notify::new(),
@@ -245,6 +247,10 @@ impl Line for FakeLine {
             true => Ok(()),
             false => Err(NotScoped { needed }),
         }
+    }
+
+    fn turns_away(&self, _caller: &Caller) -> bool {
+        self.is_full.load(Ordering::SeqCst)
     }
 
     fn header_schema(&self, caller: &Caller, tool: &str) -> Option<Arc<Map<String, Value>>> {
